@@ -1,0 +1,159 @@
+"""Action plugin that runs a long command on the controller and says how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Self
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+
+_PR_SET_PDEATHSIG = 1
+_LAST_LINES = 20
+
+
+class ActionModule(ActionBase):
+    """The controller's side of :mod:`run_with_progress`; its documentation stands in the module of that name."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the command, print a line every `interval` seconds, and return its result."""
+        result = super().run(tmp, task_vars)
+        _, options = self.validate_argument_spec(
+            argument_spec={
+                "argv": {"type": "list", "elements": "str", "required": True},
+                "creates": {"type": "path"},
+                "chdir": {"type": "path"},
+                "environment": {"type": "dict", "default": {}},
+                "stdin": {"type": "str"},
+                "log": {"type": "path"},
+                "label": {"type": "str", "required": True},
+                "count": {"type": "str"},
+                "total": {"type": "int"},
+                "interval": {"type": "float", "default": 10.0},
+            },
+        )
+        if options["creates"] and Path(options["creates"]).exists():
+            return result | {"changed": False, "rc": 0, "msg": f"{options['creates']} exists"}
+        if self._task.check_mode:
+            return result | {"changed": True, "msg": f"{options['label']}: would run {options['argv'][0]}"}
+
+        started = time.monotonic()
+        code, last_lines = _run(options)
+        if code:
+            tail = "\n".join(last_lines)
+            where = f" The whole log is in {options['log']}." if options["log"] else ""
+            raise AnsibleActionFail(f"{options['label']} failed with exit code {code}.{where} It ended with:\n{tail}")
+        return result | {"changed": True, "rc": 0, "seconds": round(time.monotonic() - started, 1)}
+
+
+def _run(options: dict[str, Any]) -> tuple[int, list[str]]:
+    """Run the command of `options`; return its exit code and its last lines."""
+    _die_with_parent()
+    try:
+        process = subprocess.Popen(
+            options["argv"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=options["chdir"],
+            env=os.environ | {name: str(value) for name, value in options["environment"].items()},
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise AnsibleActionFail(
+            f"{options['label']} cannot start: {options['argv'][0]}: {error.strerror}. Install it, or put it on PATH."
+        ) from error
+
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(options))
+        stack.callback(_end, process)
+        log = None
+        if options["log"]:
+            Path(options["log"]).parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(Path(options["log"]).open("w", encoding="utf-8"))
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(options["stdin"] or "")
+            process.stdin.close()
+        for line in process.stdout:
+            if log:
+                log.write(line)
+                log.flush()
+            progress.feed(line.rstrip())
+        return process.wait(), list(progress.last_lines)
+
+
+class Progress:
+    """Counts a command's lines of output and prints, every `interval` seconds, how far it is."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.label = options["label"]
+        self.interval = options["interval"]
+        self.total = options["total"]
+        self.pattern = re.compile(options["count"]) if options["count"] else None
+        self.count = 0
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self.started = time.monotonic()
+        self.ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        # A thread, because some commands print nothing in their longest steps.
+        threading.Thread(target=self._print, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+
+    def _print(self) -> None:
+        while not self.ended.wait(self.interval):
+            display.display(f"  {self.label}: {self.describe(time.monotonic() - self.started)}")
+
+    def feed(self, line: str) -> None:
+        """Take in one line of output."""
+        if line:
+            self.last_lines.append(line)
+            if self.pattern and self.pattern.search(line):
+                self.count += 1
+
+    def describe(self, seconds: float) -> str:
+        """Return the progress after `seconds` in words."""
+        if self.pattern and self.total:
+            return f"{seconds:.0f} s, {min(self.count, self.total)} of about {self.total}"
+        if self.pattern:
+            return f"{seconds:.0f} s, {self.count} steps"
+        last = self.last_lines[-1][:100] if self.last_lines else "no output yet"
+        return f"{seconds:.0f} s, {last}"
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends, even by SIGKILL.
+
+    Otherwise the command would work on behind the back of the next run. Only Linux has this; elsewhere it is left out.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the command and its children if it still runs, as after Ctrl-C."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()

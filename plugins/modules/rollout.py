@@ -1,0 +1,727 @@
+#!/usr/bin/python
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Wait until workloads are really rolled out, and fail as soon as one of them cannot be."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout
+short_description: Wait until Kubernetes workloads are really rolled out
+version_added: 0.1.0
+author:
+  - The Cloud Django authors (@cloud-django)
+description:
+  - Watches the Kubernetes API, instead of polling it, until each of the named workloads is really done. For a
+    Deployment that means every replica is updated and available and no replica of an earlier revision is left, for a
+    Job that it is complete.
+  - Fails at once, and not at the timeout, on what cannot get better by itself. That is an image that cannot be pulled,
+    a container that keeps crashing, a missing Secret or ConfigMap, a quota or an admission rule that refuses the pods,
+    a Job that has failed, a deadline that was exceeded, a Deployment that is paused.
+  - The error says which thing is stuck, why, and what to do next, followed by the last events and the last lines of the
+    log. The values of Secrets that the pods refer to are masked in it.
+  - Only pods of the current revision are judged. What a broken earlier revision does is ignored, except that an ordered
+    StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
+requirements:
+  - python >= 3.12
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+attributes:
+  action_group:
+    description: Takes its connection from an entry of C(module_defaults) for a group.
+    support: full
+    membership:
+      - cloud_django.kubernetes.k8s
+  check_mode:
+    description: Never waits and never fails for the sake of a workload, but tells its present state.
+    support: full
+  diff_mode:
+    description: Shows what would change.
+    support: none
+notes:
+  - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
+    and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked.
+  - Changes nothing in the cluster. It needs the verbs C(list) and C(watch) on the workloads, on Pods, and for a
+    Deployment on ReplicaSets. Events, ResourceQuotas, ControllerRevisions, Secrets, ConfigMaps and logs are read where
+    that is allowed.
+options:
+  namespace:
+    description: The namespace of the workloads.
+    type: str
+    required: true
+  workloads:
+    description: The workloads to wait for, all at the same time. An empty list is done at once.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      kind:
+        description: The kind of the workload.
+        type: str
+        required: true
+        choices: [Deployment, StatefulSet, DaemonSet, Job]
+      name:
+        description: The name of the workload.
+        type: str
+        required: true
+  timeout:
+    description: How many seconds to wait at most. V(0) judges once.
+    type: int
+    default: 600
+  grace:
+    description:
+      - For how many seconds a problem that could mend itself may last before it counts as hopeless, such as a missing
+        Secret or a quota that refuses the pods.
+    type: int
+    default: 5
+  log_lines:
+    description: How many of the last lines of the broken container's log to show. V(0) shows none.
+    type: int
+    default: 20
+  mask:
+    description: Further values to mask in whatever is returned, in clear, in base64 and quoted for URLs.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: kubernetes.core.k8s
+  - name: Deployments
+    description: What the status of a Deployment means.
+    link: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
+"""
+
+EXAMPLES = r"""
+- name: Wait for the site and its cache
+  cloud_django.kubernetes.rollout:
+    kubeconfig: ~/.kube/config
+    context: minikube
+    namespace: polls
+    workloads:
+      - kind: Deployment
+        name: polls-web
+      - kind: Deployment
+        name: polls-cache
+
+- name: Wait for a migration of many rows, and show more of its log if it fails
+  cloud_django.kubernetes.rollout:
+    kubeconfig: ~/.kube/config
+    context: minikube
+    namespace: polls
+    workloads:
+      - kind: Job
+        name: polls-migrate-3f9c2a1b
+    timeout: 3600
+    log_lines: 100
+"""
+
+RETURN = r"""
+seconds:
+  description: How long it waited, in seconds.
+  returned: always, once the API was reached
+  type: float
+  sample: 12.4
+workloads:
+  description: What became of each workload.
+  returned: always, once the API was reached
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: The kind of the workload.
+      type: str
+    name:
+      description: The name of the workload.
+      type: str
+    state:
+      description: One of V(done), V(waiting) and V(failed).
+      type: str
+    reason:
+      description: What it waits for or why it failed; empty when it is done.
+      type: str
+    replicas:
+      description: How many pods it is to have. For a Job, how many are active or have succeeded.
+      type: int
+    images:
+      description: The images that its pod template names.
+      type: list
+      elements: str
+    image_ids:
+      description: The different image IDs that its pods of the current revision really run.
+      type: list
+      elements: str
+    pods:
+      description:
+        - Each running or succeeded pod of the current revision, with its node and the image ID of each container.
+      type: list
+      elements: dict
+  sample:
+    - kind: Deployment
+      name: polls-web
+      state: done
+      reason: ""
+      replicas: 1
+      images: [localhost/cloud-django/polls:3f9c2a1b]
+      image_ids: ["sha256:9f0e5a0bd1c2"]
+      pods:
+        - name: polls-web-7d9f8c6b5-x2x4v
+          node: polls-control-plane
+          image_ids:
+            web: sha256:9f0e5a0bd1c2
+reason:
+  description:
+    - Why it failed, in one word of the Kubernetes API such as V(ImagePullBackOff), V(CrashLoopBackOff),
+      V(FailedCreate), V(FailedMount) or V(BackoffLimitExceeded), or one of V(Timeout), V(NotFound), V(Deleting),
+      V(Paused), V(Suspended) and V(Blocked).
+  returned: failure
+  type: str
+  sample: ImagePullBackOff
+events:
+  description: The last warnings about the workload that failed and its pods, oldest first.
+  returned: failure
+  type: list
+  elements: str
+  sample:
+    - "Failed Pod/polls-web-7d9f8c6b5-x2x4v: Error: ErrImagePull"
+log:
+  description: The last lines that the broken container wrote, before it crashed if it did.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+import contextlib
+import copy
+import json
+import logging
+import os
+import queue
+import re
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
+from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+try:
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+except ImportError:  # AnsibleK8SModule names the missing library.
+    ApiException = HTTPError = OSError
+
+ENDPOINTS = {
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
+    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Pod": ("/api/v1", "pods"),
+    "Event": ("/api/v1", "events"),
+    "ResourceQuota": ("/api/v1", "resourcequotas"),
+    "Secret": ("/api/v1", "secrets"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+}
+SELECTORS = {"Event": "type=Warning"}
+OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision")
+
+# All in seconds. A watch is renewed by the server every WATCH_LENGTH; one that is silent for longer than that is dead.
+TICK = 0.5
+CONNECT_LIMIT = 15.0
+REQUEST_LIMIT = (5.0, 15.0)
+WATCH_LENGTH = 60
+WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 2.0
+
+LOG_BYTES = 1 << 20
+
+
+class Trouble(Exception):
+    """The API cannot be used; the message is the sentence for the user."""
+
+
+class Gone(Exception):
+    """The watch's resource version is too old, so that the state has to be listed anew."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Return an error of the client or of the network in a few words."""
+    inner = getattr(error, "reason", None)
+    if isinstance(inner, Exception):
+        return cause_of(inner)
+    status = getattr(error, "status", None)
+    if status:
+        try:
+            return f"{status} {json.loads(error.body)['message']}"
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return f"{status} {inner}"
+    words = str(inner or error).strip() or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([^)]+)", words)
+    return state.shorten(system[1] if system else words, 200)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects of one kind, the resource version to watch from, and the server's time in seconds since the epoch."""
+
+    items: list[dict[str, Any]]
+    version: str
+    server_time: float
+
+
+class Api:
+    """What this module asks of the Kubernetes API in one namespace; `client` is kubernetes.core's dynamic client."""
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+
+    def request(self, kind: str, path: str = "", **params: Any) -> Any:
+        root, plural = ENDPOINTS[kind]
+        limit = params.pop("limit", REQUEST_LIMIT)
+        full_path = f"{root}/namespaces/{self.namespace}/{plural}{path}"
+        return self.client.request("get", full_path, serialize=False, _request_timeout=limit, **params)
+
+    def list_all(self, kind: str) -> Listing:
+        """List the objects of a kind. Raises whatever the client or the network raises."""
+        response = self.request(kind, field_selector=SELECTORS.get(kind))
+        body = json.loads(response.data)
+        stamp = response.headers.get("Date")
+        return Listing(
+            items=body["items"],
+            version=body["metadata"]["resourceVersion"],
+            server_time=parsedate_to_datetime(stamp).timestamp() if stamp else time.time(),
+        )
+
+    def watch(self, kind: str, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the changes of a kind until the server ends the watch. Raises Gone when the version is too old."""
+        try:
+            response = self.request(
+                kind,
+                watch=True,
+                resource_version=version,
+                allow_watch_bookmarks=True,
+                timeout_seconds=WATCH_LENGTH,
+                field_selector=SELECTORS.get(kind),
+                limit=WATCH_LIMIT,
+            )
+        except ApiException as error:
+            if error.status == 410:
+                raise Gone from error
+            raise
+        try:
+            for line in lines_of(response.stream(amt=None, decode_content=False)):
+                change = json.loads(line)
+                if change["type"] == "ERROR":
+                    if change["object"].get("code") == 410:
+                        raise Gone
+                    raise OSError(change["object"].get("message", "the watch failed"))
+                yield change["type"], change["object"]
+        finally:
+            response.close()
+            response.release_conn()
+
+    def has(self, missing: state.Missing) -> bool | None:
+        """Tell whether a Secret or ConfigMap, or its key, exists; None if that may not be read or cannot be asked."""
+        try:
+            found = json.loads(self.request(missing.kind, f"/{missing.name}").data)
+        except ApiException as error:
+            return False if error.status == 404 else None
+        except (HTTPError, OSError, ValueError):
+            return None
+        return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
+
+    def secret_values(self, names: Iterable[str]) -> list[bytes]:
+        """Return all values of the named Secrets; those that do not exist or may not be read give none."""
+        values: list[bytes] = []
+        for name in sorted(names):
+            with contextlib.suppress(ApiException, HTTPError, OSError, ValueError):
+                data = json.loads(self.request("Secret", f"/{name}").data).get("data") or {}
+                values += [b64decode(text) for text in data.values()]
+        return values
+
+    def log(self, pod: str, container: str, previous: bool, lines: int) -> list[str]:
+        """Return the last lines that a container wrote, those before its last crash if there are any."""
+        for before in (True, False) if previous else (False,):
+            query = [("container", container), ("tailLines", lines), ("limitBytes", LOG_BYTES)]
+            query += [("previous", "true")] if before else []
+            with contextlib.suppress(ApiException, HTTPError, OSError):
+                text = self.request("Pod", f"/{pod}/log", query_params=query).data.decode(errors="replace")
+                if not text.startswith("unable to retrieve container logs"):
+                    return text.splitlines()[-lines:]
+        return []
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream as soon as each is whole."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line.strip())
+
+
+@dataclass(frozen=True)
+class Listed:
+    kind: str
+    items: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Changed:
+    kind: str
+    change: str
+    item: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lost:
+    kind: str
+    cause: str
+
+
+class Watcher(threading.Thread):
+    """Follows one kind of objects until it is stopped, through refused, dropped and expired watches."""
+
+    def __init__(self, api: Api, kind: str, version: str, news: queue.Queue, stop: threading.Event) -> None:
+        super().__init__(daemon=True, name=f"watch {kind}")
+        self.api, self.kind, self.version, self.news, self.stop = api, kind, version, news, stop
+
+    def run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self.stop.is_set():
+            try:
+                if not self.version:
+                    listing = self.api.list_all(self.kind)
+                    self.version, pause = listing.version, FIRST_PAUSE
+                    self.news.put(Listed(self.kind, listing.items))
+                self.follow()
+                self.stop.wait(FIRST_PAUSE)
+            except Gone:
+                self.version = ""
+            except Exception as error:
+                # A watcher that died would leave the module waiting for news that never come: whatever it is, go on.
+                self.version = ""
+                self.news.put(Lost(self.kind, cause_of(error)))
+                self.stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    def follow(self) -> None:
+        for change, item in self.api.watch(self.kind, self.version):
+            self.version = item["metadata"]["resourceVersion"]
+            if self.stop.is_set():
+                return
+            if change != "BOOKMARK":
+                self.news.put(Changed(self.kind, change, item))
+
+
+type Workload = tuple[str, str]
+
+
+class Rollout:
+    """The workloads of one call, what is known about them, and the wait for them."""
+
+    def __init__(
+        self,
+        api: Api,
+        workloads: Sequence[Workload],
+        grace: float,
+        warn: Callable[[str], None] = lambda text: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.api, self.grace, self.warn, self.monotonic = api, grace, warn, monotonic
+        self.workloads = list(dict.fromkeys(workloads))
+        self.known: dict[str, dict[str, dict[str, Any]]] = {}
+        self.versions: dict[str, str] = {}
+        self.lost: dict[str, str] = {}
+        self.memories = {workload: state.Memory() for workload in self.workloads}
+        self.verdicts: dict[Workload, state.Verdict] = {}
+        self.news: queue.Queue[Listed | Changed | Lost] = queue.Queue()
+        self.started = self.monotonic()
+        self.since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the wait has lasted, in seconds."""
+        return self.monotonic() - self.started
+
+    @property
+    def objects(self) -> dict[str, list[dict[str, Any]]]:
+        return {kind: list(items.values()) for kind, items in self.known.items()}
+
+    def load(self) -> None:
+        """Learn the present state. Raises ApiException, HTTPError or OSError if the API cannot be asked."""
+        for kind in state.kinds_to_watch(kind for kind, _name in self.workloads):
+            try:
+                listing = self.api.list_all(kind)
+            except ApiException as error:
+                if error.status == 403 and kind in OPTIONAL:
+                    self.warn(f"{ENDPOINTS[kind][1]} may not be read, so that some problems show only at the timeout.")
+                    continue
+                if error.status == 403:
+                    raise Trouble(
+                        f"The {ENDPOINTS[kind][1]} in namespace {self.api.namespace} may not be listed: "
+                        f"{cause_of(error)}. Grant list and watch on them, then run the playbook again."
+                    ) from error
+                raise
+            self.receive(Listed(kind, listing.items))
+            self.versions[kind] = listing.version
+            self.since = self.since or listing.server_time - self.seconds
+
+    def receive(self, news: Listed | Changed | Lost) -> None:
+        """Take in what a watcher reports."""
+        if isinstance(news, Lost):
+            self.lost[news.kind] = news.cause
+        elif isinstance(news, Listed):
+            self.known[news.kind] = {item["metadata"]["uid"]: item for item in news.items}
+            self.lost.pop(news.kind, None)
+        elif news.change == "DELETED" and not state.is_complete(news.kind, news.item):
+            self.known[news.kind].pop(news.item["metadata"]["uid"], None)
+        else:
+            self.known[news.kind][news.item["metadata"]["uid"]] = news.item
+
+    def judge(self) -> None:
+        """Judge every workload anew. A complete Job stays done, even if its time to live ends meanwhile."""
+        clock = state.Clock(now=self.since + self.seconds, since=self.since, grace=self.grace)
+        objects = self.objects
+        for workload in self.workloads:
+            kind, name = workload
+            if kind == "Job" and isinstance(self.verdicts.get(workload), state.Done):
+                continue
+            verdict, memory = state.judge(kind, name, objects, clock, self.memories[workload])
+            if isinstance(verdict, state.Failed) and not self.is_confirmed(verdict.problem):
+                # The kubelet tries again only every ten seconds or so: what it missed may be there by now.
+                memory = memory.forget(verdict.problem.key)
+                verdict = state.Waiting(verdict.problem)
+            self.memories[workload], self.verdicts[workload] = memory, verdict
+
+    def is_confirmed(self, problem: state.Problem) -> bool:
+        """Tell whether a problem is real, by looking for the Secret or ConfigMap that it says is missing."""
+        if problem.missing is None:
+            return True
+        found = self.api.has(problem.missing)
+        return problem.fresh if found is None else not found
+
+    def of(self, verdict: type) -> list[Workload]:
+        return [w for w in self.workloads if isinstance(self.verdicts[w], verdict)]
+
+    def is_settled(self) -> bool:
+        return bool(self.of(state.Failed)) or not self.of(state.Waiting)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until all workloads are done or one has failed; False if the timeout, in seconds, comes first."""
+        self.judge()
+        if self.is_settled():
+            return True
+        stop = threading.Event()
+        for kind, version in self.versions.items():
+            Watcher(self.api, kind, version, self.news, stop).start()
+        try:
+            while (left := timeout - self.seconds) > 0:
+                with contextlib.suppress(queue.Empty):
+                    self.receive(self.news.get(timeout=min(TICK, left)))
+                    while True:
+                        self.receive(self.news.get_nowait())
+                # What is known grows old while a watch is lost: neither success nor failure is read from it.
+                if self.lost:
+                    continue
+                self.judge()
+                if self.is_settled():
+                    return True
+            return False
+        finally:
+            stop.set()
+
+
+@dataclass(frozen=True)
+class Veil:
+    """Masks the values of Secrets in whatever is told."""
+
+    forms: Sequence[str]
+    public: frozenset[str]
+
+    def text(self, text: str) -> str:
+        return state.mask(text, self.forms, self.public)
+
+    def problem(self, problem: state.Problem) -> state.Problem:
+        return replace(problem, text=self.text(problem.text), advice=self.text(problem.advice))
+
+
+def veil(rollout: Rollout, extra: Sequence[str]) -> Veil:
+    """Learn what has to be masked when the unfinished workloads are spoken of."""
+    names: set[str] = set()
+    for workload, verdict in rollout.verdicts.items():
+        if not isinstance(verdict, state.Done):
+            names |= state.secrets_of(*workload, rollout.objects, verdict.problem.pod)
+    values = [*rollout.api.secret_values(names), *extra]
+    return Veil(state.all_forms(values), frozenset(state.public_names(rollout.objects)))
+
+
+def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
+    """Return the workloads as the module returns them."""
+    words = {state.Done: "done", state.Waiting: "waiting", state.Failed: "failed"}
+    answers = []
+    for workload in rollout.workloads:
+        verdict = rollout.verdicts[workload]
+        problem = None if isinstance(verdict, state.Done) else covered.problem(verdict.problem)
+        reason = state.shorten(problem.text or problem.verb) if problem else ""
+        answers.append({**state.summary(*workload, rollout.objects), "state": words[type(verdict)], "reason": reason})
+    return answers
+
+
+def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of fail_json for a rollout that failed or timed out."""
+    covered = veil(rollout, extra)
+    broken = rollout.of(state.Failed)
+    problems = {w: covered.problem(rollout.verdicts[w].problem) for w in broken or rollout.of(state.Waiting)}
+    if not broken:
+        silence = [f"the Kubernetes API does not answer: {cause}" for cause in rollout.lost.values()][:1]
+        verb = f"is not done after {timeout} s"
+        problems = {w: replace(p, verb=verb, text=", and ".join([p.text, *silence])) for w, p in problems.items()}
+    first, problem = next(iter(problems.items()))
+    events = [state.shorten(covered.text(e)) for e in state.recent_events(*first, rollout.objects, problem.pod)]
+    log: list[str] = []
+    if log_lines > 0 and problem.container:
+        log = rollout.api.log(problem.pod, problem.container, problem.previous, log_lines)
+        # Masked as a whole, since a value may span lines.
+        log = [line[:2000] for line in covered.text("\n".join(log)).splitlines()]
+    sentences = [state.sentence(*workload, rollout.api.namespace, p) for workload, p in problems.items()]
+    return {
+        "msg": state.report(sentences, events, log, f"{problem.pod}/{problem.container}"),
+        "reason": problem.code if broken else "Timeout",
+        "events": events,
+        "log": log,
+        "seconds": round(rollout.seconds, 1),
+        "workloads": told(rollout, covered),
+    }
+
+
+def plan(workloads: Sequence[dict[str, Any]], namespace: str) -> str:
+    """Return what check mode says: the present state of each workload, and that it would wait for it."""
+    parts = [f"{w['kind']} {w['name']} ({w['state']}{': ' if w['reason'] else ''}{w['reason']})" for w in workloads]
+    return f"Would wait in namespace {namespace} for {', '.join(parts)}."
+
+
+def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
+    """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
+    names = ("kubeconfig", "context")
+    kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
+    if not (kubeconfig and context):
+        unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
+        raise Trouble(
+            f"The rollout module needs both kubeconfig and context, and {unset} set. "
+            "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
+        )
+    if isinstance(kubeconfig, str):
+        files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
+        if not any(file.exists() for file in files):
+            raise Trouble(
+                f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
+                "Set up the cluster first, then run the playbook again."
+            )
+    return kubeconfig, context
+
+
+def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
+    """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
+
+    The client asks for the API's groups when it is made, and waits for an answer without any limit of its own.
+    """
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+
+    answer: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answer.put(get_api_client(module=module).client)
+        except BaseException as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True, name="connect").start()
+    try:
+        got = answer.get(timeout=limit)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {limit:g} s") from None
+    if isinstance(got, BaseException):
+        raise got
+    return got
+
+
+def explain(error: Exception, kubeconfig: Any, context: str) -> str:
+    """Return the sentence for an API that cannot be used at the start."""
+    status = getattr(error, "status", None)
+    where = f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
+    if status == 401:
+        return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
+    if status:
+        return f"The Kubernetes API of {where} answers {cause_of(error)}. Mend that, then run the playbook again."
+    if isinstance(error, HTTPError | OSError | ApiException):
+        return (
+            f"The Kubernetes API of {where} cannot be reached: {cause_of(error)}. "
+            "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
+        )
+    return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."
+
+
+def argument_spec() -> dict[str, Any]:
+    workload = {
+        "kind": {"type": "str", "required": True, "choices": ["Deployment", "StatefulSet", "DaemonSet", "Job"]},
+        "name": {"type": "str", "required": True},
+    }
+    return copy.deepcopy(AUTH_ARG_SPEC) | {
+        "namespace": {"type": "str", "required": True},
+        "workloads": {"type": "list", "elements": "dict", "required": True, "options": workload},
+        "timeout": {"type": "int", "default": 600},
+        "grace": {"type": "int", "default": 5},
+        "log_lines": {"type": "int", "default": 20},
+        "mask": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    }
+
+
+def run(module: AnsibleK8SModule, open_client: Callable[[AnsibleK8SModule], Any] = connect) -> None:
+    """Do what the options ask for, and end the module."""
+    params = module.params
+    kubeconfig, context = required_connection(params, dict(os.environ))
+    workloads = [(w["kind"], w["name"]) for w in params["workloads"]]
+    if not workloads:
+        module.exit_json(changed=False, msg="There is nothing to wait for.", seconds=0.0, workloads=[])
+    try:
+        api = Api(open_client(module), params["namespace"])
+        rollout = Rollout(api, workloads, params["grace"], warn=module.warn)
+        rollout.load()
+    except Trouble:
+        raise
+    except Exception as error:
+        raise Trouble(explain(error, kubeconfig, context)) from error
+    extra = params["mask"] or []
+    if module.check_mode:
+        rollout.judge()
+        answers = told(rollout, veil(rollout, extra))
+        module.exit_json(changed=False, msg=plan(answers, api.namespace), seconds=0.0, workloads=answers)
+    if not rollout.wait(params["timeout"]) or rollout.of(state.Failed):
+        module.fail_json(changed=False, **failure(rollout, params["timeout"], params["log_lines"], extra))
+    answers = told(rollout, Veil([], frozenset()))
+    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=answers)
+
+
+def main() -> None:
+    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
+    # The client's own warnings about retries would end up in the task's output.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    try:
+        run(module)
+    except Trouble as trouble:
+        module.fail_json(changed=False, msg=str(trouble))
+
+
+if __name__ == "__main__":
+    main()
