@@ -8,10 +8,13 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 
 from ansible.errors import AnsibleActionFail
@@ -64,34 +67,37 @@ class ActionModule(ActionBase):
 def _run(options: dict[str, Any]) -> tuple[int, list[str]]:
     """Run the command of `options`; return its exit code and its last lines."""
     _die_with_parent()
-    try:
-        process = subprocess.Popen(
-            options["argv"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=options["chdir"],
-            env=os.environ | {name: str(value) for name, value in options["environment"].items()},
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError as error:
-        raise AnsibleActionFail(
-            f"{options['label']} cannot start: {options['argv'][0]}: {error.strerror}. Install it, or put it on PATH."
-        ) from error
+    # A file, because a command that prints before it has read everything would block pipes at both ends.
+    with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as stdin:
+        stdin.write(options["stdin"] or "")
+        stdin.seek(0)
+        try:
+            process = subprocess.Popen(
+                options["argv"],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=options["chdir"],
+                env=os.environ | {name: str(value) for name, value in options["environment"].items()},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            advice = "Create it." if error.filename == options["chdir"] else "Install it, or put it on PATH."
+            raise AnsibleActionFail(
+                f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
+            ) from None
 
     with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(Progress(options))
+        stack.enter_context(_ends_with_worker(process))
         stack.callback(_end, process)
+        progress = stack.enter_context(Progress(options))
         log = None
         if options["log"]:
             Path(options["log"]).parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(Path(options["log"]).open("w", encoding="utf-8"))
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(options["stdin"] or "")
-            process.stdin.close()
         for line in process.stdout:
             if log:
                 log.write(line)
@@ -149,6 +155,27 @@ def _die_with_parent() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _ends_with_worker(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Pass on what ends Ansible's worker to the command and its children, which have a session of their own.
+
+    The kernel tells only the command itself when the worker is gone, and a shell would leave its children behind.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        former[number](number, frame)
+
+    former = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -12,7 +12,8 @@ description:
     on each machine and any changed byte has another.
   - Counts are the relative paths, the bytes, the targets of symbolic links, and whether the owner may execute a file.
     Times, owners, other permission bits, empty directories and the order in which the file system lists them do not.
-  - A C(.dockerignore) at the top of the context is obeyed as Docker does, exceptions included.
+  - A C(.dockerignore) at the top of the context, or C(Dockerfile.dockerignore) in its place, is obeyed as Docker does,
+    exceptions included. The C(Dockerfile) at the top counts even if it is ignored, because Docker reads it anyway.
 options:
   _terms:
     description: Directories to hash. Each gives one result.
@@ -20,7 +21,7 @@ options:
     elements: path
     required: true
 notes:
-  - A path that does not exist or is no directory is an error.
+  - A path that does not exist or is no directory is an error, and so is a file that cannot be read.
 """
 
 EXAMPLES = r"""

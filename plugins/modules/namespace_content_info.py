@@ -61,7 +61,7 @@ _AUTOMATIC = {
     ("ConfigMap", "kube-root-ca.crt"),
     ("ConfigMap", "openshift-service-ca.crt"),
 }
-_AUTOMATIC_KINDS = {"Event", "EndpointSlice", "Endpoints", "PodMetrics"}
+_AUTOMATIC_KINDS = {"Event", "EndpointSlice", "Endpoints", "Lease", "PodMetrics"}
 
 
 def is_automatic(item: dict[str, Any]) -> bool:

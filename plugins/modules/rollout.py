@@ -81,7 +81,9 @@ options:
     type: int
     default: 20
   mask:
-    description: Further values to mask in whatever is returned, in clear, in base64 and quoted for URLs.
+    description:
+      - Further values to mask in messages, events and logs, in clear, in base64 and quoted for URLs. Ansible itself
+        masks their clear form in everything that is returned.
     type: list
     elements: str
     default: []
@@ -135,7 +137,7 @@ workloads:
       description: The name of the workload.
       type: str
     state:
-      description: One of V(done), V(waiting) and V(failed).
+      description: One of V(done), V(waiting), V(failed), and V(missing) if it does not exist.
       type: str
     reason:
       description: What it waits for or why it failed; empty when it is done.
@@ -265,7 +267,7 @@ def cause_of(error: BaseException) -> str:
             return f"{status} {json.loads(error.body)['message']}"
         except (AttributeError, KeyError, TypeError, ValueError):
             return f"{status} {inner}"
-    words = str(inner or error).strip() or type(error).__name__
+    words = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner or error).strip()) or type(error).__name__
     system = re.search(r"\[Errno -?\d+\] ([^)]+)", words)
     return state.shorten(system[1] if system else words, 200)
 
@@ -285,6 +287,7 @@ class Api:
     def __init__(self, client: Any, namespace: str) -> None:
         self.client = client
         self.namespace = namespace
+        self.silence = ""
 
     def request(self, kind: str, path: str = "", **params: Any) -> Any:
         root, plural = ENDPOINTS[kind]
@@ -342,12 +345,20 @@ class Api:
         return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
 
     def secret_values(self, names: Iterable[str]) -> list[bytes]:
-        """Return all values of the named Secrets; those that do not exist or may not be read give none."""
+        """Return all values of the named Secrets; those that do not exist or may not be read give none.
+
+        Notes in `silence` why the API does not answer, so that there is no use in asking on.
+        """
         values: list[bytes] = []
         for name in sorted(names):
-            with contextlib.suppress(ApiException, HTTPError, OSError, ValueError):
+            try:
                 data = json.loads(self.request("Secret", f"/{name}").data).get("data") or {}
                 values += [b64decode(text) for text in data.values()]
+            except ApiException:
+                continue
+            except (HTTPError, OSError, ValueError) as error:
+                self.silence = cause_of(error)
+                break
         return values
 
     def log(self, pod: str, container: str, previous: bool, lines: int) -> list[str]:
@@ -562,7 +573,7 @@ def veil(rollout: Rollout, extra: Sequence[str]) -> Veil:
     for workload, verdict in rollout.verdicts.items():
         if not isinstance(verdict, state.Done):
             names |= state.secrets_of(*workload, rollout.objects, verdict.problem.pod)
-    values = [*rollout.api.secret_values(names), *extra]
+    values = [*([] if rollout.api.silence else rollout.api.secret_values(names)), *extra]
     return Veil(state.all_forms(values), frozenset(state.public_names(rollout.objects)))
 
 
@@ -572,25 +583,32 @@ def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
     answers = []
     for workload in rollout.workloads:
         verdict = rollout.verdicts[workload]
-        problem = None if isinstance(verdict, state.Done) else covered.problem(verdict.problem)
-        reason = state.shorten(problem.text or problem.verb) if problem else ""
-        answers.append({**state.summary(*workload, rollout.objects), "state": words[type(verdict)], "reason": reason})
+        word, reason = words[type(verdict)], ""
+        if not isinstance(verdict, state.Done):
+            problem = covered.problem(verdict.problem)
+            word = "missing" if problem.code == "NotFound" else word
+            reason = state.shorten(problem.text or f"it {problem.verb}")
+        answers.append({**state.summary(*workload, rollout.objects), "state": word, "reason": reason})
     return answers
 
 
 def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]) -> dict[str, Any]:
     """Return the arguments of fail_json for a rollout that failed or timed out."""
+    waited = round(rollout.seconds, 1)
+    rollout.api.silence = next(iter(rollout.lost.values()), "")
     covered = veil(rollout, extra)
     broken = rollout.of(state.Failed)
     problems = {w: covered.problem(rollout.verdicts[w].problem) for w in broken or rollout.of(state.Waiting)}
     if not broken:
-        silence = [f"the Kubernetes API does not answer: {cause}" for cause in rollout.lost.values()][:1]
+        silence = rollout.api.silence and f", and the Kubernetes API does not answer: {rollout.api.silence}"
         verb = f"is not done after {timeout} s"
-        problems = {w: replace(p, verb=verb, text=", and ".join([p.text, *silence])) for w, p in problems.items()}
+        problems = {w: replace(p, verb=verb, text=f"{p.text}{silence}") for w, p in problems.items()}
     first, problem = next(iter(problems.items()))
-    events = [state.shorten(covered.text(e)) for e in state.recent_events(*first, rollout.objects, problem.pod)]
+    # Without the Secrets' values nothing can be masked: what the pods said is then kept back.
+    told_events = [] if rollout.api.silence else state.recent_events(*first, rollout.objects, problem.pod)
+    events = [state.shorten(covered.text(event)) for event in told_events]
     log: list[str] = []
-    if log_lines > 0 and problem.container:
+    if log_lines > 0 and problem.container and not rollout.api.silence:
         log = rollout.api.log(problem.pod, problem.container, problem.previous, log_lines)
         # Masked as a whole, since a value may span lines.
         log = [line[:2000] for line in covered.text("\n".join(log)).splitlines()]
@@ -600,7 +618,7 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
         "reason": problem.code if broken else "Timeout",
         "events": events,
         "log": log,
-        "seconds": round(rollout.seconds, 1),
+        "seconds": waited,
         "workloads": told(rollout, covered),
     }
 
@@ -631,6 +649,14 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
     return kubeconfig, context
 
 
+def without_retries(client: Any) -> Any:
+    """Have a request fail once its time is over: urllib3 would by itself try it four times, each for the whole time."""
+    pools = client.client.rest_client.pool_manager
+    pools.connection_pool_kw["retries"] = False
+    pools.clear()
+    return client
+
+
 def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
@@ -642,7 +668,7 @@ def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
 
     def ask() -> None:
         try:
-            answer.put(get_api_client(module=module).client)
+            answer.put(without_retries(get_api_client(module=module).client))
         except BaseException as error:
             answer.put(error)
 

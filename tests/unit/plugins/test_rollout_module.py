@@ -17,7 +17,9 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
 from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import ProtocolError
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -66,6 +68,7 @@ class Client:
         self.single: dict[str, Any] = {}
         self.logs: dict[tuple[str, str, bool], str | Exception] = {}
         self.asked: list[str] = []
+        self.watched_from: list[tuple[str, str]] = []
         self.over = threading.Event()
 
     def request(self, method: str, path: str, **params: Any) -> Response:
@@ -83,7 +86,7 @@ class Client:
         if name:
             return self.answer(self.single.get(f"{kind}/{name}", error(404)))
         if params.get("watch"):
-            assert params["resource_version"], "a watch starts where the list ended"
+            self.watched_from.append((kind, params["resource_version"]))
             scripts = self.watches.get(kind, [])
             return Response(lines=scripts.pop(0)() if scripts else self.silence())
         if self.refused.get(kind):
@@ -283,6 +286,19 @@ def test_all_workloads_are_waited_for_at_the_same_time(rolling: Client) -> None:
     assert [told["state"] for told in end.result["workloads"]] == ["done", "done"]
 
 
+def test_a_complete_job_stays_done_even_if_it_is_not_listed_any_more(rolling: Client) -> None:
+    rolling.objects["Job"] = recorded("job_complete")["Job"]
+    job = rolling.objects["Job"][0]
+
+    def broken() -> Iterator[dict[str, Any]]:
+        rolling.objects["Job"] = []
+        yield from raising(ProtocolError("Connection broken"))()
+
+    rolling.watches["Job"] = [broken]
+    rolling.watches["Deployment"] = [lambda: iter([time.sleep(0.8) or finished(rolling)])]
+    assert not run(rolling, Module([WEB, {"kind": "Job", "name": job["metadata"]["name"]}])).failed
+
+
 def test_the_same_workload_twice_is_told_once() -> None:
     assert len(run(Client(recorded("deployment_done")), Module([WEB, WEB])).result["workloads"]) == 1
 
@@ -352,7 +368,8 @@ def test_a_watch_that_the_server_ends_goes_on_without_a_list(rolling: Client) ->
     bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "200"}}}
     rolling.watches["Deployment"] = [lambda: iter([bookmark]), lambda: iter([finished(rolling)])]
     assert not run(rolling, Module([WEB])).failed
-    assert len([path for path in rolling.asked if path.endswith("/deployments")]) == 3
+    assert len([path for path in rolling.asked if path.endswith("/deployments")]) == 3, "one list and two watches"
+    assert [version for kind, version in rolling.watched_from if kind == "Deployment"] == ["100", "200"]
 
 
 def test_an_api_that_refuses_for_a_while_is_asked_again(rolling: Client) -> None:
@@ -382,6 +399,7 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
     client.watches["Pod"] = [lambda: load() and watch()]
     end = run(client, Module([WEB], timeout=2, grace=1))
     assert end.result["reason"] == "Timeout"
+    assert not [path for path in client.asked if "/secrets/" in path], "there is no use in asking"
     assert "the Kubernetes API does not answer: Connection refused" in end.result["msg"]
 
 
@@ -409,10 +427,23 @@ def test_an_api_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
     never = threading.Event()
-    monkeypatch.setattr(core, "get_api_client", lambda module: never.wait(20))
+    monkeypatch.setattr(core, "get_api_client", lambda module: never.wait(20) and None)
+    started = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within"):
         rollout.connect(Module([WEB]), limit=0.1)
+    assert time.monotonic() - started < 2
     never.set()
+
+
+def test_what_the_client_raises_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
+
+    def refuse(module: Any) -> Any:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(core, "get_api_client", refuse)
+    with pytest.raises(ConnectionRefusedError):
+        rollout.connect(Module([WEB]))
 
 
 def test_a_kind_that_has_to_be_listed_and_may_not_is_named(rolling: Client) -> None:
@@ -459,6 +490,19 @@ def test_a_secret_that_came_meanwhile_is_left_time_to_be_noticed() -> None:
     client.single["Secret/web-secret"] = secret(key=PASSWORD)
     end = run(client, Module([WEB], grace=1, timeout=3))
     assert end.result["reason"] == "Timeout"
+
+
+def test_a_secret_that_came_is_looked_up_once_per_grace_time() -> None:
+    client = Client(recorded("deployment_config_error"))
+    client.single["Secret/web-secret"] = secret(key=PASSWORD)
+    now = [0.0]
+    it = rollout.Rollout(rollout.Api(client, "polls"), [("Deployment", "polls-web")], 5, monotonic=lambda: now[0])
+    it.load()
+    lookups = []
+    for now[0] in (0.0, 5.0, 5.5, 6.0, 10.4, 10.6, 11.0):
+        it.judge()
+        lookups.append(len([path for path in client.asked if "/secrets/" in path]))
+    assert lookups == [0, 1, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -543,6 +587,26 @@ def test_secrets_that_may_not_be_read_do_not_hide_the_failure(crashing: Client) 
     assert run(crashing, Module([WEB], mask=[PASSWORD])).result["reason"] == "CrashLoopBackOff"
 
 
+def test_what_cannot_be_masked_is_kept_back(crashing: Client) -> None:
+    crashing.single["Secret/polls-database-app"] = ConnectionResetError(104, "Connection reset by peer")
+    end = run(crashing, Module([WEB]))
+    assert (end.result["reason"], end.result["events"], end.result["log"]) == ("CrashLoopBackOff", [], [])
+    assert PASSWORD not in str(end.result)
+
+
+def test_the_timeout_tells_that_the_api_does_not_answer_any_more(rolling: Client) -> None:
+    rolling.single["Secret/polls-database-app"] = ConnectionRefusedError(111, "Connection refused")
+    end = run(rolling, Module([WEB], timeout=0))
+    assert "are available, and the Kubernetes API does not answer: Connection refused. Look" in end.result["msg"]
+
+
+def test_a_request_is_not_repeated_behind_our_back() -> None:
+    client = DynamicClient.__new__(DynamicClient)
+    client.client = ApiClient(Configuration(host="https://127.0.0.1:1"))
+    pools = rollout.without_retries(client).client.rest_client.pool_manager
+    assert pools.connection_from_url("https://127.0.0.1:1").retries is False
+
+
 def test_without_a_log_from_before_the_crash_the_present_one_is_told(crashing: Client) -> None:
     crashing.logs = {(pod, name, False): "now\n" for pod, name, _ in crashing.logs}
     assert run(crashing, Module([WEB])).result["log"] == ["now"]
@@ -591,7 +655,7 @@ def test_check_mode_says_what_it_would_wait_for(rolling: Client) -> None:
     assert end.result["changed"] is False
     assert end.result["msg"] == (
         "Would wait in namespace polls for Deployment polls-web (waiting: 2 of 3 replicas are available), "
-        "Job polls-migrate (failed: does not exist)."
+        "Job polls-migrate (missing: it does not exist)."
     )
     assert time.monotonic() - started < 1
 

@@ -178,6 +178,12 @@ def test_no_replicas_are_done_as_soon_as_none_is_left() -> None:
     assert case.judge() == state.Done()
 
 
+def test_no_replicas_need_no_replicaset() -> None:
+    case = Case("deployment_zero")
+    case.objects["ReplicaSet"] = []
+    assert case.judge() == state.Done()
+
+
 def test_no_replicas_of_a_statefulset_are_done_whatever_its_revisions() -> None:
     case = Case("statefulset_done")
     case.spec["replicas"] = 0
@@ -455,6 +461,12 @@ def test_a_name_that_is_no_image_name_is_hopeless_at_once() -> None:
     said = 'Failed to apply default image tag "A": couldn\'t parse image name "A": repository name must be lowercase'
     waiting(case.pod(), "InvalidImageName", said)
     assert case.failure().text.endswith(": repository name must be lowercase")
+
+
+def test_an_image_whose_signature_is_not_valid_is_hopeless_at_once() -> None:
+    case = rolling_deployment()
+    waiting(case.pod(), "SignatureValidationFailed")
+    assert case.failure().code == "SignatureValidationFailed"
 
 
 def test_an_init_container_counts_too() -> None:
@@ -775,6 +787,34 @@ def test_a_replicaset_that_dropped_its_condition_is_not_refused_any_more() -> No
     assert isinstance(case.lasting(), state.Waiting)
 
 
+def test_a_condition_from_before_counts_once_the_refusal_is_repeated() -> None:
+    case = Case("deployment_quota")
+    del case.objects["ResourceQuota"]
+    owner = state.view(case.kind, case.workload, case.objects).owner
+    assert owner is not None
+    old = next(rs for rs in case.objects["ReplicaSet"] if rs is not owner)
+    case.since = case.now + 60
+    case.now = case.since + 10
+    said = case.objects["Event"][-1]["message"]
+    case.objects["Event"].append(event(old, "ReplicaSet", "FailedCreate", said, case.now))
+    assert isinstance(case.lasting(), state.Waiting), "what is refused to an old ReplicaSet does not count"
+    case.objects["Event"].append(event(owner, "ReplicaSet", "FailedCreate", said, case.now))
+    assert case.lasting_failure().code == "FailedCreate"
+
+
+def test_only_pods_of_the_same_deployment_may_make_room() -> None:
+    case = Case("deployment_quota")
+    leaving = copy.deepcopy(case.objects["Pod"][0])
+    leaving["metadata"].update({"name": "another", "uid": "another", "deletionTimestamp": stamp(case.now)})
+    leaving["metadata"]["ownerReferences"][0]["uid"] = "another-replicaset"
+    case.objects["Pod"].append(leaving)
+    stranger = copy.deepcopy(case.objects["ReplicaSet"][0])
+    stranger["metadata"]["uid"] = "another-replicaset"
+    stranger["metadata"]["ownerReferences"][0]["uid"] = "another-deployment"
+    case.objects["ReplicaSet"].append(stranger)
+    assert case.lasting_failure().code == "FailedCreate"
+
+
 def test_a_refusal_of_an_old_replicaset_is_ignored() -> None:
     case = Case("deployment_quota")
     owner = state.view(case.kind, case.workload, case.objects).owner
@@ -823,6 +863,7 @@ QUOTA_SAID = "exceeded quota: few, requested: {asked}, used: whatever=0, limited
         ("requests.memory=512Mi", {"requests.memory": "1Gi"}, {"requests.memory": "600Mi"}, True),
         ("requests.memory=512Mi", {"requests.memory": "1Gi"}, {"requests.memory": "512Mi"}, False),
         ("requests.cpu=250m,pods=1", {"requests.cpu": "1", "pods": "9"}, {"requests.cpu": "800m", "pods": "1"}, True),
+        ("requests.cpu=250m,pods=1", {"requests.cpu": "1", "pods": "9"}, {"pods": "9"}, True),
         ("pods=1", {"cpu": "1"}, {}, False),
         ("pods=1", {}, {}, None),
         ("pods=x", {"pods": "3"}, {"pods": "3"}, None),
@@ -1013,6 +1054,16 @@ def test_only_the_needed_kinds_are_watched(kinds: list[str], watched: list[str])
     assert state.kinds_to_watch(kinds) == watched
 
 
+@pytest.mark.parametrize("what", ["terminating", "pending"])
+def test_the_summary_leaves_out_pods_that_do_not_run(what: str) -> None:
+    case = Case("deployment_done")
+    if what == "terminating":
+        case.pod()["metadata"]["deletionTimestamp"] = stamp(case.now)
+    else:
+        case.pod()["status"]["phase"] = "Pending"
+    assert len(state.summary(case.kind, case.name, case.objects)["pods"]) == 2
+
+
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 PASSWORD = "p@ss:w/rd?#% '\"\\é🔑"
@@ -1044,6 +1095,12 @@ def test_the_secrets_of_the_broken_pod_and_of_the_template_are_asked_for() -> No
     pod["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "only-in-the-pod"}}]
     names = state.secrets_of(case.kind, case.name, case.objects, pod["metadata"]["name"])
     assert names == {"web-secret", "polls-database-app", "only-in-the-pod"}
+
+
+def test_without_a_pod_the_template_tells_the_secrets() -> None:
+    case = Case("job_suspended")
+    assert state.secrets_of(case.kind, case.name, case.objects) == {"web-secret", "polls-database-app"}
+    assert state.secrets_of(case.kind, "nowhere", case.objects) == set()
 
 
 @pytest.mark.parametrize(
@@ -1111,3 +1168,7 @@ def test_a_value_inside_a_public_name_stays_readable() -> None:
     forms = state.all_forms(["polls", "s3cr3t"])
     name = Case("deployment_done").pod()["metadata"]["name"]
     assert state.mask(f"pod {name}: polls s3cr3t", forms, public) == f"pod {name}: {state.MASK} {state.MASK}"
+
+
+def test_a_value_that_is_a_whole_public_name_is_masked() -> None:
+    assert state.mask("as polls-web", state.all_forms(["polls-web"]), {"polls-web"}) == f"as {state.MASK}"

@@ -1,0 +1,125 @@
+"""Run all tests, or the groups named as arguments, and end with how many passed and failed.
+
+Groups, in this order: lint, unit, cluster. The last runs every Molecule scenario and tests/cluster on one real cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
+
+
+@dataclass
+class Count:
+    """Tests that passed and failed."""
+
+    passed: int = 0
+    failed: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project; its output is shown as it comes, and returned."""
+    print(f"\n$ {' '.join(arguments)}", flush=True)
+    process = subprocess.Popen(
+        arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line)
+        print(line, end="", flush=True)
+    return subprocess.CompletedProcess(arguments, process.wait(), "".join(lines))
+
+
+def command(*arguments: str) -> Count:
+    """Run a command that is one test by itself."""
+    return Count(failed=1) if run(*arguments).returncode else Count(passed=1)
+
+
+def pytest(*arguments: str) -> Count:
+    """Run pytest and count its tests. A run that finds none, or breaks off, counts as a failure."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        code = run(sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments).returncode
+        if not report.is_file():
+            return Count(failed=1)
+        suites = ElementTree.parse(report).getroot().iter("testsuite")
+        total = Count()
+        for suite in suites:
+            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            total += Count(int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0)), bad)
+    return total if total.failed or not code else total + Count(failed=1)
+
+
+def molecule(*arguments: str) -> Count:
+    """Run molecule and count the actions of the scenario. One that breaks off counts as a failure."""
+    result = run("molecule", *arguments)
+    total = Count()
+    for passed, failed in MOLECULE_RECAP.findall(result.stdout):
+        total += Count(int(passed), int(failed))
+    return total if total.failed or not result.returncode else total + Count(failed=1)
+
+
+def lint() -> Iterator[tuple[str, Callable[[], Count]]]:
+    """Style and types."""
+    yield "ruff check", lambda: command("ruff", "check", ".")
+    yield "ruff format", lambda: command("ruff", "format", "--check", ".")
+    yield "yamllint", lambda: command("yamllint", "--strict", ".")
+    yield "ansible-lint", lambda: command("ansible-lint", "--offline")
+
+
+def unit() -> Iterator[tuple[str, Callable[[], Count]]]:
+    """Plugins and role contracts, without a cluster."""
+    yield "unit tests", lambda: pytest("tests/unit")
+
+
+def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
+    """Everything on a real cluster, which the scenario `default` creates first and destroys last."""
+    yield "create the cluster", lambda: molecule("create", "--scenario-name", "default")
+    for folder in sorted(PROJECT.glob("molecule/*/molecule.yml")):
+        name = folder.parent.name
+        yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
+    yield "tests on the cluster", lambda: pytest("tests/cluster")
+    yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")
+
+
+GROUPS = {"lint": lint, "unit": unit, "cluster": cluster}
+
+
+def main(names: list[str]) -> int:
+    """Run the groups and print a table; return 1 if anything failed."""
+    unknown = set(names) - set(GROUPS)
+    if unknown:
+        sys.exit(f"No test group {', '.join(sorted(unknown))}: name some of {', '.join(GROUPS)}, or none for all.")
+    os.environ.update({"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"})
+    os.environ.pop("FORCE_COLOR", None)
+    total, table = Count(), []
+    for group in names or GROUPS:
+        for title, step in GROUPS[group]():
+            started = time.monotonic()
+            count = step()
+            total += count
+            table.append(f"{title:<28} {count!s:<24} {time.monotonic() - started:6.0f} s")
+    print("\n" + "\n".join(table))
+    print(total, flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

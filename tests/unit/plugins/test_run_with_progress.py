@@ -1,0 +1,293 @@
+"""The action plugin run_with_progress, as ansible-playbook runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress
+
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+SETTINGS = {
+    "ANSIBLE_CALLBACK_FORMAT_PRETTY": "false",
+    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+    "ANSIBLE_NOCOLOR": "true",
+    # Long lines of the error stay whole.
+    "COLUMNS": "1000",
+}
+RESULT = re.compile(r"^(?:ok|changed|fatal): \[localhost\](?:: FAILED!)? => (\{.*\})$", re.MULTILINE)
+
+
+class Outcome(NamedTuple):
+    """What came out of a play of one task."""
+
+    code: int
+    result: dict[str, Any]
+    output: str
+
+
+class Play:
+    """A play of one task on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "play.yml"
+        # Keeps out the configuration of whoever runs the tests.
+        self.config = folder / "ansible.cfg"
+        self.config.touch()
+
+    def start(self, options: dict[str, Any], *arguments: str) -> subprocess.Popen[str]:
+        task = {"cloud_django.kubernetes.run_with_progress": {"label": "The work"} | options}
+        # JSON is YAML too.
+        self.path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+        return subprocess.Popen(
+            [ANSIBLE_PLAYBOOK, "-v", "--inventory", "localhost,", *arguments, self.path],
+            cwd=self.folder,
+            env=os.environ | SETTINGS | {"ANSIBLE_CONFIG": str(self.config)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, options: dict[str, Any], *arguments: str) -> Outcome:
+        process = self.start(options, *arguments)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        found = RESULT.search(output)
+        assert found, output
+        return Outcome(process.returncode, json.loads(found[1]), output)
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    return Play(tmp_path)
+
+
+def test_command_that_succeeds_is_a_change(play: Play) -> None:
+    outcome = play.run({"argv": ["true"]})
+    assert outcome.code == 0
+    assert outcome.result["changed"] is True
+    assert outcome.result["rc"] == 0
+    assert 0 <= outcome.result["seconds"] < 10
+
+
+def test_command_that_fails_is_told_with_its_exit_code_and_last_lines(play: Play) -> None:
+    outcome = play.run({"argv": ["sh", "-c", "seq -f 'line %g' 30; echo the reason >&2; exit 7"]})
+    assert outcome.code != 0
+    first, *lines = outcome.result["msg"].splitlines()
+    assert first == "The work failed with exit code 7. It ended with:"
+    assert lines == [*(f"line {number}" for number in range(12, 31)), "the reason"]
+
+
+def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "work.log"
+    outcome = play.run({"argv": ["sh", "-c", "seq 30; echo the reason >&2; exit 1"], "log": str(log)})
+    assert f"exit code 1. The whole log is in {log}. It ended with:" in outcome.result["msg"]
+    assert log.read_text() == "".join(f"{number}\n" for number in range(1, 31)) + "the reason\n"
+
+
+def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    done.touch()
+    outcome = play.run({"argv": ["touch", str(tmp_path / "ran")], "creates": str(done)})
+    assert outcome.code == 0
+    assert outcome.result["changed"] is False
+    assert outcome.result["msg"] == f"{done} exists"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_creates_runs_work_that_is_not_done(play: Play, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    assert play.run({"argv": ["touch", str(done)], "creates": str(done)}).result["changed"] is True
+    assert done.exists()
+
+
+def test_check_mode_says_what_would_run_and_runs_nothing(play: Play, tmp_path: Path) -> None:
+    outcome = play.run({"argv": ["touch", str(tmp_path / "ran")]}, "--check")
+    assert outcome.code == 0
+    assert outcome.result["changed"] is True
+    assert outcome.result["msg"] == "The work: would run touch"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_check_mode_is_no_change_where_the_work_is_done(play: Play, tmp_path: Path) -> None:
+    assert play.run({"argv": ["true"], "creates": str(tmp_path)}, "--check").result["changed"] is False
+
+
+def test_progress_is_printed_while_the_command_runs(play: Play) -> None:
+    script = "for step in 1 2 3 4 5; do echo step $step; sleep 0.2; done"
+    options = {"argv": ["sh", "-c", script], "interval": 0.2, "count": "^step", "total": 4}
+    lines = re.findall(r"^  The work: (\d+) s, (\d) of about 4$", play.run(options).output, re.MULTILINE)
+    counts = [int(count) for _, count in lines]
+    assert len(counts) >= 3
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1] == 4
+
+
+def test_command_without_output_shows_progress_too(play: Play) -> None:
+    outcome = play.run({"argv": ["sleep", "0.7"], "interval": 0.2})
+    assert len(re.findall(r"^  The work: [01] s, no output yet$", outcome.output, re.MULTILINE)) >= 2
+
+
+def test_short_command_prints_no_progress(play: Play) -> None:
+    assert "The work:" not in play.run({"argv": ["echo", "hello"]}).output
+
+
+def test_standard_input_is_handed_over_however_long(play: Play, tmp_path: Path) -> None:
+    # More than a pipe holds, to a command that prints before it has read everything.
+    text = "é = 1\n" * 50_000
+    outcome = play.run({"argv": ["cat"], "stdin": text, "log": str(tmp_path / "log")})
+    assert outcome.code == 0
+    assert (tmp_path / "log").read_text(encoding="utf-8") == text
+
+
+def test_standard_input_need_not_be_read(play: Play) -> None:
+    assert play.run({"argv": ["true"], "stdin": "x" * 200_000}).code == 0
+
+
+def test_standard_input_is_empty_without_a_text(play: Play, tmp_path: Path) -> None:
+    outcome = play.run({"argv": ["cat"], "log": str(tmp_path / "log")})
+    assert outcome.code == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_environment_is_added_to_the_controllers(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEPT", "from outside")
+    monkeypatch.setenv("REPLACED", "from outside")
+    options = {
+        "argv": ["sh", "-c", 'echo "$KEPT, $REPLACED, $NUMBER"'],
+        "environment": {"REPLACED": "from the task", "NUMBER": 5},
+        "log": str(tmp_path / "log"),
+    }
+    play.run(options)
+    assert (tmp_path / "log").read_text() == "from outside, from the task, 5\n"
+
+
+def test_command_runs_in_the_given_directory(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    play.run({"argv": ["touch", "here"], "chdir": str(tmp_path / "there")})
+    assert (tmp_path / "there" / "here").exists()
+
+
+def test_arguments_meet_no_shell(play: Play, tmp_path: Path) -> None:
+    play.run({"argv": ["echo", "$HOME", "a  b", "; exit 1"], "log": str(tmp_path / "log")})
+    assert (tmp_path / "log").read_text() == "$HOME a  b ; exit 1\n"
+
+
+def test_output_that_is_not_utf_8_is_no_error(play: Play, tmp_path: Path) -> None:
+    play.run({"argv": ["printf", r"caf\351\n"], "log": str(tmp_path / "log")})
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "caf\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_missing_program_is_told_in_a_sentence(play: Play) -> None:
+    assert play.run({"argv": ["no-such-program", "--flag"]}).result["msg"] == (
+        "The work cannot start: no-such-program: No such file or directory. Install it, or put it on PATH."
+    )
+
+
+def test_missing_directory_is_not_taken_for_a_missing_program(play: Play, tmp_path: Path) -> None:
+    assert play.run({"argv": ["true"], "chdir": str(tmp_path / "gone")}).result["msg"] == (
+        f"The work cannot start: {tmp_path}/gone: No such file or directory. Create it."
+    )
+
+
+def test_unknown_option_is_refused(play: Play) -> None:
+    outcome = play.run({"argv": ["true"], "command": "true"})
+    assert outcome.code != 0
+    assert "command" in outcome.result["msg"]
+
+
+def wait_for[T](found: Callable[[], T], seconds: float) -> T:
+    """Return the first true value that `found` gives within `seconds`, or its last one."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return value
+
+
+def stat(pid: int) -> list[str]:
+    """Return state, parent and so on of a process, as in proc(5) from the third field on; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process works; one that has ended and that nobody has asked about yet does not."""
+    return bool(fields := stat(pid)) and fields[0] not in "XZ"
+
+
+COMMANDS = {
+    "the command": "echo $$ > pids.new; mv pids.new pids; exec sleep 60",
+    "its children": "sleep 60 & echo $$ $! > pids.new; mv pids.new pids; wait",
+}
+
+
+@pytest.fixture(params=COMMANDS.values(), ids=COMMANDS.keys())
+def long_play(
+    play: Play, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A play that runs for a minute, and the processes of its command."""
+    process = play.start({"argv": ["sh", "-c", request.param], "chdir": str(tmp_path), "interval": 0.2})
+    pids: list[int] = []
+    try:
+        assert wait_for(lambda: (tmp_path / "pids").exists() or process.poll() is not None, 30)
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        yield process, pids
+    finally:
+        process.kill()
+        process.communicate()
+        for pid in filter(is_alive, pids):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_command_ends_with_the_play(long_play: tuple[subprocess.Popen[str], list[int]], number: signal.Signals) -> None:
+    process, pids = long_play
+    assert all(map(is_alive, pids))
+    process.send_signal(number)
+    assert wait_for(lambda: not any(map(is_alive, pids)), 5)
+
+
+@pytest.mark.parametrize("long_play", [COMMANDS["the command"]], indirect=True, ids=["the command"])
+def test_command_ends_with_ansibles_worker(long_play: tuple[subprocess.Popen[str], list[int]]) -> None:
+    """The worker that runs the task, killed, can pass on nothing; the kernel must."""
+    process, [pid] = long_play
+    worker = int(stat(pid)[1])
+    assert worker != process.pid
+    os.kill(worker, signal.SIGKILL)
+    assert wait_for(lambda: not is_alive(pid), 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "lines", "text"),
+    [
+        ({}, [], "75 s, no output yet"),
+        ({}, ["one", "two"], "75 s, two"),
+        ({}, ["one", ""], "75 s, one"),
+        ({}, ["x" * 300], "75 s, " + "x" * 100),
+        ({"count": "^go"}, [], "75 s, 0 steps"),
+        ({"count": "^go"}, ["go a", "a go", "go b"], "75 s, 2 steps"),
+        ({"count": "^go", "total": 5}, ["go a"], "75 s, 1 of about 5"),
+        ({"count": "^go", "total": 1}, ["go a", "go b"], "75 s, 1 of about 1"),
+        ({"total": 5}, ["one"], "75 s, one"),
+    ],
+)
+def test_progress_in_words(options: dict[str, Any], lines: list[str], text: str) -> None:
+    progress = Progress({"label": "The work", "interval": 1.0, "total": None, "count": None} | options)
+    for line in lines:
+        progress.feed(line)
+    assert progress.describe(75.2) == text

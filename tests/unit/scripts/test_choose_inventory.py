@@ -1,0 +1,266 @@
+"""The choice of an inventory, with a server on this machine in the place of the image registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "choose_inventory"
+REGISTRY = (401, {"Docker-Distribution-Api-Version": "registry/2.0"})
+PORTAL = (200, {"Content-Type": "text/html"})
+DOWNLOADS = (200, {})
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str]) -> Iterator[str]:
+    """Serve one answer to everything; give the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html>Welcome</html>"
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v2/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    with answering(*REGISTRY) as address:
+        yield address
+
+
+@pytest.fixture
+def portal() -> Iterator[str]:
+    with answering(*PORTAL) as address:
+        yield address
+
+
+@pytest.fixture
+def downloads() -> Iterator[str]:
+    with answering(*DOWNLOADS) as address:
+        yield address
+
+
+@pytest.fixture
+def nothing() -> Iterator[str]:
+    """An address where nothing listens; the port is bound, so that nobody else takes it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v2/"
+
+
+class Choice(NamedTuple):
+    code: int
+    path: str
+    reason: str
+
+
+class Project:
+    """A checkout with the script, inventories, and a folder of programs as the whole of PATH."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.inventory = root / "inventory"
+        self.choice = root / ".state" / "inventory"
+        self.bin = root / "bin"
+        for folder in (root / "scripts", self.bin, self.inventory / "kind", self.inventory / "mirrors"):
+            folder.mkdir(parents=True)
+        self.script = Path(shutil.copy(SCRIPT, root / "scripts"))
+
+    def install(self, program: str) -> None:
+        (self.bin / program).touch(0o755)
+
+    def choose(self, *arguments: str, registry: str = "", downloads: str = "") -> Choice:
+        # An empty address cannot be asked at all, so that no test reaches beyond this machine.
+        environment = {"PATH": str(self.bin), "CLOUD_DJANGO_REGISTRY": registry, "CLOUD_DJANGO_DOWNLOADS": downloads}
+        done = subprocess.run(
+            [sys.executable, self.script, *arguments],
+            env=environment,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return Choice(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+def test_kind_is_chosen_where_a_registry_answers(project: Project, registry: str) -> None:
+    project.install("kind")
+    choice = project.choose(registry=registry)
+    assert choice.code == 0
+    assert choice.path == f"{project.inventory}/kind\n"
+    assert choice.reason == (
+        "Using inventory/kind: an image registry answers and kind can be had. "
+        "(INVENTORY=inventory/... overrides this.)\n"
+    )
+
+
+def test_registry_that_lets_everybody_in_is_one_as_well(project: Project) -> None:
+    project.install("kind")
+    with answering(200, REGISTRY[1]) as address:
+        assert project.choose(registry=address).path == f"{project.inventory}/kind\n"
+
+
+def test_kind_may_be_downloaded(project: Project, registry: str, downloads: str) -> None:
+    assert project.choose(registry=registry, downloads=downloads).path == f"{project.inventory}/kind\n"
+
+
+def test_mirrors_are_chosen_where_kind_cannot_be_had(project: Project, registry: str, nothing: str) -> None:
+    choice = project.choose(registry=registry, downloads=nothing)
+    assert choice.path == f"{project.inventory}/mirrors\n"
+    assert "neither minikube nor kind can be had, so everything is built from package mirrors" in choice.reason
+
+
+def test_captive_portal_is_no_registry(project: Project, portal: str) -> None:
+    project.install("kind")
+    choice = project.choose(registry=portal)
+    assert choice.path == f"{project.inventory}/mirrors\n"
+    assert "no image registry answers, so everything is built from package mirrors" in choice.reason
+
+
+def test_refusal_without_the_registrys_header_is_no_registry(project: Project) -> None:
+    project.install("kind")
+    with answering(403, {}) as address:
+        assert project.choose(registry=address).path == f"{project.inventory}/mirrors\n"
+
+
+def test_mirrors_are_chosen_where_nothing_listens(project: Project, nothing: str) -> None:
+    project.install("kind")
+    assert project.choose(registry=nothing, downloads=nothing).path == f"{project.inventory}/mirrors\n"
+
+
+def test_server_that_speaks_something_else_is_no_registry(project: Project) -> None:
+    project.install("kind")
+
+    def greet(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+            # Only after the question, so that the answer is read and no reset comes in its place.
+            connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=greet, args=[server])
+        thread.start()
+        choice = project.choose(registry=f"http://127.0.0.1:{server.getsockname()[1]}/v2/")
+        thread.join()
+    assert choice.code == 0
+    assert choice.path == f"{project.inventory}/mirrors\n"
+
+
+@pytest.mark.parametrize("address", ["", "registry", "http://", "ftp://127.0.0.1:1/", "http://[::1/"])
+def test_address_that_cannot_be_asked_is_no_registry(project: Project, address: str) -> None:
+    project.install("kind")
+    choice = project.choose(registry=address)
+    assert choice.code == 0
+    assert choice.path == f"{project.inventory}/mirrors\n"
+
+
+def test_minikube_is_chosen_where_it_is_installed(project: Project, registry: str) -> None:
+    (project.inventory / "minikube").mkdir()
+    project.install("kind")
+    project.install("minikube")
+    choice = project.choose(registry=registry)
+    assert choice.path == f"{project.inventory}/minikube\n"
+    assert "minikube is installed and an image registry answers" in choice.reason
+
+
+def test_minikube_needs_an_inventory(project: Project, registry: str) -> None:
+    project.install("kind")
+    project.install("minikube")
+    assert project.choose(registry=registry).path == f"{project.inventory}/kind\n"
+
+
+def test_minikube_needs_a_registry(project: Project, nothing: str) -> None:
+    (project.inventory / "minikube").mkdir()
+    project.install("minikube")
+    assert project.choose(registry=nothing).path == f"{project.inventory}/mirrors\n"
+
+
+def test_choice_is_remembered(project: Project, registry: str, nothing: str) -> None:
+    project.install("kind")
+    first = project.choose(registry=registry)
+    second = project.choose(registry=nothing)
+    assert second == Choice(0, first.path, "")
+    assert project.choice.read_text() == "kind\n"
+
+
+def test_choice_is_kept_from_others(project: Project, nothing: str) -> None:
+    project.choose(registry=nothing)
+    assert stat.S_IMODE(project.choice.parent.stat().st_mode) == 0o700
+
+
+def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: str, nothing: str) -> None:
+    project.install("kind")
+    project.choose(registry=registry)
+    project.choice.unlink()
+    assert project.choose(registry=nothing).path == f"{project.inventory}/mirrors\n"
+
+
+@pytest.mark.parametrize("remembered", ["minikube\n", ""])
+def test_remembered_inventory_that_is_not_there_is_chosen_anew(
+    project: Project, registry: str, remembered: str
+) -> None:
+    project.install("kind")
+    project.choice.parent.mkdir()
+    project.choice.write_text(remembered)
+    assert project.choose(registry=registry).path == f"{project.inventory}/kind\n"
+    assert project.choice.read_text() == "kind\n"
+
+
+def test_given_inventory_wins_and_is_not_remembered(project: Project, registry: str) -> None:
+    project.install("kind")
+    project.choose(registry=registry)
+    assert project.choose("inventory/mirrors") == Choice(0, "inventory/mirrors\n", "")
+    assert project.choice.read_text() == "kind\n"
+
+
+def test_given_inventory_may_be_anywhere(project: Project, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.yml"
+    hosts.touch()
+    assert project.choose(str(hosts)) == Choice(0, f"{hosts}\n", "")
+    assert not project.choice.exists()
+
+
+def test_given_inventory_that_is_missing_is_told_in_a_sentence(project: Project) -> None:
+    assert project.choose("inventory/gone") == Choice(
+        1, "", "Inventory inventory/gone does not exist: give a folder such as inventory/kind.\n"
+    )
+
+
+def test_script_can_be_run_as_it_is() -> None:
+    assert os.access(SCRIPT, os.X_OK)
+    assert SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")
