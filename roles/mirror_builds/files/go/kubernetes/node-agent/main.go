@@ -1,5 +1,6 @@
 // Command node-agent does on each node what a distribution's network and storage add-ons do:
-// it routes pod traffic between the nodes and makes a directory for each claim of the default StorageClass.
+// it routes pod traffic between the nodes, sees to it that network policies are asked, and makes a directory for each claim of
+// the default StorageClass.
 // It exists because the add-ons that kind ships are published as images only.
 package main
 

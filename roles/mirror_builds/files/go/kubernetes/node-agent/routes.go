@@ -26,6 +26,9 @@ func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet
 	if err := rules.AppendUnique("nat", "POSTROUTING", "-s", podSubnet, "!", "-d", podSubnet, "-j", "MASQUERADE"); err != nil {
 		return fmt.Errorf("masquerade rule: %w", err)
 	}
+	if err := queueForPolicies(rules, podSubnet); err != nil {
+		return err
+	}
 
 	factory := informers.NewSharedInformerFactory(client, 0)
 	informer := factory.Core().V1().Nodes()
