@@ -1,0 +1,1 @@
+"""Everything that is about running the site rather than about polls."""

@@ -1,0 +1,65 @@
+"""The database connection, from separate variables: a password in a URL would have to be escaped, and people forget."""
+
+import re
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import Environment
+
+SSL_MODES = ("verify-full", "verify-ca", "require", "prefer", "allow", "disable")
+
+
+def database_settings(environment: Environment) -> dict[str, Any]:
+    """One entry of DATABASES."""
+    options: dict[str, Any] = {
+        "connect_timeout": environment.number("DATABASE_CONNECT_TIMEOUT", 3, least=1, most=60),
+        # A node that dies says no goodbye: without these a worker waits for it for many minutes.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        "sslmode": environment.choice("DATABASE_SSLMODE", "verify-full", SSL_MODES),
+        "application_name": environment.text("DATABASE_APPLICATION_NAME", "django_polls"),
+    }
+    if root_certificate := environment.text("DATABASE_SSLROOTCERT"):
+        options["sslrootcert"] = root_certificate
+    elif options["sslmode"].startswith("verify-"):
+        raise ImproperlyConfigured(
+            f"The environment variable DATABASE_SSLROOTCERT is not set, and DATABASE_SSLMODE {options['sslmode']} "
+            "needs it. Set it to the path of the certificate of the authority that signed the server's, or to system."
+        )
+    if server_options := _server_options(environment):
+        options["options"] = server_options
+    if role := environment.text("DATABASE_ROLE"):
+        options["assume_role"] = role
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": environment.required("DATABASE_HOST", "the host name of the PostgreSQL server"),
+        "PORT": str(environment.number("DATABASE_PORT", 5432, least=1, most=65535)),
+        "NAME": environment.required("DATABASE_NAME", "the name of the database"),
+        "USER": environment.required("DATABASE_USER", "the role that the site logs in with"),
+        "PASSWORD": environment.secret("DATABASE_PASSWORD_FILE", "the password of the database role"),
+        "CONN_MAX_AGE": environment.number("DATABASE_CONN_MAX_AGE", 600),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+def _server_options(environment: Environment) -> str:
+    """Settings of the server session, as its start-up packet carries them."""
+    options = []
+    if schema := environment.text("DATABASE_SCHEMA"):
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
+            raise ImproperlyConfigured(
+                f"The environment variable DATABASE_SCHEMA is {schema!r}. "
+                "Set it to a plain name: lower-case letters, digits and underscores, at most 63."
+            )
+        options.append(f"-c search_path={schema}")
+    for variable, setting in (
+        ("DATABASE_STATEMENT_TIMEOUT", "statement_timeout"),
+        ("DATABASE_LOCK_TIMEOUT", "lock_timeout"),
+    ):
+        if milliseconds := environment.number(variable, 0):
+            options.append(f"-c {setting}={milliseconds}")
+    return " ".join(options)

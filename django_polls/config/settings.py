@@ -1,0 +1,168 @@
+"""The settings of the site: read from the environment and from secret files, wherever it runs.
+
+A required variable that is missing stops the start with one sentence. No default here would only be right on a
+developer's machine.
+"""
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+from config.assets import BASE_DIR, INSTALLED_APPS, STATIC_ROOT, STATIC_URL, STORAGES
+from config.cache import cache_settings
+from config.database import database_settings
+from config.environment import Environment, PublicURL
+from config.logs import logging_settings
+
+__all__ = ["INSTALLED_APPS", "STATIC_ROOT", "STATIC_URL", "STORAGES"]
+
+environment = Environment()
+
+# ---- Who we are ------------------------------------------------------------------------------------------------------
+
+DEBUG = environment.flag("DJANGO_DEBUG", default=False)
+
+public_url = PublicURL(
+    "DJANGO_PUBLIC_URL",
+    environment.required("DJANGO_PUBLIC_URL", "the address that people will type, such as https://polls.example.org"),
+)
+
+ALLOWED_HOSTS = [public_url.host, *environment.words("DJANGO_ALLOWED_HOSTS")]
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "The environment variable DJANGO_ALLOWED_HOSTS contains *, which lets any page on the web pretend to be this "
+        "site. Name the hosts."
+    )
+# The site's own origin has to be named for a proxy that ends TLS and passes on a Host of its own.
+CSRF_TRUSTED_ORIGINS = [public_url.origin, *environment.words("DJANGO_CSRF_TRUSTED_ORIGINS")]
+
+SECRET_KEY = environment.secret("DJANGO_SECRET_KEY_FILE", "a random text of at least 50 characters")
+if len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured(
+        f"The secret in the file that DJANGO_SECRET_KEY_FILE names has {len(SECRET_KEY)} characters. "
+        "Write a random text of at least 50 characters into it."
+    )
+# Old keys, one a line, newest first: cookies that they signed stay valid while a rotation is under way.
+SECRET_KEY_FALLBACKS = [
+    line for line in environment.optional_secret("DJANGO_SECRET_KEY_FALLBACKS_FILE").splitlines() if line
+]
+
+# ---- Requests --------------------------------------------------------------------------------------------------------
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
+
+MIDDLEWARE = [
+    "config.middleware.RequestIDMiddleware",
+    # Before SecurityMiddleware and CommonMiddleware: a probe has the pod's address as its Host and speaks plain http.
+    "health.middleware.HealthCheckMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "config.middleware.PermissionsPolicyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "config.static_files.StaticFilesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last, so that it is the first to hear of an exception in a view.
+    "config.middleware.DatabaseUnavailableMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# The largest honest request is an admin form of some kilobytes, and nobody uploads a file.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
+
+# ---- Protection in the browser ---------------------------------------------------------------------------------------
+
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = public_url.is_https
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+
+SECURE_SSL_REDIRECT = public_url.is_https
+SECURE_SSL_HOST = public_url.netloc if public_url.is_https else None
+SECURE_HSTS_SECONDS = environment.number("DJANGO_HSTS_SECONDS", 365 * 24 * 3600) if public_url.is_https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.flag("DJANGO_HSTS_INCLUDE_SUBDOMAINS", default=True)
+SECURE_HSTS_PRELOAD = environment.flag("DJANGO_HSTS_PRELOAD", default=False)
+# Being listed in every browser binds a whole domain for years: its owner's decision, not the default of one site on it.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# gunicorn speaks no TLS here, so an https address means that a proxy ends it and says so in a header.
+if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Proto" if public_url.is_https else ""):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
+
+# ---- Data ------------------------------------------------------------------------------------------------------------
+
+DATABASES = {"default": database_settings(environment)}
+CACHES = cache_settings(environment)
+
+# A cache in the memory of one worker would go on serving a session that another worker ended, so without a shared cache
+# the database is the only store.
+SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if "sessions" in CACHES else "db")
+SESSION_CACHE_ALIAS = "sessions" if "sessions" in CACHES else "default"
+
+# ---- People ----------------------------------------------------------------------------------------------------------
+
+PASSWORD_HASHERS = [
+    "config.hashers.ContainerArgon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# ---- Language, time, files, logs -------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = environment.text("DJANGO_TIME_ZONE", "UTC")
+USE_TZ = True
+
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING = logging_settings(
+    environment.choice("LOG_FORMAT", "json", ("json", "text")),
+    environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+)
+
+# ---- Polls -----------------------------------------------------------------------------------------------------------
+
+POLLS_VOTE_CHANGEABLE = environment.flag("POLLS_VOTE_CHANGEABLE", default=False)
+POLLS_PAGE_SIZE = environment.number("POLLS_PAGE_SIZE", 10, least=1, most=100)
+POLLS_REFRESH_SECONDS = environment.number("POLLS_REFRESH_SECONDS", 3, least=1, most=3600)

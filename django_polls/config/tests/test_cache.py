@@ -1,0 +1,134 @@
+"""A cache that can go away."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.cache import caches
+from django.test import Client, override_settings
+
+from config.cache import LONGEST_SESSION_SECONDS, ForgivingRedisCache, JSONSerializer, cache_settings
+from config.environment import Environment
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def no_pause() -> Iterator[None]:
+    """Forget that the cache of an earlier test was away."""
+    ForgivingRedisCache._silent_until = 0.0
+    yield
+    ForgivingRedisCache._silent_until = 0.0
+
+
+def shared_cache(port: int, **more: str) -> override_settings:
+    """The settings that result from naming a cache."""
+    variables = {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": str(port), "CACHE_TLS": "no", **more}
+    return override_settings(
+        CACHES=cache_settings(Environment(variables)),
+        SESSION_ENGINE="django.contrib.sessions.backends.cached_db",
+        SESSION_CACHE_ALIAS="sessions",
+    )
+
+
+def log_in_and_look(client: Client) -> None:
+    """Log in with the form and see that the session is there in the next request."""
+    form = {"username": "admin", "password": "a long enough passphrase"}
+    assert client.post("/admin/login/?next=/admin/", form).status_code == 302
+    assert client.get("/admin/").status_code == 200
+
+
+def test_without_a_shared_cache_sessions_live_in_the_database_only() -> None:
+    assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"
+
+
+def test_the_password_and_the_authority_are_passed_on_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("@:/?#% é\n")
+    variables = {
+        "CACHE_HOST": "cache",
+        "CACHE_PASSWORD_FILE": str(tmp_path / "password"),
+        "CACHE_USER": "site",
+        "CACHE_CA_FILE": "/ca.crt",
+    }
+    entry = cache_settings(Environment(variables))["default"]
+    assert entry["LOCATION"] == "rediss://cache:6379/0"
+    assert entry["OPTIONS"]["password"] == "@:/?#% é"
+    assert entry["OPTIONS"]["ssl_ca_certs"] == "/ca.crt"
+
+
+@pytest.mark.parametrize("value", [0, -5, True, None, "text é", [1, {"a": None}], 1.5])
+def test_values_survive_the_serializer(value: object) -> None:
+    serializer = JSONSerializer()
+    assert serializer.loads(str(serializer.dumps(value)).encode()) == value
+
+
+def test_a_dead_cache_is_a_miss_and_is_left_alone_for_a_while() -> None:
+    with shared_cache(free_port()):
+        cache = caches["default"]
+        assert cache.get("key", "default") == "default"
+        started = time.monotonic()
+        for _ in range(200):
+            cache.set("key", 1)
+            assert cache.get("key") is None
+            assert cache.get_many(["key"]) == {}
+            assert cache.add("key", 1) is False
+            assert "key" not in cache
+            assert cache.delete("key") is False
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.usefixtures("administrator")
+def test_log_in_works_while_the_cache_is_dead(client: Client) -> None:
+    with shared_cache(free_port()):
+        log_in_and_look(client)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A real server, if the machine has one."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("neither redis-server nor valkey-server is on PATH")
+    port = free_port()
+    arguments = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    (tmp_path / "password").write_text("p@:/ é 🔑\n")
+    server = subprocess.Popen([*arguments, "--requirepass", "p@:/ é 🔑"], stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield port, server
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.usefixtures("administrator")
+def test_sessions_survive_the_death_of_a_real_cache(
+    client: Client, redis_server: tuple[int, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    port, server = redis_server
+    with shared_cache(port, CACHE_PASSWORD_FILE=str(tmp_path / "password")):
+        log_in_and_look(client)
+        key = f"django.contrib.sessions.cached_db{client.session.session_key}"
+        assert caches["sessions"].get(key)
+        connection = caches["sessions"]._cache.get_client()
+        assert 0 < connection.ttl(caches["sessions"].make_key(key)) <= LONGEST_SESSION_SECONDS
+        caches["default"].set("count", 1)
+        assert caches["default"].incr("count") == 2
+
+        server.kill()
+        server.wait()
+        assert client.get("/admin/").status_code == 200
+        assert client.post("/admin/logout/").status_code == 200
+        assert client.get("/admin/").status_code == 302

@@ -1,0 +1,194 @@
+"""gunicorn as it runs in a pod: its configuration, its logs, and what it does when the database goes away."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from polls.models import Question
+from testing import PROJECT, run_python
+
+
+class Server:
+    """A running gunicorn."""
+
+    def __init__(self, port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
+        self.port, self.log, self.process = port, log, process
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
+        """Status, headers in lower case, and body."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client.request(method, path, headers={"Host": "testserver", **headers})
+        response = client.getresponse()
+        body = response.read().decode(errors="replace")
+        client.close()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+
+    def lines(self) -> list[dict]:
+        """The log so far, line by line."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The static files as the image has them."""
+    folder = tmp_path_factory.mktemp("static")
+    result = run_python(
+        "manage.py",
+        "collectstatic",
+        "--noinput",
+        DJANGO_SETTINGS_MODULE="config.assets",
+        DJANGO_STATIC_ROOT=str(folder),
+    )
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
+    """Start gunicorn with changed variables and wait until it answers."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(**variables: str) -> Server:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        log = tmp_path / f"log-{port}"
+        environment = os.environ | {
+            "WEB_BIND": f"127.0.0.1:{port}",
+            "DATABASE_NAME": connection.settings_dict["NAME"],
+            "DJANGO_STATIC_ROOT": str(static_root),
+            "LOG_FORMAT": "json",
+            **variables,
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "config.wsgi"],
+                cwd=PROJECT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        running.append(process)
+        server = Server(port, log, process)
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                if server.get("/livez")[0] == 200:
+                    return server
+            time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    yield run
+    for process in running:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+@pytest.fixture
+def dead_database() -> dict[str, str]:
+    """A port where no database listens."""
+    return {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_SSLMODE": "disable"}
+
+
+def test_the_configuration(tmp_path: Path) -> None:
+    result = run_python("-m", "gunicorn", "--print-config", "config.wsgi", WEB_CONCURRENCY="3", WEB_THREADS="5")
+    assert result.returncode == 0, result.stderr
+    values = dict(line.split("=", 1) for line in result.stdout.replace(" ", "").splitlines() if "=" in line)
+    expected = {
+        "workers": "3",
+        "threads": "5",
+        "worker_class": "gthread",
+        "preload_app": "True",
+        "worker_tmp_dir": "/dev/shm",
+        "control_socket_disable": "True",
+        "max_requests": "0",
+        "graceful_timeout": "25",
+        "accesslog": "-",
+        "bind": "['0.0.0.0:8000']",
+    }
+    assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_static_files_and_logs(start: Callable[..., Server], question: Question) -> None:
+    server = start(DJANGO_PUBLIC_URL="http://testserver")
+    status, headers, page = server.get("/?password=sentinel", Referer="http://x/?token=sentinel")
+    assert status == 200
+    assert question.text in page
+
+    asset = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    status, static, _ = server.get(asset, **{"Accept-Encoding": "gzip"})
+    assert (status, static["content-encoding"]) == (200, "gzip")
+    assert "immutable" in static["cache-control"]
+    assert int(static["cache-control"].split("max-age=")[1].split(",")[0]) >= 365 * 24 * 3600
+
+    other_release = asset.split(".")[0] + ".0123456789ab.css"
+    status, static, _ = server.get(other_release)
+    assert (status, static["cache-control"]) == (200, "no-store")
+    assert server.get("/static/polls/none.0123456789ab.css")[0] == 404
+    assert server.get("/static/../config/settings.py")[0] == 404
+
+    assert server.get("/", Host="evil.example")[0] == 400
+    assert server.get("/", method="HEAD")[0] == 200
+    assert server.get("/favicon.ico")[1]["location"].endswith(".svg")
+    assert server.get("/readyz", Host="10.0.0.1:8000")[0] == 200
+
+    time.sleep(0.2)
+    assert "sentinel" not in server.log.read_text()
+    lines = server.lines()
+    [first] = [line for line in lines if line.get("path") == "/" and line["status"] == 200 and line["method"] == "GET"]
+    assert first["request_id"] == headers["x-request-id"]
+    assert first["milliseconds"] > 0
+    assert not [line for line in lines if line.get("path") in {"/livez", "/readyz"}]
+    assert {line["logger"] for line in lines if line["level"] not in {"DEBUG", "INFO"}} == {"django.request"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_that_the_database_dropped_are_replaced(start: Callable[..., Server], question: Question) -> None:
+    server = start(DATABASE_APPLICATION_NAME="dropped", WEB_CONCURRENCY="1", WEB_THREADS="1")
+    assert server.get("/")[0] == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dropped'")
+        assert cursor.fetchall() == [(True,)]
+    time.sleep(0.2)
+    assert server.get("/")[0] == 200
+
+
+def test_without_a_database(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
+    server = start(**dead_database)
+    status, headers, page = server.get("/")
+    assert (status, headers["retry-after"]) == (503, "10")
+    assert "We will be right back" in page
+    asset = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    assert server.get(asset)[0] == 200
+    assert server.get("/livez")[0] == 200
+    status, _, reason = server.get("/readyz")
+    assert (status, reason) == (503, "database unavailable\n")
+    time.sleep(0.2)
+    assert [line for line in server.lines() if line["message"].startswith("The database does not answer")]
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_the_admin_is_where_the_variable_says(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
+    server = start(DJANGO_ADMIN_PATH="/back/office", **dead_database)
+    assert "Polls administration" in server.get("/back/office/login/")[2]
+    assert server.get("/admin/login/")[0] == 404
+
+
+def test_https_behind_a_proxy(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
+    server = start(DJANGO_PUBLIC_URL="https://testserver", **dead_database)
+    status, headers, _ = server.get("/polls/1/?a=b")
+    assert (status, headers["location"]) == (301, "https://testserver/polls/1/?a=b")
+    status, headers, _ = server.get("/", **{"X-Forwarded-Proto": "https"})
+    assert status == 503
+    assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+    assert server.get("/livez")[0] == 200

@@ -1,0 +1,27 @@
+"""The addresses of the site."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
+from django.urls import include, path
+
+admin.site.site_header = "Polls administration"
+admin.site.site_title = "Polls administration"
+admin.site.index_title = "What would you like to ask?"
+admin.site.site_url = "/"
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for this address on pages that name no icon, such as the admin's."""
+    return redirect(static("polls/icon.svg"))
+
+
+urlpatterns = [
+    path(settings.ADMIN_PATH, admin.site.urls),
+    path("favicon.ico", favicon),
+    path("", include("polls.urls")),
+]
+
+handler500 = "config.middleware.error_500"

@@ -1,0 +1,8 @@
+"""Two addresses for the probes of an orchestrator: is this process alive, and may it get traffic?
+
+    INSTALLED_APPS += ["health"]
+    MIDDLEWARE.insert(0, "health.middleware.HealthCheckMiddleware")
+
+`/livez` says only that the process answers. `/readyz` also asks the database, and whether all migrations that this
+release knows are applied. Other paths by the settings HEALTH_LIVE_PATH and HEALTH_READY_PATH.
+"""

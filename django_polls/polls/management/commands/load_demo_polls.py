@@ -1,0 +1,32 @@
+"""Questions to start with."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from polls.models import Choice, Question
+
+DEMO_POLLS = {
+    "Is Django better than Flask?": ["Yes, batteries included", "No, small is beautiful", "Each has its day"],
+    "Is Python3 better than Python2?": ["Yes, and by far", "No, print was a statement", "Is there still a Python2?"],
+}
+
+
+class Command(BaseCommand):
+    """Safe to run any number of times: a question that is there already is left as it is, with its votes."""
+
+    help = "Add the two demo questions, unless they are there already."
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        for text, choices in DEMO_POLLS.items():
+            if Question.objects.filter(text=text).exists():
+                self.stdout.write(f"unchanged: {text}")
+                continue
+            question = Question.objects.create(text=text)
+            Choice.objects.bulk_create(
+                Choice(question=question, position=position, text=choice)
+                for position, choice in enumerate(choices, start=1)
+            )
+            self.stdout.write(f"created: {text}")

@@ -1,0 +1,37 @@
+"""Helpers that the tests of all apps import."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.test.utils import CaptureQueriesContext
+
+PROJECT = Path(__file__).resolve().parent
+# Everything that a password can do to a shell, a URL, a template or an environment, in one text.
+ODD_PASSWORD = "-@:/?#%$$(X)'\"\\ {{ x }} {% y %} é 🔑 end "  # noqa: S105
+
+
+def statements(captured: CaptureQueriesContext) -> list[str]:
+    """The captured SQL without the words that only mark a transaction, which differ between tests and the site."""
+    marks = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+    return [query["sql"] for query in captured.captured_queries if not query["sql"].startswith(marks)]
+
+
+def run_python(*arguments: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project with some environment variables changed, or removed where the value is None."""
+    environment = dict(os.environ)
+    for name, value in variables.items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
+    return subprocess.run(  # noqa: S603
+        [sys.executable, *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,141 @@
+"""A real browser in front of a running site.
+
+The address and the administrator come from options or from the environment: nothing here starts a server.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from people import AXE, HERE, Person, Site
+
+OPTIONS = {
+    "--base-url": ("BASE_URL", "", "Address of the site, such as http://192.0.2.1:30080."),
+    "--admin-name": ("ADMIN_NAME", "admin", "User name of the administrator."),
+    "--admin-password-file": ("ADMIN_PASSWORD_FILE", "", "File that holds the administrator's password."),
+    "--admin-path": ("ADMIN_PATH", "admin/", "Where the admin is, below the address of the site."),
+    "--screenshots": ("SCREENSHOTS", str(HERE / "screenshots"), "Folder for the pictures of all pages."),
+    "--chromium": ("CHROMIUM", "/usr/bin/chromium", "The browser."),
+    "--chromedriver": ("CHROMEDRIVER", "/usr/bin/chromedriver", "The program that drives the browser."),
+}
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--lang=en",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each option has an environment variable of its own, for runs in a pipeline."""
+    for name, (variable, default, meaning) in OPTIONS.items():
+        parser.addoption(name, default=os.environ.get(variable) or default, help=f"{meaning} [{variable}]")
+
+
+@pytest.fixture(scope="session")
+def site(pytestconfig: pytest.Config) -> Site:
+    """The site under test."""
+    base_url, password_file = pytestconfig.getoption("--base-url"), pytestconfig.getoption("--admin-password-file")
+    if not base_url or not password_file:
+        pytest.fail("No site to test. Set BASE_URL and ADMIN_PASSWORD_FILE, or give the options of the same names.")
+    if not AXE.exists():
+        pytest.fail(f"axe-core is not there. Run `npm ci` in {HERE}.")
+    password = Path(password_file).read_text().removesuffix("\n")
+    return Site(base_url, pytestconfig.getoption("--admin-path"), pytestconfig.getoption("--admin-name"), password)
+
+
+@pytest.fixture(scope="session")
+def new_person(site: Site, pytestconfig: pytest.Config) -> Iterator[Callable[..., Person]]:
+    """Bring in another person, who has no cookie yet."""
+    drivers: list[webdriver.Chrome] = []
+    folders: list[tempfile.TemporaryDirectory[str]] = []
+
+    def make(*, scripts: bool = True) -> Person:
+        folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        folders.append(folder)
+        options = webdriver.ChromeOptions()
+        options.binary_location = pytestconfig.getoption("--chromium")
+        for switch in [*SWITCHES, f"--user-data-dir={folder.name}"]:
+            options.add_argument(switch)
+        if not scripts:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options=options, service=Service(pytestconfig.getoption("--chromedriver")))
+        driver.set_page_load_timeout(60)
+        driver.set_script_timeout(60)
+        drivers.append(driver)
+        person = Person(driver, site)
+        person.looks()
+        return person
+
+    yield make
+    for driver in drivers:
+        driver.quit()
+    for folder in folders:
+        folder.cleanup()
+
+
+@pytest.fixture(scope="session")
+def administrator(new_person: Callable[..., Person]) -> Person:
+    """Somebody who is logged in to the admin."""
+    person = new_person()
+    person.logs_in()
+    return person
+
+
+@pytest.fixture
+def person(new_person: Callable[..., Person]) -> Person:
+    """Somebody who has never been here."""
+    return new_person()
+
+
+@pytest.fixture(scope="session")
+def ask(administrator: Person) -> Iterator[Callable[..., tuple[str, str]]]:
+    """Write a question in the admin, the way a person does. Returns its text and its path.
+
+    All of them are deleted at the end, so that a site in use can be tested.
+    """
+    written: list[str] = []
+
+    def write(text: str = "", answers: tuple[str, str] = ("Tea", "Coffee")) -> tuple[str, str]:
+        text = text or f"What do you drink? {uuid.uuid4().hex[:8]}"
+        administrator.looks()
+        administrator.goes_to(administrator.site.admin("polls/question/add/"))
+        # By script, because the driver cannot type characters outside the basic plane.
+        fill = "arguments[0].value = arguments[1]"
+        administrator.driver.execute_script(fill, administrator.finds("#id_text"), text)
+        for number, answer in enumerate(answers):
+            administrator.driver.execute_script(fill, administrator.finds(f"#id_choices-{number}-text"), answer)
+            position = administrator.finds(f"#id_choices-{number}-position")
+            administrator.driver.execute_script(fill, position, str(number + 1))
+        administrator.finds("[name=_continue]").click()
+        administrator.finds(".messagelist .success")
+        number = administrator.driver.current_url.rstrip("/").split("/")[-2]
+        written.append(number)
+        return text, f"/polls/{number}/"
+
+    yield write
+    for number in written:
+        administrator.goes_to(administrator.site.admin(f"polls/question/{number}/delete/"))
+        administrator.finds("#content form [type=submit]").click()
+        administrator.finds(".messagelist .success")
+
+
+@pytest.fixture(scope="session")
+def screenshots(pytestconfig: pytest.Config) -> Path:
+    """Where the pictures go."""
+    folder = Path(pytestconfig.getoption("--screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

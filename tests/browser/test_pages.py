@@ -1,0 +1,100 @@
+"""Every page, in light and dark, on a telephone and a desk: no barrier, no complaint, and a picture to look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from people import Person
+
+VIEWS = [(scheme, width) for scheme in ("light", "dark") for width in (360, 1280)]
+
+
+@pytest.fixture(scope="module")
+def asked(ask: Callable[..., tuple[str, str]]) -> str:
+    """The path of a question that all pages are about."""
+    _, path = ask("Which of the two would you take to a desert island?", ("A good book", "A radio that works"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def voter(new_person: Callable[..., Person], asked: str) -> Person:
+    """Somebody who has voted, after two others."""
+    for answer in ("A good book", "A radio that works"):
+        new_person().votes(asked, answer)
+    person = new_person()
+    person.votes(asked, "A good book")
+    return person
+
+
+@pytest.fixture(scope="module")
+def visitor(new_person: Callable[..., Person]) -> Person:
+    """Somebody who has not voted."""
+    return new_person()
+
+
+def inspect(person: Person, folder: Path, name: str, address: str, *, after: str = "") -> None:
+    """Look at one page in every way. `after` is a script that brings it into the state that is meant."""
+    problems: list[str] = []
+    person.driver.get_log("browser")
+    for scheme, width in VIEWS:
+        person.looks(scheme=scheme, width=width)
+        person.goes_to(address)
+        if after:
+            person.driver.execute_script(after)
+            person.finds("#problem")
+        problems += [f"{scheme} {width}: {barrier}" for barrier in person.barriers()]
+        problems += [f"{scheme} {width}: {complaint}" for complaint in person.complaints()]
+        if person.driver.execute_script("return document.documentElement.scrollWidth") > width and "admin" not in name:
+            problems.append(f"{scheme} {width}: the page is wider than the screen")
+        height = person.driver.execute_script("return document.documentElement.scrollHeight")
+        person.looks(scheme=scheme, width=width, height=min(max(height, 640), 4000))
+        person.driver.save_screenshot(str(folder / f"{name}-{scheme}-{width}.png"))
+    assert not problems, "\n".join(problems)
+
+
+def test_these_checks_can_fail(person: Person) -> None:
+    person.goes_to("/")
+    assert (person.barriers(), person.complaints()) == ([], [])
+    person.driver.execute_script(
+        "document.body.insertAdjacentHTML('beforeend', '<main><input><p style=\"color: red\">low</p></main>')"
+    )
+    person.waits().until(lambda driver: driver.find_elements("tag name", "input"))
+    assert any(barrier.startswith("label: ") for barrier in person.barriers())
+    assert any("Content Security Policy" in complaint for complaint in person.complaints())
+
+
+def test_list(visitor: Person, asked: str, screenshots: Path) -> None:
+    inspect(visitor, screenshots, "list", "/")
+
+
+def test_question(visitor: Person, asked: str, screenshots: Path) -> None:
+    inspect(visitor, screenshots, "question", asked)
+
+
+def test_question_with_a_mistake(visitor: Person, asked: str, screenshots: Path) -> None:
+    inspect(visitor, screenshots, "mistake", asked, after="document.querySelector('form').submit()")
+
+
+def test_question_after_the_vote(voter: Person, asked: str, screenshots: Path) -> None:
+    inspect(voter, screenshots, "voted", asked)
+
+
+def test_results(voter: Person, asked: str, screenshots: Path) -> None:
+    inspect(voter, screenshots, "results", f"{asked}results/")
+
+
+def test_nothing_here(visitor: Person, screenshots: Path) -> None:
+    inspect(visitor, screenshots, "404", "/polls/999999999/")
+
+
+def test_log_in(visitor: Person, screenshots: Path) -> None:
+    inspect(visitor, screenshots, "admin-login", visitor.site.admin("login/"))
+
+
+@pytest.mark.parametrize("page", ["", "polls/question/", "polls/question/add/", "{}change/", "{}history/", "{}delete/"])
+def test_admin(administrator: Person, asked: str, screenshots: Path, page: str) -> None:
+    number = asked.strip("/").split("/")[-1]
+    address = administrator.site.admin(page.format(f"polls/question/{number}/"))
+    name = page.strip("{}/").split("/")[-1] or "index"
+    inspect(administrator, screenshots, f"admin-{name}", address)

@@ -1,0 +1,133 @@
+"""What a person does with the site."""
+
+from collections.abc import Callable
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from people import Person
+
+Ask = Callable[..., tuple[str, str]]
+
+WIDTH_OF_FIRST_BAR = "return getComputedStyle(document.querySelector('.share')).width"
+
+
+def test_finds_a_question_votes_and_sees_the_bar_move(person: Person, ask: Ask) -> None:
+    text, path = ask()
+    person.goes_to(f"{path}results/")
+    person.sees("0 votes in all")
+
+    person.goes_to("/")
+    person.clicks(text)
+    person.chooses("Tea")
+    person.clicks("Vote")
+    person.sees("1 vote in all")
+    person.sees("your vote")
+    assert person.finds(".share").get_attribute("width") == "100%"
+    assert person.finds("[data-percent]").text == "100"
+    assert person.complaints() == []
+
+
+def test_sees_the_votes_of_others_without_reloading(
+    person: Person, new_person: Callable[..., Person], ask: Ask
+) -> None:
+    _, path = ask()
+    person.votes(path, "Tea")
+    person.driver.execute_script("window.notReloaded = true")
+    full_width = float(person.driver.execute_script(WIDTH_OF_FIRST_BAR).removesuffix("px"))
+
+    new_person().votes(path, "Coffee")
+    person.sees("2 votes in all")
+    person.waits().until(
+        lambda driver: float(driver.execute_script(WIDTH_OF_FIRST_BAR).removesuffix("px")) <= full_width * 0.51
+    )
+    assert [element.text for element in person.driver.find_elements(By.CSS_SELECTOR, "[data-percent]")] == ["50", "50"]
+    assert person.driver.execute_script("return window.notReloaded") is True
+    assert person.complaints() == []
+
+
+def test_cannot_vote_twice(person: Person, ask: Ask) -> None:
+    _, path = ask()
+    person.votes(path, "Tea")
+    person.goes_to(path)
+    person.sees("You have voted on this question")
+    assert person.finds("fieldset").get_attribute("disabled")
+    assert person.counts("form [type=submit]") == 0
+
+    # Whoever gets around the form meets the same rule on the server.
+    person.driver.execute_script(
+        "document.querySelector('fieldset').disabled = false; document.querySelectorAll('[type=radio]')[1].click();"
+        "document.querySelector('form').submit()"
+    )
+    person.sees("You have voted on this question already")
+    person.goes_to(f"{path}results/")
+    person.sees("1 vote in all")
+
+
+def test_forgets_to_choose_and_is_told(person: Person, ask: Ask) -> None:
+    _, path = ask()
+    person.goes_to(path)
+    person.clicks("Vote")
+    assert person.driver.current_url.endswith(path), "the browser itself asks for an answer"
+    person.driver.execute_script("document.querySelector('form').noValidate = true")
+    person.clicks("Vote")
+    person.sees("Please choose one of the answers, then vote.")
+    assert person.driver.switch_to.active_element.get_attribute("id") == "problem"
+    person.chooses("Coffee")
+    person.clicks("Vote")
+    person.sees("1 vote in all")
+
+
+def test_votes_with_the_keyboard_alone(person: Person, ask: Ask) -> None:
+    _, path = ask()
+    person.goes_to(path)
+
+    def press(key: str) -> None:
+        person.driver.switch_to.active_element.send_keys(key)
+
+    press(Keys.TAB)
+    assert person.driver.switch_to.active_element.text == "Skip to the content"
+    press(Keys.ENTER)
+    press(Keys.TAB)
+    assert person.driver.switch_to.active_element.get_attribute("type") == "radio"
+    press(Keys.ARROW_DOWN)
+    press(Keys.TAB)
+    assert person.driver.switch_to.active_element.text == "Vote"
+    press(Keys.ENTER)
+    person.sees("1 vote in all")
+
+
+def test_votes_without_scripts(new_person: Callable[..., Person], ask: Ask) -> None:
+    _, path = ask()
+    person = new_person(scripts=False)
+    person.votes(path, "Coffee")
+    person.sees("1 vote in all")
+    assert not person.finds("[data-live]").is_displayed()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u202eesrever <b>&amp;</b> é 🔑 👩‍👩‍👧‍👦", "W" * 200, "🔑" * 200],
+    ids=["right to left", "200 letters", "200 emoji"],
+)
+def test_odd_texts_come_out_as_they_went_in(person: Person, ask: Ask, text: str) -> None:
+    _, path = ask(text, (f"{text[:190]} 1", f"{text[:190]} 2"))
+    person.looks(width=360)
+    for page in (path, f"{path}results/", "/"):
+        person.goes_to(page)
+        heading = person.driver.execute_script(
+            "return [...document.querySelectorAll('h1, h2')].map(e => e.textContent)"
+        )
+        assert text in heading
+        assert person.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    assert person.complaints() == []
+
+
+def test_nothing_comes_from_another_host(person: Person, ask: Ask) -> None:
+    _, path = ask()
+    for page in ("/", path, f"{path}results/"):
+        person.goes_to(page)
+        addresses = person.driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        assert addresses
+        assert all(address.startswith(person.site.base_url.rstrip("/")) for address in addresses)
