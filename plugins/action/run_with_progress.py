@@ -25,6 +25,9 @@ display = Display()
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 20
+# As kind, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
+_ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b)")
+_LONGEST_ERROR = 300
 
 
 class ActionModule(ActionBase):
@@ -56,16 +59,23 @@ class ActionModule(ActionBase):
             return result | {"changed": True, "msg": f"{options['label']}: would run {options['argv'][0]}"}
 
         started = time.monotonic()
-        code, last_lines = _run(options)
+        code, progress = _run(options)
         if code:
-            tail = "\n".join(last_lines)
-            where = f" The whole log is in {options['log']}." if options["log"] else ""
-            raise AnsibleActionFail(f"{options['label']} failed with exit code {code}.{where} It ended with:\n{tail}")
+            raise AnsibleActionFail(_failure(options, code, progress))
         return result | {"changed": True, "rc": 0, "seconds": round(time.monotonic() - started, 1)}
 
 
-def _run(options: dict[str, Any]) -> tuple[int, list[str]]:
-    """Run the command of `options`; return its exit code and its last lines."""
+def _failure(options: dict[str, Any], code: int, progress: Progress) -> str:
+    """Return the error for a command that failed: its own first word of it, where the log is, and the last lines."""
+    why = f": {progress.first_error}" if progress.first_error else ""
+    where = f" The whole log is in {options['log']}." if options["log"] else ""
+    return "\n".join(
+        [f"{options['label']} failed with exit code {code}{why}.{where} It ended with:", *progress.last_lines]
+    )
+
+
+def _run(options: dict[str, Any]) -> tuple[int, Progress]:
+    """Run the command of `options`; return its exit code and what was kept of its output."""
     _die_with_parent()
     # A file, because a command that prints before it has read everything would block pipes at both ends.
     with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as stdin:
@@ -103,7 +113,7 @@ def _run(options: dict[str, Any]) -> tuple[int, list[str]]:
                 log.write(line)
                 log.flush()
             progress.feed(line.rstrip())
-        return process.wait(), list(progress.last_lines)
+        return process.wait(), progress
 
 
 class Progress:
@@ -115,6 +125,8 @@ class Progress:
         self.total = options["total"]
         self.pattern = re.compile(options["count"]) if options["count"] else None
         self.count = 0
+        # Many commands say early why they fail, and then print pages of what they know about it.
+        self.first_error = ""
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self.started = time.monotonic()
         self.ended = threading.Event()
@@ -135,6 +147,8 @@ class Progress:
         """Take in one line of output."""
         if line:
             self.last_lines.append(line)
+            if not self.first_error and _ERROR.match(line.lstrip()):
+                self.first_error = line.strip().rstrip(".")[:_LONGEST_ERROR]
             if self.pattern and self.pattern.search(line):
                 self.count += 1
 

@@ -91,6 +91,37 @@ def test_command_that_fails_is_told_with_its_exit_code_and_last_lines(play: Play
     assert lines == [*(f"line {number}" for number in range(12, 31)), "the reason"]
 
 
+def test_an_error_that_scrolled_away_is_told_first(play: Play) -> None:
+    script = "echo Preparing; echo 'ERROR: the port is taken.' >&2; seq 30; echo 'error: giving up'; exit 1"
+    first, *lines = play.run({"argv": ["sh", "-c", script]}).result["msg"].splitlines()
+    assert first == "The work failed with exit code 1: ERROR: the port is taken. It ended with:"
+    assert lines == [*(str(number) for number in range(12, 31)), "error: giving up"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("ERROR: failed to create cluster: no space.", "ERROR: failed to create cluster: no space"),
+        ("#12 ERROR: process did not complete", "#12 ERROR: process did not complete"),
+        ("E: Unable to locate package", "E: Unable to locate package"),
+        ("  error: denied", "error: denied"),
+        ("Error response from daemon: conflict", "Error response from daemon: conflict"),
+        ("fatal: not a repository", "fatal: not a repository"),
+        ("panic: index out of range", "panic: index out of range"),
+        ("error " + "x" * 400, "error " + "x" * 294),
+        ("no error: all is well", ""),
+        ("errors.go", ""),
+        ("Everything: fine", ""),
+        ("#12 0.531 Errors: 0", ""),
+    ],
+)
+def test_a_line_that_is_marked_as_an_error_is_kept(line: str, error: str) -> None:
+    progress = Progress({"label": "The work", "interval": 1.0, "total": None, "count": None})
+    for text in (line, *map(str, range(30))):
+        progress.feed(text)
+    assert progress.first_error == error
+
+
 def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "work.log"
     outcome = play.run({"argv": ["sh", "-c", "seq 30; echo the reason >&2; exit 1"], "log": str(log)})
