@@ -103,7 +103,8 @@ SECURE_CSP = {
 }
 PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+# A browser ignores it without TLS, and complains about it in its console.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if public_url.is_https else None
 X_FRAME_OPTIONS = "DENY"
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = public_url.is_https

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as expect
@@ -74,8 +75,11 @@ class Person:
         self.waits().until(expect.url_contains("/results/"))
 
     def waits(self) -> WebDriverWait:
-        """Patience, with an end."""
-        return WebDriverWait(self.driver, PATIENCE_SECONDS)
+        """Patience, with an end.
+
+        While one page replaces another, the browser may answer with an error of several kinds: it is asked again.
+        """
+        return WebDriverWait(self.driver, PATIENCE_SECONDS, ignored_exceptions=[WebDriverException])
 
     def logs_in(self) -> None:
         """Log in to the admin with the form."""

@@ -73,7 +73,7 @@ def test_forgets_to_choose_and_is_told(person: Person, ask: Ask) -> None:
     person.driver.execute_script("document.querySelector('form').noValidate = true")
     person.clicks("Vote")
     person.sees("Please choose one of the answers, then vote.")
-    assert person.driver.switch_to.active_element.get_attribute("id") == "problem"
+    person.waits().until(lambda driver: driver.switch_to.active_element.get_attribute("id") == "problem")
     person.chooses("Coffee")
     person.clicks("Vote")
     person.sees("1 vote in all")

@@ -22,7 +22,6 @@ def test_protective_headers(client: Client, question: Question, page: str) -> No
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert headers["Referrer-Policy"] == "same-origin"
-    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert "camera=()" in headers["Permissions-Policy"]

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Run a command with a PostgreSQL of its own, and with the running site if asked for; afterwards both are gone.
+
+    tests/site/with_site.py --chdir django_polls python -m pytest
+    tests/site/with_site.py --serve python -m pytest tests/browser
+
+The command finds the database in the variables that the site's settings read, and the site in BASE_URL. `python` is
+that of the site's environment, .venv/site, which the playbook prepare.yml makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+VENV = PROJECT / ".venv" / "site"
+POSTGRESQL_IMAGE = os.environ.get("TEST_POSTGRESQL_IMAGE", "localhost/cloud-django/postgresql:17")
+BASE_IMAGE = os.environ.get("TEST_BASE_IMAGE", "localhost/cloud-django/python:3.13")
+BUILD_SECRETS = {"pip_conf": "/etc/pip.conf", "ca_certificates": "/etc/ssl/certs/ca-certificates.crt"}
+PATIENCE_SECONDS = 60
+
+# The login role owns the server, because the tests make a database of their own. Nothing outlives the container, so
+# nothing need reach a disk.
+START_POSTGRESQL = """
+initdb --pgdata=/tmp/data --username=site --pwfile=/run/secrets/database-password --encoding=UTF8 \
+       --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth=scram-sha-256 > /dev/null
+echo 'hostssl all all all scram-sha-256' >> /tmp/data/pg_hba.conf
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout /tmp/data/server.key -out /tmp/data/server.crt 2> /dev/null
+exec postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c ssl=on -c fsync=off -c max_connections=200
+"""
+
+
+class Stopped(Exception):
+    """Something that the tests need is not there; the message is a sentence for the user."""
+
+
+def docker(*arguments: str) -> str:
+    """Run Docker and return what it printed."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Stopped(f"docker {arguments[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def require_image(name: str) -> None:
+    """Stop without an image that no registry has."""
+    inspect = ["docker", "image", "inspect", name]
+    if name.startswith("localhost/") and subprocess.run(inspect, capture_output=True, check=False).returncode:
+        raise Stopped(f"Image {name} is not in the container engine: run `python tests/run.py site`, which makes it.")
+
+
+def log_of(container: str) -> str:
+    """Return the last lines that a container wrote."""
+    done = subprocess.run(["docker", "logs", "--tail=40", container], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def container(*arguments: str) -> Iterator[str]:
+    """Run a container in the background and yield its ID; at the end it is gone, with its volumes."""
+    identifier = docker("run", "--detach", *arguments)
+    try:
+        yield identifier
+    finally:
+        docker("container", "rm", "--force", "--volumes", identifier)
+
+
+def wait(identifier: str, name: str, is_ready: Callable[[], bool]) -> None:
+    """Wait until a container is ready; show its log if it ends before, or takes too long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_ready():
+        running = docker("container", "inspect", "--format={{ .State.Running }}", identifier) == "true"
+        if not running or time.monotonic() > deadline:
+            raise Stopped(f"{name} did not start. Its log ends with:\n{log_of(identifier)}")
+        time.sleep(0.2)
+
+
+def port(identifier: str, inside: int) -> str:
+    """Return the port of this machine that leads to a port of a container."""
+    return docker("container", "port", identifier, f"{inside}/tcp").splitlines()[0].rpartition(":")[2]
+
+
+@contextlib.contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """Run PostgreSQL; its certificate comes into the folder of secrets.
+
+    The container publishes the site's port as well, because the site later shares its network: so both are `localhost`
+    to each other, which is the name in the certificate.
+    """
+    with container(
+        *("--publish=127.0.0.1::5432", "--publish=127.0.0.1::8000", f"--volume={folder}:/run/secrets:ro"),
+        *(POSTGRESQL_IMAGE, "sh", "-euc", START_POSTGRESQL),
+    ) as identifier:
+        answers = ["docker", "exec", identifier, "pg_isready", "--quiet", "--host=127.0.0.1"]
+        wait(
+            identifier, "PostgreSQL", lambda: subprocess.run(answers, capture_output=True, check=False).returncode == 0
+        )
+        certificate = docker("exec", identifier, "cat", "/tmp/data/server.crt")
+        (folder / "ca.crt").write_text(certificate + "\n")
+        yield identifier
+
+
+@contextlib.contextmanager
+def image() -> Iterator[str]:
+    """Build the site's image and yield its ID."""
+    given = [f"--secret=id={name},src={path}" for name, path in BUILD_SECRETS.items() if Path(path).exists()]
+    identifier = docker(
+        *("buildx", "build", "--quiet", "--provenance=false", "--load", f"--build-arg=BASE_IMAGE={BASE_IMAGE}"),
+        *(*given, str(PROJECT)),
+    )
+    try:
+        yield identifier
+    finally:
+        docker("image", "rm", "--no-prune", identifier)
+
+
+@contextlib.contextmanager
+def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[str]:
+    """Serve the site from its image, confined as it is in a pod, and yield its address."""
+    address = f"http://127.0.0.1:{port(database, 8000)}"
+    inside = variables | {
+        "DATABASE_PORT": "5432",
+        "DATABASE_PASSWORD_FILE": "/run/secrets/database-password",
+        "DATABASE_SSLROOTCERT": "/run/secrets/ca.crt",
+        "DJANGO_SECRET_KEY_FILE": "/run/secrets/secret-key",
+        "DJANGO_PUBLIC_URL": address,
+    }
+    confined = [
+        *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--network=container:{database}"),
+        *(f"--volume={folder}:/run/secrets:ro", *(f"--env={name}={value}" for name, value in inside.items())),
+    ]
+    with image() as built:
+        for command in (
+            ["migrate", "--verbosity=0"],
+            ["load_demo_polls"],
+            [
+                "ensure_superuser",
+                "--username-file=/run/secrets/admin-name",
+                "--password-file=/run/secrets/admin-password",
+            ],
+        ):
+            docker("run", "--rm", *confined, built, "python", "manage.py", *command)
+        with container(*confined, built) as identifier:
+            wait(identifier, "The site", lambda: is_served(f"{address}/readyz"))
+            yield address
+
+
+def is_served(address: str) -> bool:
+    """Tell whether a page is there."""
+    try:
+        with urllib.request.urlopen(address, timeout=2) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def write_secrets(folder: Path) -> None:
+    """Make up all secrets. The containers' users must be able to read them; the folder around them is closed."""
+    for name, value in {
+        "database-password": secrets.token_urlsafe(24),
+        "secret-key": secrets.token_urlsafe(50),
+        "admin-name": "admin",
+        "admin-password": secrets.token_urlsafe(24),
+    }.items():
+        (folder / name).write_text(value)
+        (folder / name).chmod(0o644)
+    folder.chmod(0o755)
+
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve", action="store_true", help="run the site as well, from its image")
+    parser.add_argument("--chdir", default=".", help="where to run the command, below the project")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    if not VENV.is_dir():
+        raise Stopped(f"{VENV} is not there: run `python tests/run.py site`, which makes it.")
+    require_image(POSTGRESQL_IMAGE)
+    if options.serve:
+        require_image(BASE_IMAGE)
+
+    # So that `finally` is reached, whatever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="site-"))) / "secrets"
+        folder.mkdir()
+        write_secrets(folder)
+        database = stack.enter_context(postgresql(folder))
+        variables = {
+            "DATABASE_HOST": "localhost",
+            "DATABASE_NAME": "postgres",
+            "DATABASE_USER": "site",
+            "DATABASE_SSLMODE": "verify-full",
+        }
+        environment = (
+            os.environ
+            | variables
+            | {
+                "DATABASE_PORT": port(database, 5432),
+                "DATABASE_PASSWORD_FILE": str(folder / "database-password"),
+                "DATABASE_SSLROOTCERT": str(folder / "ca.crt"),
+                "DJANGO_SECRET_KEY_FILE": str(folder / "secret-key"),
+                "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            }
+        )
+        if options.serve:
+            environment["BASE_URL"] = stack.enter_context(website(folder, database, variables))
+            environment["ADMIN_PASSWORD_FILE"] = str(folder / "admin-password")
+        return subprocess.run(options.command, cwd=PROJECT / options.chdir, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Stopped as reason:
+        sys.exit(str(reason))
