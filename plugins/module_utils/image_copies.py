@@ -1,0 +1,203 @@
+"""Copies of an image: in the container engine, in the nodes of a kind cluster, and in a registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+# Holds the hash of what an image was made from. Only images of the right name that carry it are ours: whoever builds on
+# one of ours inherits the label.
+LABEL = "cloud-django.context"
+_KIND_LABEL = "io.x-k8s.kind.cluster"
+_CTR = ("ctr", "--namespace=k8s.io")
+
+# Runs a command; returns its exit code, its output and its error output.
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+def execute(argv: list[str]) -> tuple[int, str, str]:
+    """Run a command, also from several threads at a time."""
+    try:
+        done = subprocess.run(argv, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    except OSError as error:
+        return 127, "", f"{argv[0]}: {error.strerror}"
+    return done.returncode, done.stdout, done.stderr
+
+
+class CopiesError(Exception):
+    """A place that cannot be looked into; the message is a sentence for the user."""
+
+
+class NodeImage(NamedTuple):
+    """One line of `ctr images ls`."""
+
+    name: str
+    digest: str
+
+
+def canonical(reference: str) -> str:
+    """Return the full form of an image reference: `polls:1` is `docker.io/library/polls:1`."""
+    first, slash, _ = reference.partition("/")
+    if not slash:
+        return f"docker.io/library/{reference}"
+    if first == "localhost" or "." in first or ":" in first:
+        return reference
+    return f"docker.io/{reference}"
+
+
+def split(reference: str) -> tuple[str, str]:
+    """Return repository and tag of `reference`."""
+    repository, colon, tag = reference.rpartition(":")
+    if not colon or "/" in tag or "@" in reference:
+        raise CopiesError(f"{reference} is not a repository and a tag, such as localhost/polls:1: give it both.")
+    return repository, tag
+
+
+def last_line(text: str) -> str:
+    """Return the last line of what a command printed, which is where they say what went wrong."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def engine_images(run: Run, repository: str) -> list[dict[str, str]]:
+    """Return our images of `repository` in the engine, the newest first."""
+    code, output, error = run(["docker", "image", "ls", "--quiet", "--no-trunc", f"--filter=label={LABEL}"])
+    if code:
+        raise CopiesError(f"The container engine does not answer: {last_line(error)}. Start it, then run this again.")
+    identifiers = sorted(set(output.split()))
+    if not identifiers:
+        return []
+    code, output, error = run(["docker", "image", "inspect", *identifiers])
+    if code:
+        raise CopiesError(f"The container engine lost an image while it was asked: {last_line(error)}. Run this again.")
+    return tagged_images(json.loads(output), repository)
+
+
+def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict[str, str]]:
+    """Return what counts of the output of `docker image inspect`, one entry per tag of `repository`, newest first."""
+    found = []
+    for image in inspected:
+        times = [image.get("Created") or "", (image.get("Metadata") or {}).get("LastTagTime") or ""]
+        for name in image.get("RepoTags") or []:
+            if canonical(name).rpartition(":")[0] == canonical(repository):
+                entry = {
+                    "reference": f"{repository}:{name.rpartition(':')[2]}",
+                    "id": image["Id"],
+                    "context": image["Config"]["Labels"][LABEL],
+                }
+                found.append((max(times), entry))
+    return [entry for _, entry in sorted(found, key=lambda item: (item[0], item[1]["reference"]), reverse=True)]
+
+
+def kind_nodes(run: Run, cluster: str) -> list[str]:
+    """Return the names of the running nodes of a kind cluster."""
+    code, output, error = run(
+        ["docker", "container", "ls", f"--filter=label={_KIND_LABEL}={cluster}", "--format={{ .Names }}"]
+    )
+    if code:
+        raise CopiesError(f"The container engine does not answer: {last_line(error)}. Start it, then run this again.")
+    # A cluster with several control planes has a load balancer as well, which runs no pods.
+    return sorted(name for name in output.split() if not name.endswith("-external-load-balancer"))
+
+
+def parse_listing(text: str) -> list[NodeImage]:
+    """Return the images of `ctr images ls`, whose first line is a heading."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return [NodeImage(row[0], row[2]) for row in rows if len(row) > 2]
+
+
+def names_of(images: list[NodeImage], repository: str) -> dict[str, list[str]]:
+    """Return the tags of `repository`, as full references, each with every name under which the node keeps it.
+
+    Besides the reference, that is the name by which Kubernetes knows the image, its ID. Without both of them gone, the
+    image would stay.
+    """
+    repository = canonical(repository)
+    ours = [image for image in images if image.name.rpartition(":")[0] == repository]
+    return {
+        tag.name: [tag.name]
+        + [image.name for image in images if image.digest == tag.digest and image.name.startswith("sha256:")]
+        for tag in ours
+    }
+
+
+def manifest_ids(digest: str, manifest: str) -> list[str]:
+    """Return what engines call the image of a manifest: its own digest, or that of its configuration."""
+    try:
+        configuration = json.loads(manifest).get("config", {}).get("digest")
+    except ValueError:
+        configuration = None
+    return [digest, configuration] if configuration else [digest]
+
+
+def node_copy(run: Run, node: str, reference: str) -> dict[str, Any]:
+    """Return which tags of the repository of `reference` a node has, and the IDs of its copy of `reference`."""
+    repository, _ = split(reference)
+    inside = ["docker", "exec", node, *_CTR]
+    code, output, error = run([*inside, "images", "ls"])
+    if code:
+        raise CopiesError(f"Node {node} cannot list its images: {last_line(error)}. Look at `docker logs {node}`.")
+    images = parse_listing(output)
+    identifiers: list[str] = []
+    digest = next((image.digest for image in images if image.name == canonical(reference)), "")
+    if digest:
+        code, output, _ = run([*inside, "content", "get", digest])
+        # A manifest that is not there is a copy that cannot be used, so it counts as none.
+        identifiers = [] if code else manifest_ids(digest, output)
+    tags = [f"{repository}:{name.rpartition(':')[2]}" for name in names_of(images, repository)]
+    return {"name": node, "references": sorted(tags), "ids": identifiers}
+
+
+def node_copies(run: Run, cluster: str, reference: str) -> list[dict[str, Any]]:
+    """Return :func:`node_copy` of each running node; all are asked at the same time."""
+    nodes = kind_nodes(run, cluster)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda node: node_copy(run, node, reference), nodes))
+
+
+def registry_copy(run: Run, reference: str) -> dict[str, Any]:
+    """Return digest, IDs and context of the image that a registry has under `reference`; nothing if it has none."""
+    inspect = ["docker", "buildx", "imagetools", "inspect"]
+    code, output, error = run([*inspect, "--format={{ json . }}", reference])
+    if not code:
+        answer = json.loads(output)
+        digest = answer["manifest"]["digest"]
+        _, manifest, _ = run([*inspect, "--raw", reference])
+        return {
+            "digest": digest,
+            "ids": manifest_ids(digest, manifest),
+            "context": label_of(answer.get("image") or {}),
+        }
+    reason = last_line(error).removeprefix("ERROR: ")
+    if reason.endswith("not found") or "name unknown" in reason:
+        return {}
+    advice = (
+        "Log in to it with `docker login`"
+        if re.search("unauthorized|forbidden|denied|credentials", reason, re.IGNORECASE)
+        else "Look whether it is up"
+    )
+    raise CopiesError(f"The registry cannot be asked for {reference}: {reason}. {advice}, then run this again.")
+
+
+def label_of(image: dict[str, Any]) -> str:
+    """Return our label of an image's configuration, or of the first if there is one for each platform."""
+    configurations = [image] if "config" in image else [value for value in image.values() if "config" in value]
+    return (configurations[0]["config"].get("Labels") or {}).get(LABEL, "") if configurations else ""
+
+
+def outdated(references: Iterable[str], newest_first: Iterable[str], wanted: Iterable[str], keep: int) -> list[str]:
+    """Return which of `references` may go.
+
+    Those of `wanted` stay, and so do as many others, from the newest on, as make `keep` in all. What has no place in
+    `newest_first` counts as older than all that have.
+    """
+    known = list(newest_first)
+    order = sorted(references, key=lambda name: (known.index(name) if name in known else len(known), name))
+    wanted = set(wanted)
+    room = keep - sum(name in wanted for name in order)
+    others = [name for name in order if name not in wanted]
+    return others[max(room, 0) :]

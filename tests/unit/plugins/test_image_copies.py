@@ -1,0 +1,224 @@
+"""What the engine, the nodes and a registry say about an image, and which of its tags may go."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import image_copies
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.image_copies import CopiesError, Run
+from ansible_collections.cloud_django.kubernetes.plugins.modules import image_prune
+
+LISTING = """\
+REF                  TYPE                                                 DIGEST   SIZE      PLATFORMS   LABELS
+localhost/polls:1    application/vnd.docker.distribution.manifest.v2+json sha256:m1 310.8 MiB linux/amd64 io.cri-containerd.image=managed
+localhost/polls:2    application/vnd.docker.distribution.manifest.v2+json sha256:m2 310.8 MiB linux/amd64 io.cri-containerd.image=managed
+localhost/polls:2-b  application/vnd.docker.distribution.manifest.v2+json sha256:m2 310.8 MiB linux/amd64 io.cri-containerd.image=managed
+localhost/pollsters:1 application/vnd.docker.distribution.manifest.v2+json sha256:m9 1.0 MiB  linux/amd64 -
+sha256:c1            application/vnd.docker.distribution.manifest.v2+json sha256:m1 310.8 MiB linux/amd64 io.cri-containerd.image=managed
+sha256:c2            application/vnd.docker.distribution.manifest.v2+json sha256:m2 310.8 MiB linux/amd64 io.cri-containerd.image=managed
+"""  # noqa: E501
+
+
+def engine_image(number: int, *tags: str, created: str, tagged: str = "0001-01-01T00:00:00Z") -> dict[str, Any]:
+    return {
+        "Id": f"sha256:c{number}",
+        "RepoTags": list(tags),
+        "Created": created,
+        "Metadata": {"LastTagTime": tagged},
+        "Config": {"Labels": {image_copies.LABEL: f"h{number}"}},
+    }
+
+
+IMAGES = [
+    engine_image(1, "localhost/polls:1", created="2026-01-01T00:00:00Z"),
+    engine_image(2, "localhost/polls:2", "localhost/polls:2-b", created="2026-01-02T00:00:00Z"),
+    engine_image(3, "other/polls:3", created="2026-01-03T00:00:00Z"),
+]
+
+
+def machine(**answers: tuple[int, str, str]) -> Run:
+    """Return a runner that knows the answers to commands that contain a word; underscores stand for spaces."""
+    known = {
+        "image ls": (0, "sha256:c1\nsha256:c2\nsha256:c1\n", ""),
+        "image inspect": (0, json.dumps(IMAGES), ""),
+        "container ls": (0, "kind-worker\nkind-control-plane\nkind-external-load-balancer\n", ""),
+        "images ls": (0, LISTING, ""),
+        "content get": (0, '{"config": {"digest": "sha256:c2"}}', ""),
+    } | {name.replace("_", " "): answer for name, answer in answers.items()}
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        return next(answer for words, answer in known.items() if words in " ".join(argv))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("reference", "full"),
+    [
+        ("polls:1", "docker.io/library/polls:1"),
+        ("me/polls:1", "docker.io/me/polls:1"),
+        ("localhost/polls:1", "localhost/polls:1"),
+        ("example.org/polls:1", "example.org/polls:1"),
+        ("registry:5000/polls:1", "registry:5000/polls:1"),
+    ],
+)
+def test_references_have_one_full_form(reference: str, full: str) -> None:
+    assert image_copies.canonical(reference) == full
+
+
+def test_a_reference_is_a_repository_and_a_tag() -> None:
+    assert image_copies.split("registry:5000/a/polls:1") == ("registry:5000/a/polls", "1")
+
+
+@pytest.mark.parametrize("reference", ["polls", "registry:5000/polls", "polls@sha256:abc", ""])
+def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
+    with pytest.raises(CopiesError, match="not a repository and a tag"):
+        image_copies.split(reference)
+
+
+def test_the_engine_names_the_newest_of_our_images_first() -> None:
+    found = image_copies.engine_images(machine(), "localhost/polls")
+    assert [image["reference"] for image in found] == ["localhost/polls:2-b", "localhost/polls:2", "localhost/polls:1"]
+    assert found[-1] == {"reference": "localhost/polls:1", "id": "sha256:c1", "context": "h1"}
+
+
+def test_an_image_that_was_tagged_again_is_newer_than_its_build() -> None:
+    old = engine_image(1, "polls:1", created="2026-01-01T00:00:00Z", tagged="2026-02-01T00:00:00Z")
+    new = engine_image(2, "polls:2", created="2026-01-02T00:00:00Z")
+    found = image_copies.tagged_images([new, old], "polls")
+    assert [image["reference"] for image in found] == ["polls:1", "polls:2"]
+
+
+def test_an_engine_that_does_not_answer_is_named() -> None:
+    with pytest.raises(CopiesError, match="engine does not answer: Cannot connect"):
+        image_copies.engine_images(machine(image_ls=(1, "", "hint\nCannot connect\n")), "localhost/polls")
+
+
+def test_nodes_are_those_that_run_pods() -> None:
+    assert image_copies.kind_nodes(machine(), "kind") == ["kind-control-plane", "kind-worker"]
+
+
+def test_a_node_says_which_copy_it_has() -> None:
+    copies = image_copies.node_copies(machine(), "kind", "localhost/polls:2")
+    assert [copy["name"] for copy in copies] == ["kind-control-plane", "kind-worker"]
+    assert copies[0]["ids"] == ["sha256:m2", "sha256:c2"]
+    assert copies[0]["references"] == ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
+
+
+@pytest.mark.parametrize(
+    "answers", [{"content_get": (1, "", "not found")}, {"images_ls": (0, "REF TYPE DIGEST\n", "")}]
+)
+def test_a_copy_that_is_not_whole_counts_as_none(answers: dict[str, tuple[int, str, str]]) -> None:
+    assert image_copies.node_copy(machine(**answers), "kind-worker", "localhost/polls:2")["ids"] == []
+
+
+def test_a_node_that_does_not_answer_is_named() -> None:
+    with pytest.raises(CopiesError, match="Node kind-worker cannot list its images: it is paused"):
+        image_copies.node_copy(machine(images_ls=(1, "", "it is paused")), "kind-worker", "localhost/polls:2")
+
+
+@pytest.mark.parametrize("manifest", ['{"manifests": []}', "not JSON"])
+def test_a_manifest_without_a_configuration_is_known_by_its_digest(manifest: str) -> None:
+    assert image_copies.manifest_ids("sha256:m", manifest) == ["sha256:m"]
+
+
+IMAGE = {"config": {"Labels": {image_copies.LABEL: "h2"}}}
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [(IMAGE, "h2"), ({"linux/amd64": IMAGE, "linux/arm64": IMAGE}, "h2"), ({"config": {}}, ""), ({}, "")],
+)
+def test_a_registry_says_which_copy_it_has(image: dict[str, Any], label: str) -> None:
+    answer = json.dumps({"manifest": {"digest": "sha256:m2"}, "image": image})
+
+    def both(argv: list[str]) -> tuple[int, str, str]:
+        return (0, '{"config": {"digest": "sha256:c2"}}', "") if "--raw" in argv else (0, answer, "")
+
+    assert image_copies.registry_copy(both, "localhost/polls:2") == {
+        "digest": "sha256:m2",
+        "ids": ["sha256:m2", "sha256:c2"],
+        "context": label,
+    }
+
+
+@pytest.mark.parametrize("reason", ["ERROR: localhost:5000/polls:2: not found", "ERROR: name unknown: polls"])
+def test_a_registry_without_the_image_says_so(reason: str) -> None:
+    assert image_copies.registry_copy(machine(imagetools=(1, "", reason)), "localhost/polls:2") == {}
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("unexpected status from HEAD request: 401 Unauthorized", "docker login"),
+        ("dial tcp 127.0.0.1:401: connect: connection refused", "whether it is up"),
+        ("dial tcp: lookup example.org: no such host", "whether it is up"),
+    ],
+)
+def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> None:
+    with pytest.raises(CopiesError, match=advice):
+        image_copies.registry_copy(machine(imagetools=(1, "", f"ERROR: {reason}")), "localhost/polls:2")
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "wanted", "keep", "gone"),
+    [
+        ("cba", "c", 3, ""),
+        ("dcba", "d", 3, "a"),
+        ("dcba", "a", 3, "b"),
+        ("dcba", "ab", 2, "dc"),
+        ("dcba", "abc", 1, "d"),
+        ("dcba", "", 0, "dcba"),
+        ("dcba", "b", 0, "dca"),
+        ("dcba", "z", 3, "a"),
+        ("", "", 3, ""),
+    ],
+)
+def test_the_newest_stay_and_what_is_wanted(newest_first: str, wanted: str, keep: int, gone: str) -> None:
+    assert image_copies.outdated(sorted(newest_first), newest_first, wanted, keep) == list(gone)
+
+
+def test_what_the_engine_does_not_know_is_the_oldest() -> None:
+    assert image_copies.outdated(["a", "b", "x"], ["b", "a"], [], 2) == ["x"]
+
+
+def removals(**parameters: Any) -> list[tuple[str, str, list[str]]]:
+    return image_prune.removals(
+        machine(), {"used": [], "kind_cluster": None, "reference": "localhost/polls:2"} | parameters
+    )
+
+
+def test_old_tags_go_from_the_engine() -> None:
+    assert removals(keep=2) == [("engine", "localhost/polls:1", ["docker", "image", "rm", "localhost/polls:1"])]
+
+
+def test_an_image_goes_from_a_node_with_each_of_its_names() -> None:
+    commands = [command for place, _, command in removals(keep=2, kind_cluster="kind") if place == "kind-worker"]
+    assert [command[-2:] for command in commands] == [["localhost/polls:1", "sha256:c1"]]
+
+
+def test_a_name_that_another_tag_needs_stays() -> None:
+    commands = [command for place, _, command in removals(keep=1, kind_cluster="kind") if place == "kind-worker"]
+    assert [command[command.index("rm") + 1 :] for command in commands] == [
+        ["localhost/polls:2-b"],
+        ["localhost/polls:1", "sha256:c1"],
+    ]
+
+
+def test_with_none_to_keep_only_what_is_used_stays() -> None:
+    assert {reference for _, reference, _ in removals(keep=0, used=["localhost/polls:2-b"], kind_cluster="kind")} == {
+        "localhost/polls:1",
+        "localhost/polls:2",
+    }
+
+
+def test_the_image_itself_stays_even_if_it_is_the_oldest() -> None:
+    gone = {reference for _, reference, _ in removals(keep=1, reference="localhost/polls:1")}
+    assert gone == {"localhost/polls:2", "localhost/polls:2-b"}
+
+
+def test_commands_report_how_they_ended() -> None:
+    assert image_copies.execute(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
+    assert image_copies.execute(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
