@@ -7,22 +7,18 @@ by the cluster's clock. The rules follow the controllers and the kubelet of Kube
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.masking import shorten
 
 type Obj = Mapping[str, Any]
 type Objects = Mapping[str, Sequence[Obj]]
 
-MASK = "********"
-SHORTEST_SECRET = 4
 
 # What has to be watched besides the workload itself, the pods, and what explains them.
 COMPANIONS = {"Deployment": ("ReplicaSet",), "DaemonSet": ("ControllerRevision",), "StatefulSet": (), "Job": ()}
@@ -424,6 +420,8 @@ KIND_BY_WORD = {"secret": "Secret", "configmap": "ConfigMap", "config": "ConfigM
 
 CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff")
+# In seconds. The kubelet starts a container again at once if that has not crashed for twice as long.
+LONGEST_BACK_OFF = 300
 MOUNT_REASONS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 
 
@@ -480,6 +478,17 @@ def image_problem(pod: Obj, status: Obj, waiting: Obj, events: Sequence[Obj]) ->
     return None
 
 
+def has_crashed_again(status: Obj) -> bool:
+    """Tell whether a container has crashed soon after a crash, so that the kubelet holds it back.
+
+    It calls that CrashLoopBackOff, but at times says so only ten seconds later.
+    """
+    now, before = ((status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState"))
+    if not now.get("exitCode") or not before:
+        return False
+    return seconds(now.get("finishedAt")) - seconds(before.get("finishedAt")) < LONGEST_BACK_OFF
+
+
 def crash_problem(pod: Obj, status: Obj) -> Problem:
     """Describe a container that the kubelet starts again and again."""
     name, container = name_of(pod), status["name"]
@@ -495,6 +504,10 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
         how, advice = "keeps ending, though without an error (exit code 0)", "Give it a command that goes on running"
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
+        # One line is what a program left to be read, by its termination message; more are the end of its log.
+        told = (ended.get("message") or "").strip()
+        if told and "\n" not in told:
+            how, advice = f"{how}: {told}", "Mend that"
     return Problem(
         code="CrashLoopBackOff",
         text=f"container {container} of pod {name} {how}",
@@ -575,7 +588,7 @@ def pod_problems(kind: str, pod: Obj, events: Sequence[Obj], since: float) -> li
     for status in container_statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
-        if reason == "CrashLoopBackOff":
+        if reason == "CrashLoopBackOff" or has_crashed_again(status):
             problems.append(None if kind == "Job" else crash_problem(pod, status))
         elif reason in CONFIG_ERRORS:
             problems.append(config_problem(pod, status, waiting))
@@ -938,79 +951,6 @@ def public_names(objects: Objects) -> set[str]:
     specs = [p["spec"] for p in objects.get("Pod", ()) if p.get("spec")]
     names |= {c["image"] for spec in specs for c in spec.get("containers") or [] if c.get("image")}
     return names | {secret for spec in specs for secret in secret_references(spec)}
-
-
-def embedded_base64(value: bytes) -> set[str]:
-    """Return the characters that a value gives to the base64 text of something longer, for each of three offsets."""
-    texts = set()
-    for offset, lost in ((0, 0), (1, 2), (2, 3)):
-        whole = base64.b64encode(b"\0" * offset + value).decode()
-        texts.add(whole[lost : (offset + len(value)) * 8 // 6])
-    return {text for text in texts if len(text) >= 8}
-
-
-def secret_forms(value: str | bytes) -> set[str]:
-    """Return the ways in which a secret value may appear in a text: clear, in base64, quoted for URLs or for code."""
-    raw = value.encode() if isinstance(value, str) else value
-    plain = base64.b64encode(raw).decode()
-    forms = {plain, plain.rstrip("="), base64.b64encode(raw + b"\n").decode().rstrip("=")} | embedded_base64(raw)
-    forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return forms
-    for part in {text, text.strip(), *(line.strip() for line in text.splitlines())}:
-        if len(part) < SHORTEST_SECRET:
-            continue
-        quoted = {quote(part, safe=""), quote(part), quote_plus(part), quote_plus(part, safe="/")}
-        quoted |= {re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in quoted}
-        dumped = {json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1], repr(part)[1:-1]}
-        coded = {part.replace("'", "''"), part.replace("'", "'\\''"), html.escape(part), html.escape(part, quote=False)}
-        forms |= {part} | quoted | dumped | coded
-    return forms
-
-
-def all_forms(values: Iterable[str | bytes]) -> list[str]:
-    """Return every form of every value that is long enough to be a secret, longest first."""
-    long_enough = [v for v in values if len(v.strip()) >= SHORTEST_SECRET]
-    forms = {form for value in long_enough for form in secret_forms(value)}
-    return sorted((f for f in forms if len(f) >= SHORTEST_SECRET), key=lambda f: (-len(f), f))
-
-
-def occurrences(text: str, word: str) -> Iterable[tuple[int, int]]:
-    start = text.find(word)
-    while start >= 0:
-        yield start, start + len(word)
-        start = text.find(word, start + 1)
-
-
-def mask(text: str, forms: Sequence[str], public: Iterable[str] = ()) -> str:
-    """Return a text with the given forms replaced. Forms that overlap are covered together, so that no end shows.
-
-    What lies strictly inside one of the `public` names stays: database `polls` in pod `polls-web-7d9f` is no secret.
-    """
-    found = [span for form in forms for span in occurrences(text, form)]
-    if not found:
-        return text
-    kept = [span for name in public for span in occurrences(text, name)]
-    hidden = sorted(
-        (start, end)
-        for start, end in found
-        if not any(a <= start and end <= b and end - start < b - a for a, b in kept)
-    )
-    parts, position, reach = [], 0, -1
-    for start, end in hidden:
-        if start >= reach:
-            parts += [text[position:start], MASK]
-        reach = max(reach, end)
-        position = reach
-    return "".join([*parts, text[position:]])
-
-
-def shorten(text: str, limit: int = 600) -> str:
-    """Return a text on one line of at most `limit` characters. Mask first: a secret cut in two is not found."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def sentence(kind: str, name: str, namespace: str, problem: Problem) -> str:

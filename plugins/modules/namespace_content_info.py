@@ -17,6 +17,11 @@ options:
     description: Name of the namespace.
     type: str
     required: true
+  kinds:
+    description: Kinds to list. An empty list means all of them, which takes a request for each.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
 requirements:
@@ -48,6 +53,7 @@ objects:
   sample: [ConfigMap/settings, Deployment/web]
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -88,8 +94,8 @@ def listable(resources: list[Any]) -> list[Any]:
     return list(chosen.values())
 
 
-def read(client: Any, namespace: str) -> dict[str, Any]:
-    """Return what the module returns, asking the API server through the dynamic `client`."""
+def read(client: Any, namespace: str, kinds: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the module returns, asking the API server through the dynamic `client`; no `kinds` are all."""
     from kubernetes.dynamic.exceptions import ForbiddenError, MethodNotAllowedError, NotFoundError
 
     try:
@@ -97,7 +103,8 @@ def read(client: Any, namespace: str) -> dict[str, Any]:
     except NotFoundError:
         return {"exists": False, "labels": {}, "objects": []}
     objects = []
-    for resource in listable(client.resources.search()):
+    known = [found for kind in kinds for found in client.resources.search(kind=kind)]
+    for resource in listable(known if kinds else client.resources.search()):
         try:
             answer = resource.get(namespace=namespace).to_dict()
         except (ForbiddenError, MethodNotAllowedError, NotFoundError):
@@ -112,12 +119,16 @@ def read(client: Any, namespace: str) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleK8SModule(
-        argument_spec=AUTH_ARG_SPEC | {"namespace": {"type": "str", "required": True}},
+        argument_spec=AUTH_ARG_SPEC
+        | {
+            "namespace": {"type": "str", "required": True},
+            "kinds": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
     try:
         client = get_api_client(module)
-        module.exit_json(changed=False, **read(client.client, module.params["namespace"]))
+        module.exit_json(changed=False, **read(client.client, module.params["namespace"], module.params["kinds"]))
     except CoreException as error:
         module.fail_from_exception(error)
 

@@ -19,7 +19,8 @@ description:
     a container that keeps crashing, a missing Secret or ConfigMap, a quota or an admission rule that refuses the pods,
     a Job that has failed, a deadline that was exceeded, a Deployment that is paused.
   - The error says which thing is stuck, why, and what to do next, followed by the last events and the last lines of the
-    log. The values of Secrets that the pods refer to are masked in it.
+    log. The values of Secrets that the pods refer to are masked in it, but for those whose key says that they are none,
+    such as C(username), C(host) and C(tls.crt).
   - Only pods of the current revision are judged. What a broken earlier revision does is ignored, except that an ordered
     StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
 requirements:
@@ -43,6 +44,8 @@ attributes:
 notes:
   - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
     and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked.
+  - A container without a readiness probe counts as available as soon as it has started. Give it a probe, or its
+    workload C(minReadySeconds), or else one that crashes a moment later is taken for done.
   - Changes nothing in the cluster. It needs the verbs C(list) and C(watch) on the workloads, on Pods, and for a
     Deployment on ReplicaSets. Events, ResourceQuotas, ControllerRevisions, Secrets, ConfigMaps and logs are read where
     that is allowed.
@@ -199,17 +202,23 @@ import json
 import logging
 import os
 import queue
-import re
 import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    Trouble,
+    cause_of,
+    connect,
+    explain,
+    required_connection,
+)
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -238,7 +247,6 @@ OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision")
 
 # All in seconds. A watch is renewed by the server every WATCH_LENGTH; one that is silent for longer than that is dead.
 TICK = 0.5
-CONNECT_LIMIT = 15.0
 REQUEST_LIMIT = (5.0, 15.0)
 WATCH_LENGTH = 60
 WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
@@ -247,29 +255,13 @@ LONGEST_PAUSE = 2.0
 
 LOG_BYTES = 1 << 20
 
-
-class Trouble(Exception):
-    """The API cannot be used; the message is the sentence for the user."""
+# What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
+# `5432` would only make a message unreadable.
+PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
 
 
 class Gone(Exception):
     """The watch's resource version is too old, so that the state has to be listed anew."""
-
-
-def cause_of(error: BaseException) -> str:
-    """Return an error of the client or of the network in a few words."""
-    inner = getattr(error, "reason", None)
-    if isinstance(inner, Exception):
-        return cause_of(inner)
-    status = getattr(error, "status", None)
-    if status:
-        try:
-            return f"{status} {json.loads(error.body)['message']}"
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return f"{status} {inner}"
-    words = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner or error).strip()) or type(error).__name__
-    system = re.search(r"\[Errno -?\d+\] ([^)]+)", words)
-    return state.shorten(system[1] if system else words, 200)
 
 
 @dataclass(frozen=True)
@@ -345,7 +337,7 @@ class Api:
         return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
 
     def secret_values(self, names: Iterable[str]) -> list[bytes]:
-        """Return all values of the named Secrets; those that do not exist or may not be read give none.
+        """Return the values to mask of the named Secrets; those that do not exist or may not be read give none.
 
         Notes in `silence` why the API does not answer, so that there is no use in asking on.
         """
@@ -353,7 +345,7 @@ class Api:
         for name in sorted(names):
             try:
                 data = json.loads(self.request("Secret", f"/{name}").data).get("data") or {}
-                values += [b64decode(text) for text in data.values()]
+                values += [b64decode(text) for key, text in data.items() if key not in PUBLIC_KEYS]
             except ApiException:
                 continue
             except (HTTPError, OSError, ValueError) as error:
@@ -561,7 +553,7 @@ class Veil:
     public: frozenset[str]
 
     def text(self, text: str) -> str:
-        return state.mask(text, self.forms, self.public)
+        return masking.mask(text, self.forms, self.public)
 
     def problem(self, problem: state.Problem) -> state.Problem:
         return replace(problem, text=self.text(problem.text), advice=self.text(problem.advice))
@@ -574,7 +566,7 @@ def veil(rollout: Rollout, extra: Sequence[str]) -> Veil:
         if not isinstance(verdict, state.Done):
             names |= state.secrets_of(*workload, rollout.objects, verdict.problem.pod)
     values = [*([] if rollout.api.silence else rollout.api.secret_values(names)), *extra]
-    return Veil(state.all_forms(values), frozenset(state.public_names(rollout.objects)))
+    return Veil(masking.all_forms(values), frozenset(state.public_names(rollout.objects)))
 
 
 def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
@@ -587,7 +579,7 @@ def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
         if not isinstance(verdict, state.Done):
             problem = covered.problem(verdict.problem)
             word = "missing" if problem.code == "NotFound" else word
-            reason = state.shorten(problem.text or f"it {problem.verb}")
+            reason = masking.shorten(problem.text or f"it {problem.verb}")
         answers.append({**state.summary(*workload, rollout.objects), "state": word, "reason": reason})
     return answers
 
@@ -606,7 +598,7 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
     first, problem = next(iter(problems.items()))
     # Without the Secrets' values nothing can be masked: what the pods said is then kept back.
     told_events = [] if rollout.api.silence else state.recent_events(*first, rollout.objects, problem.pod)
-    events = [state.shorten(covered.text(event)) for event in told_events]
+    events = [masking.shorten(covered.text(event)) for event in told_events]
     log: list[str] = []
     if log_lines > 0 and problem.container and not rollout.api.silence:
         log = rollout.api.log(problem.pod, problem.container, problem.previous, log_lines)
@@ -627,75 +619,6 @@ def plan(workloads: Sequence[dict[str, Any]], namespace: str) -> str:
     """Return what check mode says: the present state of each workload, and that it would wait for it."""
     parts = [f"{w['kind']} {w['name']} ({w['state']}{': ' if w['reason'] else ''}{w['reason']})" for w in workloads]
     return f"Would wait in namespace {namespace} for {', '.join(parts)}."
-
-
-def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
-    """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
-    names = ("kubeconfig", "context")
-    kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
-    if not (kubeconfig and context):
-        unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
-        raise Trouble(
-            f"The rollout module needs both kubeconfig and context, and {unset} set. "
-            "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
-        )
-    if isinstance(kubeconfig, str):
-        files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
-        if not any(file.exists() for file in files):
-            raise Trouble(
-                f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
-                "Set up the cluster first, then run the playbook again."
-            )
-    return kubeconfig, context
-
-
-def without_retries(client: Any) -> Any:
-    """Have a request fail once its time is over: urllib3 would by itself try it four times, each for the whole time."""
-    pools = client.client.rest_client.pool_manager
-    pools.connection_pool_kw["retries"] = False
-    pools.clear()
-    return client
-
-
-def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
-    """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
-
-    The client asks for the API's groups when it is made, and waits for an answer without any limit of its own.
-    """
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-
-    answer: queue.Queue[Any] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answer.put(without_retries(get_api_client(module=module).client))
-        except BaseException as error:
-            answer.put(error)
-
-    threading.Thread(target=ask, daemon=True, name="connect").start()
-    try:
-        got = answer.get(timeout=limit)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {limit:g} s") from None
-    if isinstance(got, BaseException):
-        raise got
-    return got
-
-
-def explain(error: Exception, kubeconfig: Any, context: str) -> str:
-    """Return the sentence for an API that cannot be used at the start."""
-    status = getattr(error, "status", None)
-    where = f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
-    if status == 401:
-        return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
-    if status:
-        return f"The Kubernetes API of {where} answers {cause_of(error)}. Mend that, then run the playbook again."
-    if isinstance(error, HTTPError | OSError | ApiException):
-        return (
-            f"The Kubernetes API of {where} cannot be reached: {cause_of(error)}. "
-            "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
-        )
-    return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."
 
 
 def argument_spec() -> dict[str, Any]:

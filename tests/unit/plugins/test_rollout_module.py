@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import connection, masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
 from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -556,10 +557,10 @@ def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
     end = run(crashing, Module([WEB]))
     assert end.failed
     assert end.result["reason"] == "CrashLoopBackOff"
-    mask = state.MASK
+    mask = masking.MASK
     assert end.result["log"] == [
         "starting",
-        f"postgres://{mask}:{mask}@polls-web",
+        f"postgres://polls:{mask}@polls-web",
         f"set {mask} or {mask}",
         f"key {mask} abc",
     ]
@@ -579,7 +580,7 @@ def test_no_value_of_a_secret_is_returned(crashing: Client) -> None:
     crashing.logs = {key: f"{text}given by the user\ngiven%20by%20the%20user\n" for key, text in crashing.logs.items()}
     returned = json.dumps(run(crashing, module).result)
     for value in (PASSWORD, "a-secret-key", "given by the user"):
-        assert not [form for form in state.all_forms([value]) if form in returned], value
+        assert not [form for form in masking.all_forms([value]) if form in returned], value
 
 
 def test_secrets_that_may_not_be_read_do_not_hide_the_failure(crashing: Client) -> None:
@@ -603,7 +604,7 @@ def test_the_timeout_tells_that_the_api_does_not_answer_any_more(rolling: Client
 def test_a_request_is_not_repeated_behind_our_back() -> None:
     client = DynamicClient.__new__(DynamicClient)
     client.client = ApiClient(Configuration(host="https://127.0.0.1:1"))
-    pools = rollout.without_retries(client).client.rest_client.pool_manager
+    pools = connection.without_retries(client).client.rest_client.pool_manager
     assert pools.connection_from_url("https://127.0.0.1:1").retries is False
 
 

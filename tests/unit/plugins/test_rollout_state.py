@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -496,6 +497,36 @@ def test_a_container_that_keeps_crashing_is_hopeless_at_once(name: str) -> None:
     assert problem.pod in {p["metadata"]["name"] for p in case.objects["Pod"]}
 
 
+def crashed_again(case: Case, code: int = 2, after: float = 3.0) -> None:
+    """Have the broken container end with `code`, so long after its crash before, and the kubelet say no more yet."""
+    status = case.pod()["status"]["containerStatuses"][0]
+    before = state.seconds(status["lastState"]["terminated"]["finishedAt"])
+    status["state"] = {"terminated": {"exitCode": code, "reason": "Error", "finishedAt": stamp(before + after)}}
+
+
+def test_a_second_crash_is_hopeless_before_the_kubelet_says_so() -> None:
+    case = Case("deployment_crash")
+    crashed_again(case)
+    problem = case.failure()
+    assert problem.code == "CrashLoopBackOff"
+    assert problem.text.endswith("keeps crashing (exit code 1)"), "the code belongs to the log that is shown"
+    assert problem.previous
+
+
+@pytest.mark.parametrize(("code", "after"), [(0, 3.0), (2, 301.0)], ids=["no error", "long ago"])
+def test_a_container_that_is_restarted_at_once_is_waited_for(code: int, after: float) -> None:
+    case = Case("deployment_crash")
+    crashed_again(case, code, after)
+    assert isinstance(case.judge(), state.Waiting)
+
+
+def test_a_first_crash_is_waited_for() -> None:
+    case = Case("deployment_crash")
+    crashed_again(case)
+    case.pod()["status"]["containerStatuses"][0]["lastState"] = {}
+    assert isinstance(case.judge(), state.Waiting)
+
+
 def test_an_init_container_that_keeps_crashing_is_hopeless_too() -> None:
     case = rolling_deployment()
     waiting(case.pod(), "CrashLoopBackOff", kind="initContainerStatuses")
@@ -517,6 +548,11 @@ def test_an_init_container_that_keeps_crashing_is_hopeless_too() -> None:
             'cannot start: exec: "gunicornx": executable file not found in $PATH',
         ),
         ({}, "keeps crashing"),
+        (
+            {"exitCode": 1, "reason": "Error", "message": "The volume is of another version. Set it back.\n"},
+            "keeps crashing (exit code 1): The volume is of another version. Set it back.",
+        ),
+        ({"exitCode": 1, "reason": "Error", "message": "line\nof a log"}, "keeps crashing (exit code 1)"),
     ],
 )
 def test_the_way_a_container_ends_is_told(ended: dict[str, Any], text: str) -> None:
@@ -985,8 +1021,8 @@ def test_events_and_log_follow_on_lines_of_their_own() -> None:
 
 
 def test_a_long_message_is_cut_to_one_line() -> None:
-    assert state.shorten("a\n b", 10) == "a b"
-    assert state.shorten("x" * 20, 10) == "x" * 9 + "…"
+    assert masking.shorten("a\n b", 10) == "a b"
+    assert masking.shorten("x" * 20, 10) == "x" * 9 + "…"
 
 
 def test_the_same_refusal_is_told_once() -> None:
@@ -1120,8 +1156,8 @@ def test_without_a_pod_the_template_tells_the_secrets() -> None:
     ],
 )
 def test_a_secret_is_masked_in_every_form(seen: str) -> None:
-    masked = state.mask(f"before {seen} after", state.all_forms([PASSWORD]))
-    assert masked.startswith(f"before {state.MASK}")
+    masked = masking.mask(f"before {seen} after", masking.all_forms([PASSWORD]))
+    assert masked.startswith(f"before {masking.MASK}")
     assert masked.endswith(" after")
     assert seen not in masked
 
@@ -1131,44 +1167,44 @@ def test_a_secret_is_masked_inside_longer_base64(user: str) -> None:
     """As in an Authorization header, where the user's name shifts every character of it."""
     password = "correct-horse-battery"
     header = base64.b64encode(f"{user}:{password}".encode()).decode()
-    masked = state.mask(header, state.all_forms([password]))
-    assert state.MASK in masked
-    assert len(masked.replace(state.MASK, "")) <= len(header) - len(password)
+    masked = masking.mask(header, masking.all_forms([password]))
+    assert masking.MASK in masked
+    assert len(masked.replace(masking.MASK, "")) <= len(header) - len(password)
 
 
 def test_each_line_of_a_long_secret_is_masked() -> None:
     key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END KEY-----\n"
-    assert "kqhkiG9w0BAQ" not in state.mask("read kqhkiG9w0BAQ only", state.all_forms([key]))
+    assert "kqhkiG9w0BAQ" not in masking.mask("read kqhkiG9w0BAQ only", masking.all_forms([key]))
 
 
 def test_bytes_that_are_no_text_are_masked_in_base64() -> None:
     raw = b"\xff\xfe\x00\x01secret"
-    assert state.mask(base64.b64encode(raw).decode(), state.all_forms([raw])) == state.MASK
+    assert masking.mask(base64.b64encode(raw).decode(), masking.all_forms([raw])) == masking.MASK
 
 
 def test_what_is_too_short_to_be_a_secret_stays() -> None:
-    assert state.all_forms(["abc", "", "x  "]) == []
-    assert state.mask("port 443", state.all_forms(["443"])) == "port 443"
-    assert state.mask("a tree", state.all_forms(["tree"])) == f"a {state.MASK}"
+    assert masking.all_forms(["abc", "", "x  "]) == []
+    assert masking.mask("port 443", masking.all_forms(["443"])) == "port 443"
+    assert masking.mask("a tree", masking.all_forms(["tree"])) == f"a {masking.MASK}"
 
 
 def test_the_longest_value_is_masked_whole() -> None:
-    forms = state.all_forms(["sesame", "sesame-open"])
+    forms = masking.all_forms(["sesame", "sesame-open"])
     assert forms.index("sesame-open") < forms.index("sesame")
-    assert state.mask("say sesame-open now", forms) == f"say {state.MASK} now"
+    assert masking.mask("say sesame-open now", forms) == f"say {masking.MASK} now"
 
 
 def test_values_that_overlap_are_covered_together() -> None:
-    assert state.mask("x abcdefgh y", state.all_forms(["abcdef", "defgh"])) == f"x {state.MASK} y"
-    assert state.mask("aaaaaa", state.all_forms(["aaaa"])) == state.MASK
+    assert masking.mask("x abcdefgh y", masking.all_forms(["abcdef", "defgh"])) == f"x {masking.MASK} y"
+    assert masking.mask("aaaaaa", masking.all_forms(["aaaa"])) == masking.MASK
 
 
 def test_a_value_inside_a_public_name_stays_readable() -> None:
     public = state.public_names(Case("deployment_done").objects)
-    forms = state.all_forms(["polls", "s3cr3t"])
+    forms = masking.all_forms(["polls", "s3cr3t"])
     name = Case("deployment_done").pod()["metadata"]["name"]
-    assert state.mask(f"pod {name}: polls s3cr3t", forms, public) == f"pod {name}: {state.MASK} {state.MASK}"
+    assert masking.mask(f"pod {name}: polls s3cr3t", forms, public) == f"pod {name}: {masking.MASK} {masking.MASK}"
 
 
 def test_a_value_that_is_a_whole_public_name_is_masked() -> None:
-    assert state.mask("as polls-web", state.all_forms(["polls-web"]), {"polls-web"}) == f"as {state.MASK}"
+    assert masking.mask("as polls-web", masking.all_forms(["polls-web"]), {"polls-web"}) == f"as {masking.MASK}"

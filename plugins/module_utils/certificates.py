@@ -1,0 +1,136 @@
+"""A certificate authority of our own and the certificates that it signs, as PEM texts; nothing touches a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+except ImportError:  # The module names the missing library.
+    x509 = None  # type: ignore[assignment]
+
+# Clocks of the machines that check a certificate may be behind the one that makes it.
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its private key."""
+
+    certificate: str
+    key: str
+
+    @property
+    def not_after(self) -> datetime:
+        return x509.load_pem_x509_certificate(self.certificate.encode()).not_valid_after_utc
+
+
+def _key_text(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, start: datetime, end: datetime):
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start - CLOCK_SKEW)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _usage(**true: bool) -> x509.KeyUsage:
+    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    names += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    return x509.KeyUsage(**{name: true.get(name, False) for name in names})
+
+
+def authority(name: str, days: int, now: datetime, key: str = "") -> Pair:
+    """Return a new authority, or one renewed with its old `key`, which those who trust the old one trust as well."""
+    private = serialization.load_pem_private_key(key.encode(), None) if key else ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    certificate = (
+        _builder(subject, subject, private.public_key(), now, now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    return Pair(certificate.public_bytes(serialization.Encoding.PEM).decode(), key or _key_text(private))
+
+
+def server(ca: Pair, names: Sequence[str], days: int, now: datetime) -> Pair:
+    """Return a server certificate for DNS names, with a new key, that ends no later than its authority."""
+    issuer = x509.load_pem_x509_certificate(ca.certificate.encode())
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    end = min(now + timedelta(days=days), issuer.not_valid_after_utc)
+    certificate = (
+        _builder(subject, issuer.subject, private.public_key(), now, end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+        .sign(serialization.load_pem_private_key(ca.key.encode(), None), hashes.SHA256())
+    )
+    return Pair(certificate.public_bytes(serialization.Encoding.PEM).decode(), _key_text(private))
+
+
+def fault(pair: Pair) -> str:
+    """Return what is wrong with a pair by itself, or an empty string."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
+        key = serialization.load_pem_private_key(pair.key.encode(), None)
+    except (TypeError, ValueError):
+        return "it cannot be read"
+    return "" if certificate.public_key() == key.public_key() else "its key belongs to another certificate"
+
+
+def authority_reason(ca: Pair, now: datetime, days_left: int) -> str:
+    """Return why an authority must be renewed, or an empty string."""
+    left = (ca.not_after - now).days
+    return f"{left} days are left" if left < days_left else ""
+
+
+def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, days_left: int) -> str:
+    """Return why a server certificate must be renewed, or an empty string."""
+    if reason := fault(pair):
+        return reason
+    certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
+    try:
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate.encode()))
+    except (InvalidSignature, TypeError, ValueError):
+        return "it is signed by another authority"
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        if sorted(found.get_values_for_type(x509.DNSName)) != sorted(names):
+            return "its names are others"
+    except x509.ExtensionNotFound:
+        return "it names no host"
+    left = (certificate.not_valid_after_utc - now).days
+    return f"{left} days are left" if left < days_left else ""
+
+
+def served_fault(certificate: bytes, now: datetime) -> str:
+    """Return why a certificate in DER that a server showed is not valid now, or an empty string."""
+    shown = x509.load_der_x509_certificate(certificate)
+    if now > shown.not_valid_after_utc:
+        return f"its certificate expired on {shown.not_valid_after_utc:%Y-%m-%d}"
+    if now < shown.not_valid_before_utc:
+        return f"its certificate is valid from {shown.not_valid_before_utc:%Y-%m-%d} only"
+    return ""
+
+
+def current_time() -> datetime:
+    return datetime.now(UTC)

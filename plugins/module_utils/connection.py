@@ -1,0 +1,116 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""How our modules reach the Kubernetes API: never unasked, never without a limit, and what they say if it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.masking import shorten
+
+if TYPE_CHECKING:
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+try:
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+except ImportError:  # AnsibleK8SModule names the missing library.
+    ApiException = HTTPError = OSError
+
+# In seconds.
+CONNECT_LIMIT = 15.0
+
+
+class Trouble(Exception):
+    """The API cannot be used; the message is the sentence for the user."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Return an error of the client or of the network in a few words."""
+    inner = getattr(error, "reason", None)
+    if isinstance(inner, Exception):
+        return cause_of(inner)
+    status = getattr(error, "status", None)
+    if status:
+        try:
+            return f"{status} {json.loads(error.body)['message']}"
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return f"{status} {inner}"
+    words = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner or error).strip()) or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([^)]+)", words)
+    return shorten(system[1] if system else words, 200)
+
+
+def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
+    """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
+    names = ("kubeconfig", "context")
+    kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
+    if not (kubeconfig and context):
+        unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
+        raise Trouble(
+            f"This task needs both kubeconfig and context, and {unset} set. "
+            "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
+        )
+    if isinstance(kubeconfig, str):
+        files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
+        if not any(file.exists() for file in files):
+            raise Trouble(
+                f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
+                "Set up the cluster first, then run the playbook again."
+            )
+    return kubeconfig, context
+
+
+def without_retries(client: Any) -> Any:
+    """Have a request fail once its time is over: urllib3 would by itself try it four times, each for the whole time."""
+    pools = client.client.rest_client.pool_manager
+    pools.connection_pool_kw["retries"] = False
+    pools.clear()
+    return client
+
+
+def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
+    """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
+
+    The client asks for the API's groups when it is made, and waits for an answer without any limit of its own.
+    """
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+
+    answer: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answer.put(without_retries(get_api_client(module=module).client))
+        except BaseException as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True, name="connect").start()
+    try:
+        got = answer.get(timeout=limit)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {limit:g} s") from None
+    if isinstance(got, BaseException):
+        raise got
+    return got
+
+
+def explain(error: Exception, kubeconfig: Any, context: str) -> str:
+    """Return the sentence for an API that cannot be used at the start."""
+    status = getattr(error, "status", None)
+    where = f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
+    if status == 401:
+        return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
+    if status:
+        return f"The Kubernetes API of {where} answers {cause_of(error)}. Mend that, then run the playbook again."
+    if isinstance(error, HTTPError | OSError | ApiException):
+        return (
+            f"The Kubernetes API of {where} cannot be reached: {cause_of(error)}. "
+            "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
+        )
+    return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."

@@ -1,0 +1,89 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Keep the values of Secrets out of whatever is told."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote, quote_plus
+
+MASK = "********"
+# In characters. What is shorter is in every other word.
+SHORTEST_SECRET = 4
+
+
+def embedded_base64(value: bytes) -> set[str]:
+    """Return the characters that a value gives to the base64 text of something longer, for each of three offsets."""
+    texts = set()
+    for offset, lost in ((0, 0), (1, 2), (2, 3)):
+        whole = base64.b64encode(b"\0" * offset + value).decode()
+        texts.add(whole[lost : (offset + len(value)) * 8 // 6])
+    return {text for text in texts if len(text) >= 8}
+
+
+def secret_forms(value: str | bytes) -> set[str]:
+    """Return the ways in which a secret value may appear in a text: clear, in base64, quoted for URLs or for code."""
+    raw = value.encode() if isinstance(value, str) else value
+    plain = base64.b64encode(raw).decode()
+    forms = {plain, plain.rstrip("="), base64.b64encode(raw + b"\n").decode().rstrip("=")} | embedded_base64(raw)
+    forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return forms
+    for part in {text, text.strip(), *(line.strip() for line in text.splitlines())}:
+        if len(part) < SHORTEST_SECRET:
+            continue
+        quoted = {quote(part, safe=""), quote(part), quote_plus(part), quote_plus(part, safe="/")}
+        quoted |= {re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in quoted}
+        dumped = {json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1], repr(part)[1:-1]}
+        coded = {part.replace("'", "''"), part.replace("'", "'\\''"), html.escape(part), html.escape(part, quote=False)}
+        forms |= {part} | quoted | dumped | coded
+    return forms
+
+
+def all_forms(values: Iterable[str | bytes]) -> list[str]:
+    """Return every form of every value that is long enough to be a secret, longest first."""
+    long_enough = [v for v in values if len(v.strip()) >= SHORTEST_SECRET]
+    forms = {form for value in long_enough for form in secret_forms(value)}
+    return sorted((f for f in forms if len(f) >= SHORTEST_SECRET), key=lambda f: (-len(f), f))
+
+
+def occurrences(text: str, word: str) -> Iterable[tuple[int, int]]:
+    start = text.find(word)
+    while start >= 0:
+        yield start, start + len(word)
+        start = text.find(word, start + 1)
+
+
+def mask(text: str, forms: Sequence[str], public: Iterable[str] = ()) -> str:
+    """Return a text with the given forms replaced. Forms that overlap are covered together, so that no end shows.
+
+    What lies strictly inside one of the `public` names stays: database `polls` in pod `polls-web-7d9f` is no secret.
+    """
+    found = [span for form in forms for span in occurrences(text, form)]
+    if not found:
+        return text
+    kept = [span for name in public for span in occurrences(text, name)]
+    hidden = sorted(
+        (start, end)
+        for start, end in found
+        if not any(a <= start and end <= b and end - start < b - a for a, b in kept)
+    )
+    parts, position, reach = [], 0, -1
+    for start, end in hidden:
+        if start >= reach:
+            parts += [text[position:start], MASK]
+        reach = max(reach, end)
+        position = reach
+    return "".join([*parts, text[position:]])
+
+
+def shorten(text: str, limit: int = 600) -> str:
+    """Return a text on one line of at most `limit` characters. Mask first: a secret cut in two is not found."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -1,0 +1,84 @@
+"""Verifiers for SCRAM-SHA-256 as PostgreSQL stores them, so that the clear password never leaves the controller.
+
+Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/saslprep.c): by RFC 4013 where that is
+possible, and as they are where it is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import stringprep
+import unicodedata
+
+PASSWORD_LENGTH = 32
+ITERATIONS = 4096
+SALT_BYTES = 16
+VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
+
+_PROHIBITED = (
+    stringprep.in_table_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+    # Stored strings may not hold what Unicode 3.2 had not assigned, such as most pictographs.
+    stringprep.in_table_a1,
+)
+
+
+def generated_password() -> str:
+    """Return a new random password that needs no quoting anywhere."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(PASSWORD_LENGTH))
+
+
+def prepared(password: str) -> bytes:
+    """Return the bytes that client and server hash for a password."""
+    if password.isascii():
+        return password.encode()
+    mapped = "".join(
+        " " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char)
+    )
+    normal = unicodedata.normalize("NFKC", mapped)
+    has_right_to_left = any(stringprep.in_table_d1(char) for char in normal)
+    breaks_direction = has_right_to_left and (
+        any(stringprep.in_table_d2(char) for char in normal)
+        or not (stringprep.in_table_d1(normal[0]) and stringprep.in_table_d1(normal[-1]))
+    )
+    if not normal or breaks_direction or any(table(char) for char in normal for table in _PROHIBITED):
+        return password.encode()
+    return normal.encode()
+
+
+def _keys(password: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
+    salted = hashlib.pbkdf2_hmac("sha256", prepared(password), salt, iterations)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    return hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256")
+
+
+def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
+    """Return the verifier of a password, with a new random salt if none is given."""
+    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    stored, server = (base64.b64encode(key).decode() for key in _keys(password, salt, iterations))
+    return f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}${stored}:{server}"
+
+
+def fits(password: str, stored: str | None) -> bool:
+    """Tell whether a password is the one of a stored verifier. No other kind of verifier ever fits."""
+    match = VERIFIER.fullmatch(stored or "")
+    if not match:
+        return False
+    try:
+        salt = base64.b64decode(match[2], validate=True)
+    except binascii.Error:
+        return False
+    return hmac.compare_digest(verifier(password, salt, int(match[1])).encode(), (stored or "").encode())

@@ -1,0 +1,105 @@
+"""What the tests on a real cluster share: the cluster, and plays as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+SETTINGS = {
+    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+    "ANSIBLE_NOCOLOR": "true",
+}
+HERE = {
+    "hosts": "localhost",
+    "connection": "local",
+    "gather_facts": False,
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that the tests may use."""
+
+    kubeconfig: Path
+    context: str
+
+    def nodes(self) -> list[str]:
+        """Return the containers that are its nodes; none if it is no kind cluster on this machine."""
+        label = f"label=io.x-k8s.kind.cluster={self.context.removeprefix('kind-')}"
+        return docker("container", "ls", "--filter", label, "--format", "{{.Names}}").split()
+
+
+def the_cluster() -> Cluster:
+    """Return the cluster that the environment names, by default the one of the Molecule scenario `default`."""
+    kubeconfig = Path(
+        os.environ.get("TEST_KUBECONFIG", PROJECT / ".state" / "cloud-django-test" / "kubeconfig")
+    ).absolute()
+    assert kubeconfig.is_file(), f"{kubeconfig} does not exist: run `molecule create --scenario-name default`."
+    return Cluster(kubeconfig, os.environ.get("TEST_CONTEXT", "kind-cloud-django-test"))
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """Run docker and return what it printed on standard output."""
+    return subprocess.run(["docker", *arguments], check=check, stdout=subprocess.PIPE, text=True, timeout=300).stdout
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a play ended, and all that it printed."""
+
+    code: int
+    output: str
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a user who has set nothing for Ansible or kubectl; `folder` holds what it names."""
+    configuration = folder / "ansible.cfg"
+    configuration.touch()
+    foreign = ("ANSIBLE_", "K8S_AUTH_", "MOLECULE_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign) and k != "KUBECONFIG"}
+    return kept | SETTINGS | {"ANSIBLE_CONFIG": str(configuration)}
+
+
+def run_play(
+    folder: Path,
+    play: Mapping[str, Any],
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> Ended:
+    """Run a play, given as data, with ansible-playbook on this machine; `prefix` is put before the command."""
+    path = folder / "play.yml"
+    # JSON is YAML too.
+    path.write_text(json.dumps([HERE | dict(play)]), encoding="utf-8")
+    ended = subprocess.run(
+        [*prefix, str(ANSIBLE_PLAYBOOK), "--inventory", "localhost,", *arguments, str(path)],
+        cwd=folder,
+        env=dict(environment or clean_environment(folder)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return Ended(ended.returncode, ended.stdout)
+
+
+def wait_for[T](found: Callable[[], T], seconds: float, what: str) -> T:
+    """Return the first true value that `found` gives within `seconds`; fail without one."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.1)
+    return value

@@ -1,0 +1,724 @@
+"""The module apply on a real cluster, run by ansible-playbook: what it promises, seen from outside.
+
+The cluster is the one of TEST_KUBECONFIG and TEST_CONTEXT, or else Molecule's. The namespace test-apply is made and
+removed; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+
+PROJECT = Path(__file__).resolve().parents[2]
+NAMESPACE = "test-apply"
+IMAGE = "localhost/cloud-django/pause:3.10.2"
+SENTINEL = "sent1nel/Passw0rd+é"
+OWNER = {"app.kubernetes.io/managed-by": "cloud-django", "app.kubernetes.io/instance": "polls"}
+COMPONENT = {"app.kubernetes.io/component": "web"}
+SELECTOR = {"app.kubernetes.io/instance": "polls", **COMPONENT}
+# In seconds, for what a controller does by itself.
+LIMIT = 60
+
+type Obj = dict[str, Any]
+
+
+def cluster_kubeconfig() -> Path:
+    return Path(os.environ.get("TEST_KUBECONFIG") or PROJECT / ".state/cloud-django-test/kubeconfig")
+
+
+def cluster_context() -> str:
+    return os.environ.get("TEST_CONTEXT") or "kind-cloud-django-test"
+
+
+class Api:
+    """The cluster as somebody else sees it."""
+
+    def __init__(self) -> None:
+        self.client = DynamicClient(config.new_client_from_config(str(cluster_kubeconfig()), cluster_context()))
+
+    def request(self, method: str, path: str, **params: Any) -> Obj:
+        answer = self.client.request(method, path, serialize=False, _request_timeout=(5, 30), **params)
+        return json.loads(answer.data)
+
+    def path(self, kind: str, name: str = "") -> str:
+        roots = {
+            "api/v1": "configmaps secrets services serviceaccounts pods resourcequotas",
+            "apis/apps/v1": "deployments statefulsets replicasets",
+            "apis/batch/v1": "jobs cronjobs",
+            "apis/autoscaling/v2": "horizontalpodautoscalers",
+            "apis/policy/v1": "poddisruptionbudgets",
+            "apis/networking.k8s.io/v1": "networkpolicies ingresses",
+        }
+        root = next(root for root, kinds in roots.items() if kind in kinds.split())
+        return f"/{root}/namespaces/{NAMESPACE}/{kind}" + (f"/{name}" if name else "")
+
+    def get(self, kind: str, name: str) -> Obj | None:
+        try:
+            return self.request("get", self.path(kind, name))
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def names(self, kind: str) -> set[str]:
+        return {item["metadata"]["name"] for item in self.request("get", self.path(kind))["items"]}
+
+    def create(self, kind: str, obj: Obj) -> Obj:
+        return self.request("post", self.path(kind), body=obj)
+
+    def patch(self, kind: str, name: str, body: Obj, part: str = "") -> Obj:
+        path = self.path(kind, name) + part
+        return self.request("patch", path, body=body, content_type="application/merge-patch+json")
+
+    def delete(self, kind: str, name: str) -> None:
+        self.request("delete", self.path(kind, name), body={"propagationPolicy": "Foreground"})
+
+    def everything(self) -> dict[str, Obj]:
+        """Return every object of the namespace but events, whatever its kind, by kind and name."""
+        found = {}
+        groups = self.request("get", "/apis")["groups"]
+        roots = ["/api/v1"] + [f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups]
+        for root in roots:
+            for kind in self.request("get", root)["resources"]:
+                if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] != "events":
+                    for item in self.request("get", f"{root}/namespaces/{NAMESPACE}/{kind['name']}")["items"]:
+                        found[f"{kind['name']}/{item['metadata']['name']}"] = item
+        return found
+
+
+def eventually[T](look: Callable[[], T], what: str) -> T:
+    """Return what is true in the end. Fails after LIMIT seconds."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"{what}: not within {LIMIT} s")
+
+
+@pytest.fixture(scope="module")
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def removed_afterwards(api: Api) -> Iterator[None]:
+    yield
+    remove_namespace(api)
+
+
+@pytest.fixture(autouse=True)
+def namespace(api: Api) -> None:
+    """An empty namespace for each test."""
+    remove_namespace(api)
+    make_namespace(api)
+
+
+def make_namespace(api: Api) -> None:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    api.request("post", "/api/v1/namespaces", body=body)
+    eventually(lambda: api.get("serviceaccounts", "default"), "the service account of the namespace")
+
+
+def remove_namespace(api: Api) -> None:
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+
+    def gone() -> bool:
+        try:
+            api.request("delete", path)
+        except ApiException as error:
+            return error.status == 404
+        return False
+
+    eventually(gone, "the end of the namespace")
+
+
+@dataclass
+class Ran:
+    """A run of ansible-playbook with one task."""
+
+    code: int
+    text: str
+    result: Obj
+
+    @property
+    def changed(self) -> bool:
+        return self.result["changed"]
+
+    @property
+    def actions(self) -> dict[str, str]:
+        return {f"{item['kind']}/{item['name']}": item["action"] for item in self.result["objects"]}
+
+
+class Playbook:
+    """Runs the module as a play does, with the collection of this checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+
+    def __call__(self, *arguments: str, fails: bool = False, kubeconfig: Path | None = None, **options: Any) -> Ran:
+        self.count += 1
+        book = self.folder / f"play-{self.count}.yml"
+        connection = {"kubeconfig": str(kubeconfig or cluster_kubeconfig()), "context": cluster_context()}
+        apply = {"namespace": NAMESPACE, "owner": OWNER, **options}
+        tasks = [
+            {"name": "Apply", "cloud_django.kubernetes.apply": apply, "register": "applied", "ignore_errors": True},
+            # A registered result is what a role goes on with.
+            {"name": "Tell", "ansible.builtin.debug": {"msg": "RESULT:{{ applied | to_json | b64encode }}"}},
+        ]
+        play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
+        play["module_defaults"] = {"group/cloud_django.kubernetes.k8s": connection}
+        book.write_text(json.dumps([play]), encoding="utf-8")
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
+        command += ["-e", f"ansible_python_interpreter={sys.executable}", *arguments, str(book)]
+        environment = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
+        # The options as the module got them are part of what is shown.
+        environment["ANSIBLE_INJECT_INVOCATION"] = "1"
+        done = subprocess.run(
+            command,
+            env=os.environ | environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        told = re.search(r"RESULT:([\w+/=]+)", done.stdout)
+        assert told, done.stdout
+        ran = Ran(done.returncode, done.stdout, json.loads(base64.b64decode(told[1])))
+        assert "Traceback" not in ran.text
+        assert ran.result.get("failed", False) is fails, ran.text
+        if fails:
+            assert "\n" not in ran.result["msg"]
+            # Ansible's own words about an option are the exception.
+            assert re.search(r"\.$|^argument|^Unsupported", ran.result["msg"]), ran.result["msg"]
+        return ran
+
+
+@pytest.fixture
+def apply(tmp_path: Path) -> Playbook:
+    return Playbook(tmp_path)
+
+
+def manifest(api_version: str, kind: str, name: str, **content: Any) -> Obj:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": dict(COMPONENT)}, **content}
+
+
+def pod(**content: Any) -> Obj:
+    container = {
+        "name": "web",
+        "image": IMAGE,
+        "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
+        "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container | content.pop("container", {})],
+        **content,
+    }
+
+
+def template(**content: Any) -> Obj:
+    return {"metadata": {"labels": OWNER | SELECTOR}, "spec": pod(**content)}
+
+
+def config_map(name: str = "polls-web", **data: str) -> Obj:
+    return manifest("v1", "ConfigMap", name, data=data or {"LOG_LEVEL": "INFO"})
+
+
+def secret(name: str = "polls-web") -> Obj:
+    return manifest("v1", "Secret", name, type="Opaque")
+
+
+def deployment(replicas: int | None = 1, **content: Any) -> Obj:
+    spec = {"selector": {"matchLabels": SELECTOR}, "template": template(**content)}
+    return manifest(
+        "apps/v1", "Deployment", "polls-web", spec=spec | ({} if replicas is None else {"replicas": replicas})
+    )
+
+
+def job(command: str = "migrate", **content: Any) -> Obj:
+    # The image has one program that never ends; the deadline ends the Job.
+    spec = {"backoffLimit": 0, "template": template(restartPolicy="Never", container={"args": [command]})}
+    return manifest("batch/v1", "Job", "polls-migrations", spec=spec | content)
+
+
+def autoscaler(minimum: int = 1) -> Obj:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "polls-web"}
+    metric = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+    spec = {
+        "minReplicas": minimum,
+        "maxReplicas": 6,
+        "scaleTargetRef": target,
+        "metrics": [{"type": "Resource", "resource": metric}],
+    }
+    return manifest("autoscaling/v2", "HorizontalPodAutoscaler", "polls-web", spec=spec)
+
+
+def route() -> Obj:
+    return manifest("gateway.networking.k8s.io/v1", "HTTPRoute", "polls-web", spec={"hostnames": ["a.example"]})
+
+
+def each_kind() -> list[Obj]:
+    """One object of each kind that the roles make, in the order in which they do."""
+    service = {
+        "type": "NodePort",
+        "selector": SELECTOR,
+        "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        "sessionAffinity": "ClientIP",
+        "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}},
+    }
+    policy = {
+        "podSelector": {"matchLabels": SELECTOR},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"ports": [{"port": "http", "protocol": "TCP"}]}],
+        # Lists that are empty are not stored.
+        "egress": [],
+    }
+    budget = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": SELECTOR}}
+    backend = {"service": {"name": "polls-web", "port": {"name": "http"}}}
+    ingress = {
+        "ingressClassName": "none",
+        "rules": [{"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    stateful = {
+        "serviceName": "polls-postgresql",
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": "db"}},
+        "template": {"metadata": {"labels": {"app": "db"}}, "spec": pod()},
+        "volumeClaimTemplates": [claim],
+    }
+    cron = {"schedule": "0 3 * * *", "suspend": True, "jobTemplate": {"spec": job()["spec"]}}
+    reads = [{"configMapRef": {"name": "polls-web-1"}}, {"secretRef": {"name": "polls-web"}}]
+    settings = {"A": "yes", "B": "0123", "C": "", "D": "null"}
+    return [
+        manifest("v1", "ServiceAccount", "polls-web", automountServiceAccountToken=False),
+        secret(),
+        manifest("v1", "ConfigMap", "polls-web-1", immutable=True, data=settings),
+        manifest("networking.k8s.io/v1", "NetworkPolicy", "polls-web", spec=policy),
+        manifest("v1", "Service", "polls-web", spec=service),
+        deployment(container={"envFrom": reads, "env": []}),
+        manifest("apps/v1", "StatefulSet", "polls-postgresql", spec=stateful),
+        job(),
+        manifest("batch/v1", "CronJob", "polls-backup", spec=cron),
+        manifest("policy/v1", "PodDisruptionBudget", "polls-web", spec=budget),
+        autoscaler(),
+        manifest("networking.k8s.io/v1", "Ingress", "polls-web", spec=ingress),
+    ]
+
+
+def test_every_kind_settles(apply: Playbook, api: Api) -> None:
+    """Check, run, run again, check: the plan is right, the second run changes nothing, drift is taken back."""
+    options = {"objects": each_kind(), "unwanted": [route()], "generate": {"polls-web": {"secret-key": "50"}}}
+    before = set(api.everything())
+    plan = apply("--check", "--diff", **options)
+    assert plan.changed
+    assert set(plan.actions.values()) == {"created"}
+    assert set(api.everything()) == before, "a dry run makes nothing"
+    assert plan.result["unfinished"] == []
+
+    first = apply(**options)
+    assert first.changed
+    assert list(first.actions.values()) == ["created"] * len(options["objects"])
+    assert {item["kind"] for item in first.result["unfinished"]} == {"Deployment", "StatefulSet", "Job"}
+    key = api.get("secrets", "polls-web")["data"]["secret-key"]
+    assert len(base64.b64decode(key)) == 50
+
+    second = apply("--diff", **options)
+    assert set(second.actions.values()) == {"unchanged"}, second.text
+    assert not second.changed
+    after = apply("--check", "--diff", **options)
+    assert set(after.actions.values()) == {"unchanged"}, after.text
+    assert not after.changed
+
+    ready = lambda: (api.get("deployments", "polls-web")["status"].get("availableReplicas") or 0) > 0  # noqa: E731
+    eventually(ready, "a pod")
+    third = apply(**options)
+    assert not third.changed, third.text
+    assert {item["kind"] for item in third.result["unfinished"]} <= {"Job"}
+    assert api.get("secrets", "polls-web")["data"]["secret-key"] == key
+
+    api.patch("services", "polls-web", {"spec": {"sessionAffinity": "None", "sessionAffinityConfig": None}})
+    api.patch("poddisruptionbudgets", "polls-web", {"spec": {"maxUnavailable": 2}})
+    drift = {"Service/polls-web": "changed", "PodDisruptionBudget/polls-web": "changed"}
+    plan = apply("--check", "--diff", **options)
+    assert {name: action for name, action in plan.actions.items() if action != "unchanged"} == drift
+    assert '"maxUnavailable": 2' in plan.text
+    assert api.get("poddisruptionbudgets", "polls-web")["spec"]["maxUnavailable"] == 2
+    back = apply(**options)
+    assert back.actions == plan.actions
+    assert api.get("poddisruptionbudgets", "polls-web")["spec"]["maxUnavailable"] == 1
+    assert not apply(**options).changed
+
+    gone = apply(state="absent", objects=options["objects"], unwanted=[route()])
+    assert gone.changed
+    assert set(gone.actions.values()) == {"removed"}
+    assert {name for name in set(api.everything()) - before if not name.startswith("persistentvolumeclaims/")} == set()
+    again = apply(state="absent", objects=[*options["objects"], route()])
+    assert not again.changed
+    assert set(again.actions.values()) == {"absent"}
+
+
+def annotation(api: Api) -> str:
+    found = api.get("deployments", "polls-web")["spec"]["template"]["metadata"]["annotations"]
+    return found["cloud-django/configuration-hash"]
+
+
+def test_pods_are_replaced_when_and_only_when_what_they_read_changes(apply: Playbook, api: Api) -> None:
+    """One ConfigMap is applied along, one and the Secret are somebody else's."""
+    api.create("configmaps", {"metadata": {"name": "elsewhere"}, "data": {"A": "1"}})
+    api.create("secrets", {"metadata": {"name": "elsewhere"}, "data": {"password": "b25l"}})
+    reads = [{"configMapRef": {"name": name}} for name in ("polls-web", "elsewhere")]
+    reads += [{"secretRef": {"name": "elsewhere"}}]
+    workload = deployment(container={"envFrom": reads})
+    apply(objects=[config_map(), workload])
+    seen = [annotation(api)]
+    assert not apply(objects=[config_map(), workload]).changed
+
+    def is_replaced(changed: list[Obj]) -> None:
+        assert apply(objects=changed).actions["Deployment/polls-web"] == "changed"
+        assert annotation(api) not in seen
+        seen.append(annotation(api))
+        assert not apply(objects=changed).changed
+
+    other = config_map(LOG_LEVEL="DEBUG")
+    is_replaced([other, workload])
+    api.patch("configmaps", "elsewhere", {"data": {"A": "2"}})
+    is_replaced([other, workload])
+    api.patch("secrets", "elsewhere", {"data": {"password": "dHdv"}})
+    is_replaced([other, workload])
+    api.patch("secrets", "elsewhere", {"metadata": {"labels": {"a": "b"}}})
+    assert not apply(objects=[other, workload]).changed
+
+
+def test_an_autoscaler_takes_the_replicas_over_as_they_are(apply: Playbook, api: Api) -> None:
+    def running() -> set[str]:
+        return {item["metadata"]["uid"] for item in api.request("get", api.path("pods"))["items"]}
+
+    def replicas() -> int:
+        return api.get("deployments", "polls-web")["spec"]["replicas"]
+
+    apply(objects=[deployment(replicas=4)])
+    eventually(lambda: len(running()) == 4, "four pods")
+    pods, generation = running(), api.get("deployments", "polls-web")["metadata"]["generation"]
+
+    scaled = {"objects": [deployment(replicas=None), autoscaler()]}
+    plan = apply("--check", "--diff", **scaled)
+    assert list(plan.actions.values()) == ["unchanged", "created"]
+    assert '"replicas": 1' not in plan.text
+    assert apply(**scaled).actions == plan.actions
+    assert replicas() == 4
+    assert running() == pods, "no pod was ended"
+    assert api.get("deployments", "polls-web")["metadata"]["generation"] == generation, "not even for a moment"
+    assert not apply(**scaled).changed
+
+    api.patch("deployments", "polls-web", {"spec": {"replicas": 5}}, part="/scale")
+    assert not apply(**scaled).changed
+    assert replicas() == 5
+
+    back = apply(objects=[deployment(replicas=2)], unwanted=[autoscaler(), route()])
+    assert back.actions == {"Deployment/polls-web": "changed", "HorizontalPodAutoscaler/polls-web": "removed"}
+    assert replicas() == 2
+    assert not apply(objects=[deployment(replicas=2)], unwanted=[autoscaler(), route()]).changed
+    assert apply(**scaled).actions == plan.actions
+    assert replicas() == 2
+
+
+def test_what_is_somebody_elses_stops_everything(apply: Playbook, api: Api) -> None:
+    theirs = {"metadata": {"name": "polls-web", "labels": {"app.kubernetes.io/managed-by": "Helm"}}, "data": {"A": "1"}}
+    api.create("configmaps", theirs)
+    before = {name: item["metadata"]["resourceVersion"] for name, item in api.everything().items()}
+    objects = [secret(), config_map(), deployment()]
+    for arguments in ([], ["--check"]):
+        refused = apply(*arguments, fails=True, objects=objects, generate={"polls-web": {"secret-key": 50}})
+        assert refused.result["msg"].startswith(
+            "ConfigMap polls-web in namespace test-apply exists and was not made by"
+        )
+    kept = apply(state="absent", objects=objects)
+    assert not kept.changed
+    pruned = [{"api_version": "v1", "kind": "ConfigMap", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "keep": 0}]
+    assert not apply(objects=[], unwanted=[config_map()], prune=pruned).changed
+    assert {name: item["metadata"]["resourceVersion"] for name, item in api.everything().items()} == before
+
+
+def test_a_job_is_made_once_for_each_content(apply: Playbook, api: Api) -> None:
+    rule = {"api_version": "batch/v1", "kind": "Job", "labels": COMPONENT, "keep": 2}
+    made = []
+    for command in ("one", "two", "three"):
+        options = {"objects": [job(command)], "prune": [rule]}
+        plan = apply("--check", **options)
+        ran = apply(**options)
+        assert ran.actions == plan.actions, "the plan of what is pruned is right, too"
+        made.append(next(name.removeprefix("Job/") for name, action in ran.actions.items() if action == "created"))
+        assert ran.result["unfinished"] == [{"kind": "Job", "name": made[-1]}]
+        assert not apply(**options).changed
+        # Their age is known by the second.
+        time.sleep(1.1)
+    assert len(set(made)) == 3
+    assert all(name.startswith("polls-migrations-") and len(name) == len("polls-migrations-") + 10 for name in made)
+    eventually(lambda: api.names("jobs") == set(made[1:]), "the end of the oldest Job")
+
+    kept = apply(objects=[job("two")], prune=[{**rule, "keep": 0}])
+    assert kept.actions == {f"Job/{made[1]}": "unchanged", f"Job/{made[2]}": "removed"}
+    gone = apply(state="absent", objects=[manifest("batch/v1", "Job", "polls-migrations")])
+    assert gone.actions == {f"Job/{made[1]}": "removed"}
+    assert not api.names("jobs")
+    assert not api.names("pods")
+
+
+def test_a_failed_job_is_made_again(apply: Playbook, api: Api) -> None:
+    objects = [job(activeDeadlineSeconds=2)]
+    first = apply(objects=objects)
+    (name,) = api.names("jobs")
+    uid = api.get("jobs", name)["metadata"]["uid"]
+
+    def failed() -> bool:
+        conditions = api.get("jobs", name)["status"].get("conditions") or []
+        return any(condition["type"] == "Failed" for condition in conditions)
+
+    eventually(failed, "the failure of the Job")
+    plan = apply("--check", "--diff", objects=objects)
+    assert plan.actions == {f"Job/{name}": "changed"}
+    assert api.get("jobs", name)["metadata"]["uid"] == uid
+    second = apply("--diff", objects=objects)
+    assert second.actions == {f"Job/{name}": "changed"}
+    assert second.result["unfinished"] == first.result["unfinished"]
+    assert api.get("jobs", name)["metadata"]["uid"] != uid
+
+
+def hold(api: Api, kind: str, name: str, held: bool = True) -> None:
+    """Keep an object from vanishing when it is deleted, or let it go."""
+    api.patch(kind, name, {"metadata": {"finalizers": ["cloud-django.test/hold"] if held else None}})
+
+
+def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api: Api) -> None:
+    options = {"objects": [config_map(), secret()], "generate": {"polls-web": {"secret-key": 50}}}
+    apply(**options)
+    old = {kind: api.get(kind, "polls-web") for kind in ("configmaps", "secrets")}
+    for kind in old:
+        hold(api, kind, "polls-web")
+        api.delete(kind, "polls-web")
+
+    plan = apply("--check", **options)
+    assert set(plan.actions.values()) == {"created"}
+    stuck = apply(fails=True, **options, timeout="1")
+    assert stuck.result["msg"] == (
+        "ConfigMap polls-web in namespace test-apply is not gone after 1 s. "
+        "See what holds it with kubectl describe, then run the playbook again."
+    )
+    unchanged = apply(objects=[], unwanted=[config_map()])
+    assert not unchanged.changed, "it is on its way out already"
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(apply, **options)
+        time.sleep(3)
+        assert not running.done()
+        for kind in old:
+            hold(api, kind, "polls-web", held=False)
+        ran = running.result()
+    assert set(ran.actions.values()) == {"created"}
+    for kind, obj in old.items():
+        assert api.get(kind, "polls-web")["metadata"]["uid"] != obj["metadata"]["uid"]
+    assert api.get("secrets", "polls-web")["data"] != old["secrets"]["data"]
+    assert not apply(**options).changed
+
+
+def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> None:
+    slow = deployment(terminationGracePeriodSeconds=20, container={"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}})
+    apply(objects=[slow])
+    ready = lambda: (api.get("deployments", "polls-web")["status"].get("availableReplicas") or 0) > 0  # noqa: E731
+    eventually(ready, "a pod")
+    uid = api.get("deployments", "polls-web")["metadata"]["uid"]
+    old = api.names("pods")
+    api.delete("deployments", "polls-web")
+    ran = apply(objects=[slow])
+    assert ran.actions == {"Deployment/polls-web": "created"}
+    assert api.get("deployments", "polls-web")["metadata"]["uid"] != uid
+    assert not api.names("pods") & old
+    eventually(ready, "a pod")
+    gone = apply(state="absent", objects=[slow])
+    assert gone.actions == {"Deployment/polls-web": "removed"}
+    assert not api.names("pods"), "an object that is gone has taken its pods along"
+    assert not apply(state="absent", objects=[slow]).changed
+
+
+def test_an_interrupted_absent_goes_on(apply: Playbook, api: Api) -> None:
+    apply(objects=[config_map()])
+    hold(api, "configmaps", "polls-web")
+    assert "is not gone after 1 s" in apply(fails=True, state="absent", objects=[config_map()], timeout=1).result["msg"]
+    hold(api, "configmaps", "polls-web", held=False)
+    again = apply(state="absent", objects=[config_map()])
+    assert not again.changed
+    assert api.get("configmaps", "polls-web") is None
+
+
+def test_a_namespace_that_is_missing_or_going(apply: Playbook, api: Api) -> None:
+    apply(objects=[config_map()])
+    hold(api, "configmaps", "polls-web")
+    api.request("delete", f"/api/v1/namespaces/{NAMESPACE}")
+    options = {"objects": [secret(), config_map(), deployment(), job()], "generate": {"polls-web": {"key": 20}}}
+
+    def is_planned_and_refused(reason: str) -> None:
+        plan = apply("--check", "--diff", **options)
+        assert plan.changed
+        assert list(plan.actions.values()) == ["created"] * 4
+        assert (plan.result["exists"], plan.result["unfinished"]) == (False, [])
+        assert reason in apply(fails=True, **options).result["msg"]
+
+    is_planned_and_refused("Namespace test-apply is being deleted. Wait for its end")
+    hold(api, "configmaps", "polls-web", held=False)
+    remove_namespace(api)
+    is_planned_and_refused("Namespace test-apply does not exist. Make it first")
+    nothing = apply(objects=[])
+    assert (nothing.changed, nothing.result["exists"]) == (False, False)
+    for arguments in ([], ["--check"]):
+        gone = apply(*arguments, state="absent", **options, prune=[])
+        assert (gone.changed, set(gone.actions.values())) == (False, {"absent"})
+    make_namespace(api)
+
+
+def test_an_unknown_kind_is_named_before_anything_changes(apply: Playbook, api: Api) -> None:
+    refused = apply(fails=True, objects=[config_map(), route()])
+    assert refused.result["msg"] == (
+        "The cluster knows no HTTPRoute of gateway.networking.k8s.io/v1. "
+        "Install what brings it, or turn off what needs it."
+    )
+    assert api.get("configmaps", "polls-web") is None
+    cluster_wide = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"}}
+    assert "belongs to no namespace" in apply(fails=True, objects=[cluster_wide]).result["msg"]
+
+
+def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_path: Path) -> None:
+    said = apply(fails=True, objects=[deployment(replicas="5")]).result["msg"]  # type: ignore[arg-type]
+    assert said.startswith("Deployment polls-web in namespace test-apply cannot be applied: ")
+    assert ".spec.replicas: expected numeric (int or float), got string. Write it without quotes" in said
+
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/configmaps": "1"}}}
+    api.create("resourcequotas", quota)
+    eventually(lambda: api.get("resourcequotas", "few").get("status", {}).get("used"), "the quota")
+    said = apply(fails=True, objects=[config_map()]).result["msg"]
+    assert "exceeded quota: few" in said
+    assert said.endswith("Ask for less, or have the quota raised, then run the playbook again.")
+    assert said == apply("--check", fails=True, objects=[config_map()]).result["msg"], "a dry run asks the quota, too"
+
+    token = api.request("post", api.path("serviceaccounts", "default") + "/token", body={"spec": {}})["status"]["token"]
+    mine = yaml.safe_load(cluster_kubeconfig().read_text(encoding="utf-8"))
+    for entry in mine["users"]:
+        entry["user"] = {"token": token}
+    stranger = tmp_path / "stranger config é"
+    stranger.write_text(json.dumps(mine), encoding="utf-8")
+    said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
+    assert said.startswith("Namespace test-apply cannot be read: 403 ")
+    assert said.endswith("Have the user of this kubeconfig allowed to do that, then run the playbook again.")
+
+    for entry in mine["clusters"]:
+        entry["cluster"]["server"] = "https://127.0.0.1:1"
+    stranger.write_text(json.dumps(mine), encoding="utf-8")
+    said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
+    assert "cannot be reached: Connection refused. Check that the cluster runs" in said
+    said = apply(fails=True, kubeconfig=tmp_path / "none", objects=[]).result["msg"]
+    assert said.endswith("does not exist. Set up the cluster first, then run the playbook again.")
+
+
+def forms(text: str) -> set[str]:
+    plain = text.encode()
+    return {text, base64.b64encode(plain).decode(), json.dumps(text)[1:-1], text.encode("unicode_escape").decode()}
+
+
+def test_a_password_is_nowhere_but_in_its_secret(apply: Playbook, api: Api) -> None:
+    loud = ("-vvv", "--diff")
+    given = {"polls-web": {"password": SENTINEL, "username": "polls"}}
+    options: Obj = {"objects": [secret(), deployment(container={"envFrom": [{"secretRef": {"name": "polls-web"}}]})]}
+    options["secret_values"] = given
+    texts = [apply(*loud, "--check", **options).text, apply(*loud, **options).text, apply(*loud, **options).text]
+    encoded = base64.b64encode(SENTINEL.encode()).decode()
+    assert api.get("secrets", "polls-web")["data"]["password"] == encoded
+    # kubectl apply leaves a copy of all values in an annotation.
+    copies = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"data": {"password": encoded}})}
+    api.patch("secrets", "polls-web", {"metadata": {"annotations": copies}, "data": {"password": "b2xk"}})
+    texts.append(apply(*loud, **options).text)
+    assert '"password": "(hidden, new)"' in texts[-1]
+
+    other = copy.deepcopy(options)
+    other["objects"][0]["type"] = "example.org/other"
+    wrong = [other]
+    for values in ({"password": [SENTINEL]}, {"password": {"a": SENTINEL}}, SENTINEL):
+        wrong.append({**options, "secret_values": {"polls-web": values}})
+    for field, value in (("data", {"password": encoded}), ("stringData", {"password": SENTINEL})):
+        wrong.append({"objects": [secret() | {field: value, "type": "example.org/other"}]})
+    wrong.append({"objects": [secret() | {"data": {"password": SENTINEL}}]})
+    wrong.append({"objects": [secret() | {"data": {"bad key": encoded}}]})
+    wrong.append({**options, "timeout": "soon"})
+    wrong.append({**options, "mistyped": True})
+    for bad in wrong:
+        texts.append(apply(*loud, fails=True, **bad).text)
+    # A refusal that quotes what happens to be in the Secret, too.
+    quoting = config_map() | {"data": {"key": [f"x{encoded}x"]}}
+    said = apply(fails=True, objects=[*options["objects"], quoting], secret_values=given).result["msg"]
+    assert ".data.key: expected string, got" in said
+    texts.append(said)
+    api.delete("secrets", "polls-web")
+    eventually(lambda: not api.get("secrets", "polls-web"), "the end of the Secret")
+    api.create("secrets", {"metadata": {"name": "polls-web"}, "data": {"password": encoded}})
+    texts.append(apply(*loud, fails=True, **options).text)
+    api.delete("secrets", "polls-web")
+    apply(**options)
+    for name, obj in api.everything().items():
+        if name != "secrets/polls-web":
+            texts.append(f"{name} {json.dumps(obj, ensure_ascii=False)}")
+    texts.append(apply(*loud, state="absent", **options).text)
+    for number, text in enumerate(texts):
+        assert not [form for form in forms(SENTINEL) if form in text], (number, text)
+
+
+def test_a_password_that_is_part_of_a_name_does_no_harm(apply: Playbook, api: Api) -> None:
+    ran = apply(
+        "-vvv", objects=[secret(), deployment()], secret_values={"polls-web": {"password": "web", "user": "polls"}}
+    )
+    assert ran.actions == {"Secret/polls-web": "created", "Deployment/polls-web": "created"}
+    assert ran.result["unfinished"] == [{"kind": "Deployment", "name": "polls-web"}]
+
+
+def test_a_secret_keeps_what_was_made_and_takes_what_is_given(apply: Playbook, api: Api) -> None:
+    def data() -> dict[str, str]:
+        found = api.get("secrets", "polls-web")["data"]
+        return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
+    apply(objects=[secret()], generate={"polls-web": {"key": 50, "password": 20}})
+    made = data()
+    assert {key: len(value) for key, value in made.items()} == {"key": 50, "password": 20}
+    apply(objects=[secret()], generate={"polls-web": {"key": 64}}, secret_values={"polls-web": {"password": SENTINEL}})
+    assert data() == {"key": made["key"], "password": SENTINEL}
+    assert not apply(objects=[secret()], generate={"polls-web": {"key": 64, "password": 20}}).changed
+    # By hand, and back again from a Secret of which a value was lost.
+    api.patch("secrets", "polls-web", {"data": {"key": None}})
+    assert apply(objects=[secret()], generate={"polls-web": {"key": 64, "password": 20}}).changed
+    assert len(data()["key"]) == 64
+    assert data()["password"] == SENTINEL
