@@ -1,0 +1,638 @@
+"""The role `postgresql` on the real cluster: hardening, TLS, kills, teardown, and bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import certificates
+from postgresql_support import (
+    NODE,
+    admin_sql,
+    cluster,
+    eventually,
+    own_namespace,
+    pod,
+    psql,
+    run_play,
+    running_pod,
+    secret,
+)
+
+NAMESPACE = "test-postgresql-cases"
+CLIENT = "client"
+SERVER = "polls-postgresql"
+POD = f"{SERVER}-0"
+PEER = {"cloud-django/postgresql-client": "true"}
+SMALL = {"postgresql_storage_size": "1Gi", "postgresql_storage_timeout": 15}
+KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
+
+
+def play(*options, roles=("postgresql",), plain=False, namespace=NAMESPACE, **variables):
+    return run_play(namespace, list(roles), SMALL | variables, *options, plain=plain)
+
+
+def is_ready(where) -> bool:
+    found = where.get("Pod", POD) or {"metadata": {}}
+    conditions = found.get("status", {}).get("conditions") or []
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in found["metadata"]
+
+
+def uid(where) -> str:
+    return where.get("Pod", POD)["metadata"]["uid"]
+
+
+def access(where, **changes: str) -> dict[str, str]:
+    """Return how the administrator gets in over the network, in the form of the database role's Secrets."""
+    admin = secret(where, f"{SERVER}-admin")
+    ca = secret(where, f"{SERVER}-ca")["tls.crt"]
+    host = {"host": f"{SERVER}.{where.namespace}.svc", "port": "5432", "database": "postgres", "ca.crt": ca}
+    return host | admin | changes
+
+
+@pytest.fixture(scope="module")
+def where() -> Iterator:
+    with own_namespace(NAMESPACE) as namespace:
+        started = time.monotonic()
+        play().succeeded()
+        namespace.seconds_to_install = time.monotonic() - started
+        with running_pod(namespace, pod(CLIENT, PEER)):
+            eventually(lambda: not psql(namespace, CLIENT, access(namespace), "SELECT 1").code)
+            yield namespace
+
+
+def test_it_accepts_connections_within_twenty_seconds(where) -> None:
+    """From nothing, by the API's clock, and the whole play on top of that."""
+    made = where.get("StatefulSet", SERVER)["metadata"]["creationTimestamp"]
+    ready = next(c for c in where.get("Pod", POD)["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"]
+    assert (certificates.datetime.fromisoformat(ready) - certificates.datetime.fromisoformat(made)).seconds <= 20
+    print(f"installed in {where.seconds_to_install:.1f} s, play included")
+
+
+def test_a_second_run_and_a_dry_run_change_nothing(where) -> None:
+    assert play().succeeded().changed == 0
+    assert play("--check", "--diff").succeeded().changed == 0
+
+
+def test_a_dry_run_on_a_fresh_cluster_tells_a_plan_and_makes_nothing() -> None:
+    told = play("--check", "--diff", roles=("namespace", "postgresql", "database"), namespace="test-postgresql-none")
+    told.succeeded()
+    assert "make the server's certificate" in told.changes
+    assert "create database polls" in told.changes
+    assert not cluster("test-postgresql-none").namespace_exists()
+
+
+def test_numbers_given_on_the_command_line_are_texts_and_work_all_the_same(where) -> None:
+    """Pitfall 4: whatever -e name=value sets is a text."""
+    texts = {
+        "postgresql_stop_seconds": "60",
+        "postgresql_timeout": "600",
+        "postgresql_user_id": "999",
+        "postgresql_port": "5432",
+        "postgresql_max_connections": "100",
+        "postgresql_max_unavailable": "1",
+        "postgresql_certificate_days": "365",
+        "postgresql_storage_timeout": "15",
+        "database_web_connections": "24",
+    }
+    assert play(**texts).succeeded().changed == 0
+    assert play("--check", postgresql_state="absent", **texts).succeeded().changed
+
+
+# --- Hardening --------------------------------------------------------------------------------------------------------
+
+
+def test_the_pod_is_locked_down(where) -> None:
+    spec = where.get("Pod", POD)["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    for container in spec["containers"] + spec["initContainers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert "admin" not in [mount["name"] for mount in spec["containers"][0]["volumeMounts"]]
+    tried = where.run(POD, "postgresql", ["sh", "-c", "id -u; touch /file; ls /var/run/secrets/kubernetes.io"])
+    assert tried.out.strip() == "999"
+    assert "Read-only file system" in tried.err
+    assert "No such file" in tried.err
+    assert where.run(POD, "postgresql", ["sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"]).out.startswith("postgres ")
+
+
+def test_the_key_is_as_postgresql_wants_it(where) -> None:
+    told = where.run(POD, "postgresql", ["stat", "-Lc", "%a %u %g", "/run/secrets/tls/tls.key"]).out
+    assert told.strip() == "440 0 999"
+
+
+def test_clusters_are_made_as_designed(where) -> None:
+    query = (
+        "SELECT datlocprovider, datlocale, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'postgres'"
+    )
+    assert admin_sql(where, query) == "b|C.UTF-8|UTF8"
+    assert admin_sql(where, "SHOW data_checksums") == "on"
+    assert admin_sql(where, "SHOW data_directory") == "/var/lib/postgresql/data/pgdata"
+    assert admin_sql(where, "SHOW shared_buffers") == "128MB"
+    assert where.run(POD, "postgresql", ["psql", "-c", "ALTER SYSTEM SET work_mem = '1MB'"]).code
+
+
+def test_clients_verify_the_server(where) -> None:
+    for host in (
+        SERVER,
+        f"{SERVER}.{NAMESPACE}",
+        f"{SERVER}.{NAMESPACE}.svc",
+        f"{SERVER}.{NAMESPACE}.svc.cluster.local",
+    ):
+        query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        done = psql(where, CLIENT, access(where, host=host), query)
+        assert done.out.strip() == "t", done.err
+
+
+def test_a_client_with_the_wrong_authority_refuses_the_server(where) -> None:
+    other = certificates.authority("other", 10, certificates.current_time()).certificate
+    done = psql(where, CLIENT, access(where, **{"ca.crt": other}), "SELECT 1")
+    assert "certificate verify failed" in done.err
+
+
+def test_a_client_that_wants_another_name_refuses_the_server(where) -> None:
+    address = where.get("Pod", POD)["status"]["podIP"]
+    done = psql(where, CLIENT, access(where, host=address), "SELECT 1")
+    assert "does not match host name" in done.err
+
+
+def test_nobody_gets_in_without_tls(where) -> None:
+    done = psql(where, CLIENT, access(where), "SELECT 1", sslmode="disable")
+    assert "no encryption" in done.err
+
+
+def enforces_policies(where, run) -> bool:
+    """Tell whether the cluster really keeps a pod from one that a policy closes: not every network does."""
+    labels = {"test": "closed"}
+    listen = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 9); $s->accept while 1"
+    canary = pod("canary", labels)
+    canary["spec"]["containers"][0]["command"] = ["perl", "-e", listen]
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "canary"},
+        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]},
+    }
+    where.create(policy)
+    try:
+        with running_pod(where, canary):
+            address = where.get("Pod", "canary")["status"]["podIP"]
+            time.sleep(2)
+            return "open" not in run(f"timeout 3 bash -c '</dev/tcp/{address}/7777' && echo open || true").out
+    finally:
+        where.delete("NetworkPolicy", "canary")
+
+
+def test_a_stranger_reaches_nothing_and_the_server_neither(where) -> None:
+    with running_pod(where, pod("stranger", {})) as run:
+        if not enforces_policies(where, run):
+            pytest.skip("this cluster's network does not enforce NetworkPolicies")
+        address = where.get("Pod", POD)["status"]["podIP"]
+        assert "no response" in run(f"pg_isready -h {address} -t 4 || true").out
+        there = where.get("Pod", "stranger")["status"]["podIP"]
+        tried = where.run(POD, "postgresql", ["bash", "-c", f"timeout 4 bash -c '</dev/tcp/{there}/1'; echo $?"])
+        assert tried.out.strip() == "124", "a refusal would have come at once"
+
+
+def test_the_policy_lets_clients_in_and_nothing_out(where) -> None:
+    spec = where.get("NetworkPolicy", SERVER)["spec"]
+    labels = where.get("Pod", POD)["metadata"]["labels"]
+    assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+    assert sorted(spec["policyTypes"]) == ["Egress", "Ingress"]
+    assert "egress" not in spec
+    assert spec["ingress"] == [
+        {"from": [{"podSelector": {"matchLabels": PEER}}], "ports": [{"port": 5432, "protocol": "TCP"}]}
+    ]
+
+
+# --- Drift ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_volume_with_another_password_is_mended(where) -> None:
+    """Pitfall 21: also an old kind of verifier, and none."""
+    for statement in ("PASSWORD 'other'", "PASSWORD NULL"):
+        admin_sql(where, f"ALTER ROLE postgres {statement}")
+        assert play("--check").succeeded().changes == ["set the administrator's password on the server"]
+        assert psql(where, CLIENT, access(where), "SELECT 1").code
+        assert play().succeeded().changes == ["set the administrator's password on the server"]
+        assert not psql(where, CLIENT, access(where), "SELECT 1").code
+
+
+def test_a_given_password_of_the_administrator_is_used_and_kept(where) -> None:
+    play(postgresql_admin_password="given ' \" \\ é").succeeded()
+    assert secret(where, f"{SERVER}-admin")["password"] == "given ' \" \\ é"
+    assert not psql(where, CLIENT, access(where), "SELECT 1").code
+    assert play().succeeded().changed == 0
+
+
+def test_a_changed_setting_restarts_the_server_once(where) -> None:
+    before = uid(where)
+    assert play(postgresql_settings={"work_mem": "5MB", "cluster_name": "it's"}).succeeded().changed
+    after = uid(where)
+    assert after != before
+    assert admin_sql(where, "SHOW cluster_name") == "it's"
+    assert play(postgresql_settings={"work_mem": "5MB", "cluster_name": "it's"}).succeeded().changed == 0
+    assert uid(where) == after
+    play().succeeded()
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(where) -> None:
+    """Served means that a client sees it; sessions that are open go on."""
+    where.delete("Secret", f"{SERVER}-tls")
+    made = play(postgresql_certificate_days=40).succeeded()
+    assert made.changes == ["make the server's certificate", "have the server load its certificate"]
+    before = uid(where), admin_sql(where, "SELECT pg_postmaster_start_time()")
+    old = secret(where, f"{SERVER}-tls")["tls.crt"]
+    assert served(where) == certificates.x509.load_pem_x509_certificate(old.encode()).serial_number
+    assert play("--check", postgresql_certificate_renew_days=100).succeeded().changed
+    assert secret(where, f"{SERVER}-tls")["tls.crt"] == old
+    started = time.monotonic()
+    told = play(postgresql_certificate_renew_days=100).succeeded()
+    print(f"renewed in {time.monotonic() - started:.1f} s: {told.changes}")
+    new = secret(where, f"{SERVER}-tls")["tls.crt"]
+    assert new != old
+    assert served(where) == certificates.x509.load_pem_x509_certificate(new.encode()).serial_number
+    assert (uid(where), admin_sql(where, "SELECT pg_postmaster_start_time()")) == before
+    assert play(postgresql_certificate_renew_days=100).succeeded().changed == 0
+    assert not psql(where, CLIENT, access(where), "SELECT 1").code
+
+
+def served(where) -> int:
+    """Return the serial number of the certificate that the server shows, asked through the node."""
+    address = where.get("Pod", POD)["status"]["podIP"]
+    script = (
+        "import socket, ssl, struct, sys\n"
+        f"s = socket.create_connection(({address!r}, 5432), 5)\n"
+        "s.sendall(struct.pack('!ii', 8, 80877103)); assert s.recv(1) == b'S'\n"
+        "c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE\n"
+        "sys.stdout.write(ssl.DER_cert_to_PEM_cert(c.wrap_socket(s).getpeercert(True)))"
+    )
+    # The pods' network begins in the node; its policies let the node in.
+    pid = subprocess.run(
+        ["docker", "inspect", "--format", "{{.State.Pid}}", NODE], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    told = subprocess.run(
+        ["nsenter", "--net", f"--target={pid}", "python3", "-c", script], capture_output=True, text=True, check=True
+    )
+    return certificates.x509.load_pem_x509_certificate(told.stdout.encode()).serial_number
+
+
+# --- Stops and kills --------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_stop_does_not_wait_for_clients(where) -> None:
+    """With an open session; the next start has nothing to recover."""
+    idle = threading.Thread(target=psql, args=(where, CLIENT, access(where), "SELECT pg_sleep(50)"), daemon=True)
+    idle.start()
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    eventually(lambda: admin_sql(where, sleeping) == "1")
+    before = uid(where)
+    started = time.monotonic()
+    where.delete("Pod", POD)
+    eventually(lambda: (where.get("Pod", POD) or {"metadata": {"uid": before}})["metadata"]["uid"] != before, 40, 0.1)
+    assert time.monotonic() - started < 12
+    eventually(lambda: is_ready(where))
+    log = where.client.request("get", where.path("Pod", POD) + "/log", serialize=False).data.decode()
+    assert "database system was shut down at" in log
+    assert "was not properly shut down" not in log
+    idle.join(60)
+
+
+@contextmanager
+def writing(where) -> Iterator[None]:
+    """Write rows from a pod until the end of the block, and note there which are acknowledged."""
+    entry = access(where)
+    # Numbers go on after a lost connection where they were, so that each is written once.
+    script = f"""
+umask 077; rm -f /tmp/stop /tmp/acknowledged; touch /tmp/acknowledged
+cat > /tmp/ca.crt <<'END'
+{entry["ca.crt"]}
+END
+echo '*:*:*:*:{entry["password"]}' > /tmp/pass
+export PGPASSFILE=/tmp/pass PGSSLMODE=verify-full PGSSLROOTCERT=/tmp/ca.crt PGCONNECT_TIMEOUT=2
+while [ ! -e /tmp/stop ]; do
+  psql -XqAt -h {entry["host"]} -U postgres -d postgres >> /tmp/acknowledged 2>/dev/null <<'END'
+\\set ON_ERROR_STOP on
+INSERT INTO numbers DEFAULT VALUES RETURNING n, extract(epoch FROM clock_timestamp()) \\watch 0.005
+END
+  sleep 0.1
+done
+"""
+    loop = threading.Thread(target=where.run, args=(CLIENT, "main", ["sh", "-c", script], "", 500), daemon=True)
+    loop.start()
+    try:
+        yield
+    finally:
+        where.run(CLIENT, "main", ["touch", "/tmp/stop"])
+        eventually(lambda: is_ready(where))
+        admin_sql(where, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_addr IS NOT NULL")
+        loop.join(30)
+
+
+def acknowledged(where) -> dict[int, float]:
+    """Return the rows that a client was told of, and the time of each in seconds since the epoch."""
+    told = where.run(CLIENT, "main", ["sh", "-c", "grep -xE '[0-9]+[|][0-9.]+' /tmp/acknowledged || true"], timeout=60)
+    return {int(n): float(at) for n, at in (line.split("|") for line in told.out.split())}
+
+
+def identity(where) -> tuple[str, str]:
+    found = where.get("Pod", POD) or {"metadata": {"uid": ""}}
+    statuses = found.get("status", {}).get("containerStatuses") or [{}]
+    return found["metadata"]["uid"], statuses[0].get("containerID", "")
+
+
+def test_ten_kills_under_write_load_lose_no_acknowledged_row(where) -> None:
+    """Half of them take the pod away by force, half kill the server's processes; writes go on within 15 s."""
+    play(postgresql_admin_password="plain0123456789").succeeded()
+    admin_sql(where, "DROP TABLE IF EXISTS numbers; CREATE TABLE numbers (n bigserial PRIMARY KEY)")
+    with writing(where):
+        for attempt in range(10):
+            eventually(lambda: is_ready(where))
+            count = len(acknowledged(where))
+            eventually(lambda count=count: len(acknowledged(where)) > count + 50, 40)
+            before = identity(where)
+            if attempt % 2:
+                where.delete("Pod", POD, grace=0)
+            else:
+                kill_server(where)
+            eventually(lambda before=before: identity(where) != before and is_ready(where), 60)
+        count = len(acknowledged(where))
+        eventually(lambda: len(acknowledged(where)) > count + 50, 40)
+    noted = acknowledged(where)
+    eventually(lambda: is_ready(where))
+    stored = set(map(int, admin_sql(where, "SELECT n FROM numbers").split()))
+    times = sorted(noted.values())
+    gaps = sorted((later - earlier for earlier, later in pairwise(times)), reverse=True)
+    print(f"{len(noted)} acknowledged rows; the longest gaps: {', '.join(f'{gap:.1f}' for gap in gaps[:10])} s")
+    assert set(noted) - stored == set()
+    assert len(noted) > 500
+    assert gaps[9] > 0.5, "not each kill was felt"
+    assert gaps[0] <= 15
+    assert admin_sql(where, "SELECT sum(checksum_failures) FROM pg_stat_database") in ("", "0")
+
+
+def kill_server(where) -> None:
+    """Kill every process of the server's container at once, as the kernel would for want of memory."""
+    eventually(lambda: is_ready(where))
+    name = where.get("Pod", POD)["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    subprocess.run(
+        ["docker", "exec", NODE, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", name],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_two_servers_never_run_on_one_volume(where) -> None:
+    """A second pod on the same volume waits until the first one is gone."""
+    manifest = pod("second", {}, claim=SERVER)
+    with running_pod(where, manifest) as run:
+        assert run("flock --nonblock --exclusive /data/lock true || echo held").out.strip() == "held"
+
+
+# --- Teardown ---------------------------------------------------------------------------------------------------------
+
+
+def test_teardown_keeps_rows_and_password_or_purges_all(where) -> None:
+    admin_sql(where, "CREATE TABLE kept AS SELECT 42 AS answer")
+    before = secret(where, f"{SERVER}-admin"), secret(where, f"{SERVER}-ca")
+    assert play("--check", postgresql_state="absent").succeeded().changed
+    assert where.get("StatefulSet", SERVER)
+    play(postgresql_state="absent").succeeded()
+    assert [kind for kind in KINDS if where.get(kind, SERVER)] == []
+    assert not where.get("Pod", POD)
+    assert play(postgresql_state="absent").succeeded().changed == 0
+    play().succeeded()
+    assert (secret(where, f"{SERVER}-admin"), secret(where, f"{SERVER}-ca")) == before
+    done = psql(where, CLIENT, access(where), "SELECT answer FROM kept")
+    assert done.out.strip() == "42", done.err
+    play(postgresql_state="absent", postgresql_data="purge").succeeded()
+    eventually(lambda: not where.get("PersistentVolumeClaim", SERVER))
+    assert [name for name in ("admin", "ca", "tls") if where.get("Secret", f"{SERVER}-{name}")] == []
+    assert play(postgresql_state="absent", postgresql_data="purge").succeeded().changed == 0
+    play().succeeded()
+    assert secret(where, f"{SERVER}-admin") != before[0]
+    assert psql(where, CLIENT, access(where), "SELECT answer FROM kept").code
+
+
+# --- Bad input --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped(where) -> Iterator:
+    """Yield a shell on the volume while no server runs on it; start the server again at the end."""
+    play(postgresql_state="absent").succeeded()
+    try:
+        with running_pod(where, pod("volume", {}, claim=SERVER)) as run:
+            yield run
+    finally:
+        play().succeeded()
+
+
+def test_another_major_version_is_refused_with_advice(where) -> None:
+    with stopped(where) as run:
+        run("cd /data/pgdata; mv PG_VERSION kept; echo 16 > PG_VERSION")
+        started = time.monotonic()
+        sentence = play().sentence()
+        lasted = time.monotonic() - started
+        run("cd /data/pgdata; mv kept PG_VERSION")
+        play(postgresql_state="absent").succeeded()
+    print(f"refused after {lasted:.1f} s: {sentence}")
+    assert "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17, which cannot read it." in sentence
+    assert "Set postgresql_image back to 16; to change versions, back up with 16 and restore into a new" in sentence
+    assert len(sentence.splitlines()[0]) < 600
+    assert lasted < 60
+    admin_sql(where, "SELECT 1")
+
+
+def test_an_interrupted_initialisation_is_made_good(where) -> None:
+    with stopped(where) as run:
+        run("mv /data/pgdata /data/aside; mkdir /data/initialising; echo 17 > /data/initialising/PG_VERSION")
+        play().succeeded()
+        assert admin_sql(where, "SELECT 1") == "1"
+        play(postgresql_state="absent").succeeded()
+        assert run("ls -d /data/initialising || true").out == ""
+        run("rm -rf /data/pgdata; mv /data/aside /data/pgdata")
+
+
+def test_a_folder_that_is_no_data_directory_is_left_alone(where) -> None:
+    with stopped(where) as run:
+        run("mv /data/pgdata /data/aside; mkdir /data/pgdata; echo mine > /data/pgdata/file")
+        sentence = play().sentence()
+        play(postgresql_state="absent").succeeded()
+        assert run("cat /data/pgdata/file").out == "mine\n"
+        run("rm -r /data/pgdata; mv /data/aside /data/pgdata")
+    assert "is no data directory of PostgreSQL" in sentence
+
+
+def test_a_volume_that_may_not_be_written_is_refused(where) -> None:
+    """Pitfall 24: a volume that ignores fsGroup and belongs to root."""
+    name = "test-postgresql-root"
+    make = "mkdir -p {path}; chmod 0755 {path}"
+    with local_volume(name, make, "rm -rf {path}") as class_name, own_namespace(name):
+        sentence = play(namespace=name, postgresql_storage_class=class_name).sentence()
+    assert "cannot be written by user 999: it ignores fsGroup, or is read-only" in sentence
+
+
+@pytest.mark.parametrize(
+    ("suffix", "key"), [("admin", "password"), ("admin", "username"), ("ca", "tls.key"), ("tls", "tls.crt")]
+)
+def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -> None:
+    path = where.path("Secret", f"{SERVER}-{suffix}")
+    whole = where.request("get", path)["data"]
+    where.request("patch", path, body={"data": {key: None}}, content_type="application/merge-patch+json")
+    generation = where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"]
+    assert play().sentence() == (
+        f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore what it held, or delete it to have a "
+        "new one made, then run the playbook again."
+    )
+    assert where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"] == generation
+    where.request("patch", path, body={"data": whole}, content_type="application/merge-patch+json")
+    assert play().succeeded().changed == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"postgresql_storage_size": "10Mi"}, "has 1Gi, and volumes cannot shrink to 10Mi"),
+        ({"postgresql_storage_size": "9Gi"}, "its storage class standard cannot enlarge it to 9Gi"),
+        ({"postgresql_storage_size": "much"}, "The size much of the volume is no amount that Kubernetes knows"),
+        ({"postgresql_storage_class": "other"}, "is of storage class standard, and cannot become one of other"),
+        ({"postgresql_certificate_days": 30}, "would be renewed in each run. Set postgresql_certificate_days higher."),
+        ({"postgresql_admin_username": "root"}, "has no role root. Set postgresql_admin_username back"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_changes(where, variables, words: str) -> None:
+    before = {name: secret(where, f"{SERVER}-{name}") for name in ("ca", "tls")}
+    assert words in play(**variables).sentence()
+    assert {name: secret(where, f"{SERVER}-{name}") for name in ("ca", "tls")} == before
+
+
+def test_an_object_of_somebody_else_stops_the_play() -> None:
+    with own_namespace("test-postgresql-theirs") as theirs:
+        theirs.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SERVER}, "data": {"mine": "1"}})
+        sentence = play(namespace="test-postgresql-theirs").sentence()
+        assert sentence.startswith(
+            f"ConfigMap {SERVER} in namespace test-postgresql-theirs is there already and not from"
+        )
+        assert not theirs.get("Secret", f"{SERVER}-ca")
+        play(namespace="test-postgresql-theirs", postgresql_state="absent", postgresql_data="purge").succeeded()
+        assert theirs.get("ConfigMap", SERVER)["data"] == {"mine": "1"}
+
+
+def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
+    with own_namespace("test-postgresql-class") as empty:
+        told = play(namespace="test-postgresql-class", postgresql_storage_class="nothing-like-it")
+        assert told.sentence() == (
+            "Storage class nothing-like-it does not exist in this cluster. Set postgresql_storage_class to one of "
+            "standard, then run the playbook again."
+        )
+        assert told.seconds < 10
+        assert not empty.get("StatefulSet", SERVER)
+        assert not empty.get("Secret", f"{SERVER}-ca")
+
+
+def test_a_storage_class_that_never_binds_is_told() -> None:
+    name = "test-postgresql-never"
+    path = "/apis/storage.k8s.io/v1/storageclasses"
+    body = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "nobody.example/never",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    with own_namespace(name) as empty:
+        empty.request("post", path, body=body)
+        try:
+            told = play(namespace=name, postgresql_storage_class=name)
+        finally:
+            empty.request("delete", f"{path}/{name}")
+        assert told.sentence().startswith(f"Claim {SERVER} has no volume after 15 s, and its storage class is {name}: ")
+        assert "nobody.example/never" in told.sentence()
+        play(namespace=name, postgresql_state="absent", postgresql_data="purge").succeeded()
+
+
+@contextmanager
+def local_volume(name: str, make: str, unmake: str) -> Iterator[str]:
+    """Yield a storage class with one volume, a folder of the node that a script makes."""
+    path = f"/var/{name}"
+
+    def on_node(script: str) -> None:
+        command = ["docker", "exec", NODE, "sh", "-ec", script.format(path=path)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    top = cluster("default")
+    classes, volumes = "/apis/storage.k8s.io/v1/storageclasses", "/api/v1/persistentvolumes"
+    on_node(make)
+    top.request(
+        "post",
+        classes,
+        body={
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": name},
+            "provisioner": "kubernetes.io/no-provisioner",
+        },
+    )
+    top.request(
+        "post",
+        volumes,
+        body={
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "capacity": {"storage": "1Gi"},
+                "hostPath": {"path": path},
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": name,
+            },
+        },
+    )
+    try:
+        yield name
+    finally:
+        top.request("delete", f"{classes}/{name}")
+        top.request("delete", f"{volumes}/{name}")
+        on_node(unmake)
+
+
+def test_a_full_volume_refuses_writes_and_loses_nothing() -> None:
+    """On a volume that really ends: a file system of its own, of 150 MiB, on the node."""
+    name = "test-postgresql-full"
+    make = "mkdir -p {path}; mount -t tmpfs -o size=150m,mode=0777 tmpfs {path}"
+    with local_volume(name, make, "umount {path}; rmdir {path}") as class_name, own_namespace(name) as full:
+        wanted = {"namespace": name, "postgresql_storage_class": class_name, "roles": ("postgresql", "database")}
+        # Without room in the log that is already there, so that rows and the log fill the volume together.
+        wanted |= {"postgresql_settings": {"min_wal_size": "32MB", "max_wal_size": "48MB"}}
+        play(**wanted).succeeded()
+        admin_sql(full, "CREATE TABLE big (n bigserial, filling text)")
+        fill = "INSERT INTO big (filling) SELECT repeat(md5(g::text), 30) FROM generate_series(1, 500) g RETURNING n"
+        kept: list[int] = []
+        for _ in range(1000):
+            ended = full.run(POD, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", fill])
+            if ended.code:
+                break
+            kept += map(int, ended.out.split())
+        assert "No space left on device" in ended.err or "server closed the connection" in ended.err, ended.err
+        told = play(**wanted)
+        sentence = told.sentence()
+        print(sentence)
+        assert "full" in sentence or "No space left on device" in sentence
+        # Somebody makes the volume larger, and all is well again.
+        subprocess.run(
+            ["docker", "exec", NODE, "mount", "-o", "remount,size=400m", f"/var/{name}"],
+            check=True,
+            capture_output=True,
+        )
+        eventually(lambda: is_ready(full), 120)
+        play(**wanted).succeeded()
+        assert set(kept) <= set(map(int, admin_sql(full, "SELECT n FROM big").split()))
+        assert admin_sql(full, "SELECT sum(checksum_failures) FROM pg_stat_database") in ("", "0")
