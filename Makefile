@@ -7,25 +7,34 @@ INVENTORY ?=
 play = ansible-playbook --inventory "$$(scripts/choose_inventory $(INVENTORY))"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down url test lint lock
+.PHONY: help up down scale url password test lint bench lock
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-up: .venv/complete ## Start the cluster and deploy to it; run it again at any time
+up: .venv/complete ## Start the cluster and deploy the site; run it again at any time
 	@$(play) playbooks/site.yml
 
-down: .venv/complete ## Remove the cluster with all that is in it
-	@$(play) playbooks/teardown.yml && rm -f .state/inventory
+down: .venv/complete ## Remove the site and its data, and the cluster if this made it
+	@$(play) playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' && rm -f .state/inventory
 
-url: .venv/complete ## Say how to reach the cluster
+scale: .venv/complete ## Run another number of pods: make scale REPLICAS=5
+	@$(play) playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)'
+
+url: .venv/complete ## Say how to reach the site and the cluster
 	@$(play) playbooks/url.yml
+
+password: .venv/complete ## Show the password of the site's superuser
+	@$(play) playbooks/password.yml
 
 test: .venv/complete ## Run every test: lint, unit tests, then the roles on a real cluster
 	@python tests/run.py
 
 lint: .venv/complete ## Check style and types of everything
 	@python tests/run.py lint
+
+bench: .venv/complete ## Measure the playbooks on the cluster, and put the figures into README.md
+	@python bench/bench.py "$$(scripts/choose_inventory $(INVENTORY))"
 
 lock: .venv/complete ## Pin the tools in requirements.in anew, with hashes
 	@uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate --output-file requirements.txt requirements.in

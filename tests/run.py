@@ -1,6 +1,6 @@
 """Run all tests, or the groups named as arguments, and end with how many passed and failed.
 
-Groups, in this order: lint, unit, cluster. The last runs every Molecule scenario on one real cluster.
+Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def command(*arguments: str) -> Count:
     return Count(failed=1) if run(*arguments).returncode else Count(passed=1)
 
 
-def pytest(*arguments: str) -> Count:
+def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Count:
     """Run pytest and count its tests. A run that finds none, or breaks off, counts as a failure."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        code = run(sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments).returncode
+        code = run(*python, "-m", "pytest", f"--junitxml={report}", *arguments).returncode
         if not report.is_file():
             return Count(failed=1)
         suites = ElementTree.parse(report).getroot().iter("testsuite")
@@ -89,6 +89,19 @@ def unit() -> Iterator[tuple[str, Callable[[], Count]]]:
     yield "unit tests", lambda: pytest("tests/unit")
 
 
+def site() -> Iterator[tuple[str, Callable[[], Count]]]:
+    """The site with a real PostgreSQL, and in a real browser."""
+    inventories = [f"--inventory={PROJECT / os.environ.get('TEST_INVENTORY', 'inventory/mirrors')}"]
+    yield "prepare for the site", lambda: command("ansible-playbook", *inventories, "tests/site/prepare.yml")
+    with_database = (sys.executable, "tests/site/with_site.py", "--chdir=django_polls")
+    manage = (*with_database, "env", "DJANGO_PUBLIC_URL=https://polls.example.org", "python", "manage.py")
+    yield "site tests", lambda: pytest(python=(*with_database, "python"))
+    yield "site check", lambda: command(*manage, "check", "--deploy", "--fail-level=WARNING")
+    yield "site migrations", lambda: command(*manage, "makemigrations", "--check", "--dry-run")
+    with_site = (sys.executable, "tests/site/with_site.py", "--serve", "python")
+    yield "browser tests", lambda: pytest("tests/browser", python=with_site)
+
+
 def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
     """Everything on a real cluster, which the scenario `default` creates first and destroys last."""
     yield "create the cluster", lambda: molecule("create", "--scenario-name", "default")
@@ -96,10 +109,11 @@ def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
     names = [path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")]
     for name in sorted(names, key=lambda name: (name != "default", name)):
         yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
+    yield "cluster tests", lambda: pytest("tests/cluster")
     yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")
 
 
-GROUPS = {"lint": lint, "unit": unit, "cluster": cluster}
+GROUPS = {"lint": lint, "unit": unit, "site": site, "cluster": cluster}
 
 
 def main(names: list[str]) -> int:
