@@ -16,7 +16,18 @@ description:
   - Counts the tasks that ran, were not skipped, and use a module that speaks to the API server.
 options: {}
 """
-OURS = {f"cloud_django.kubernetes.{name}" for name in ("apply", "namespace_content_info", "rollout")}
+OURS = {
+    f"cloud_django.kubernetes.{name}"
+    for name in (
+        "apply",
+        "namespace_content_info",
+        "node_addresses_info",
+        "postgresql_access",
+        "postgresql_foundation",
+        "rollout",
+        "volume_claim_wait",
+    )
+}
 
 
 class CallbackModule(CallbackBase):

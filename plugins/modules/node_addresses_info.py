@@ -1,0 +1,110 @@
+#!/usr/bin/python
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Read the addresses of a cluster's nodes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_addresses_info
+short_description: Read the addresses of a cluster's nodes
+version_added: 0.1.0
+author:
+  - The Cloud Django authors (@cloud-django)
+description:
+  - Reads under which IP addresses the nodes of a cluster are known, those for the world outside of it first.
+options: {}
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+attributes:
+  action_group:
+    description: Takes its connection from an entry of C(module_defaults) for a group.
+    support: full
+    membership:
+      - cloud_django.kubernetes.k8s
+  check_mode:
+    description: It only reads.
+    support: full
+notes:
+  - A user needs the verb C(list) on nodes.
+requirements:
+  - python >= 3.12
+  - kubernetes >= 24.2.0
+"""
+
+EXAMPLES = r"""
+- name: Read the nodes' addresses
+  cloud_django.kubernetes.node_addresses_info:
+    kubeconfig: ~/.kube/config
+    context: minikube
+"""
+
+RETURN = r"""
+addresses:
+  description: The external IP addresses, then the internal ones, each in the order in which the API lists the nodes.
+  type: list
+  elements: str
+  returned: success
+  sample: [172.18.0.2]
+"""
+
+import json
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    Trouble,
+    cause_of,
+    connect,
+    explain,
+    required_connection,
+)
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+try:
+    from kubernetes.client.exceptions import ApiException
+except ImportError:  # AnsibleK8SModule names the missing library.
+    ApiException = OSError
+
+# In seconds: to connect, and to wait for an answer.
+REQUEST_LIMIT = (5.0, 20.0)
+
+
+def addresses(nodes: list[dict[str, Any]]) -> list[str]:
+    """Return the IP addresses of nodes as the API lists them."""
+    known = [entry for node in nodes for entry in node.get("status", {}).get("addresses") or []]
+    return [entry["address"] for wanted in ("ExternalIP", "InternalIP") for entry in known if entry["type"] == wanted]
+
+
+def run(module: AnsibleK8SModule) -> list[str]:
+    """Return the addresses. Raises Trouble if they cannot be read."""
+    kubeconfig, context = required_connection(module.params, dict(os.environ))
+    try:
+        client = connect(module)
+        answer = client.request("get", "/api/v1/nodes", serialize=False, _request_timeout=REQUEST_LIMIT)
+    except ApiException as error:
+        if error.status == 403:
+            raise Trouble(
+                f"The nodes of context {context} cannot be read: {cause_of(error)}. "
+                "Set web_node_address or app_public_url, then run the playbook again."
+            ) from None
+        raise Trouble(explain(error, kubeconfig, context)) from None
+    except Exception as error:
+        raise Trouble(explain(error, kubeconfig, context)) from None
+    return addresses(json.loads(answer.data)["items"])
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC, supports_check_mode=True)
+    try:
+        found = run(module)
+    except Trouble as trouble:
+        module.fail_json(changed=False, msg=str(trouble))
+    module.exit_json(changed=False, addresses=found)
+
+
+if __name__ == "__main__":
+    main()
