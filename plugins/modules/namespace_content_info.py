@@ -53,13 +53,19 @@ objects:
   sample: [ConfigMap/settings, Deployment/web]
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    Trouble,
+    connect,
+    explain,
+    required_connection,
+)
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 # Kubernetes makes these by itself, in each namespace or for each Service.
 _AUTOMATIC = {
@@ -116,9 +122,19 @@ def read(client: Any, namespace: str, kinds: Sequence[str] = ()) -> dict[str, An
     return {"exists": True, "labels": found["metadata"].get("labels") or {}, "objects": sorted(set(objects))}
 
 
+def run(module: AnsibleK8SModule) -> dict[str, Any]:
+    """Return what the module returns. Raises Trouble with the sentence for the user."""
+    kubeconfig, context = required_connection(module.params, dict(os.environ))
+    try:
+        return read(connect(module), module.params["namespace"], module.params["kinds"])
+    except Exception as error:
+        raise Trouble(explain(error, kubeconfig, context)) from error
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleK8SModule(
+        module_class=AnsibleModule,
         argument_spec=AUTH_ARG_SPEC
         | {
             "namespace": {"type": "str", "required": True},
@@ -127,10 +143,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        client = get_api_client(module)
-        module.exit_json(changed=False, **read(client.client, module.params["namespace"], module.params["kinds"]))
-    except CoreException as error:
-        module.fail_from_exception(error)
+        result = run(module)
+    except Trouble as trouble:
+        module.fail_json(changed=False, msg=str(trouble))
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

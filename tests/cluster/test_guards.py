@@ -1,0 +1,369 @@
+"""Every guard of the roles that provide a cluster, tripped on this machine: one sentence, and nothing was changed.
+
+Where root runs the tests, a machine that lacks something is this one seen through a namespace of its own or by another
+user. Somebody else cannot make such a view, and those tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import clean_environment, docker, run_play, the_cluster
+
+FATAL = re.compile(
+    r"^(?:fatal: \[localhost\]: FAILED!|failed: \[localhost\] \(item=.*?\)) => (\{.*?^\}|\{.*\})$",
+    re.MULTILINE | re.DOTALL,
+)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at this machine as another one")
+
+
+class Refused(str):
+    """The sentence of a run that was refused."""
+
+
+@pytest.fixture
+def refused(tmp_path: Path):
+    """Run a role, and return its words if it failed with one error and changed nothing."""
+
+    def run(
+        role: str,
+        tasks_from: str = "main",
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **variables: Any,
+    ) -> str:
+        include = {"name": f"cloud_django.kubernetes.{role}", "tasks_from": tasks_from}
+        task = {"ansible.builtin.include_role": include, "vars": variables}
+        mine = clean_environment(tmp_path) | dict(environment or {})
+        ended = run_play(tmp_path, {"tasks": [task]}, environment=mine, prefix=prefix)
+        errors = [json.loads(found) for found in FATAL.findall(ended.output)]
+        assert len(errors) == 1, ended.output
+        assert "changed=0" in ended.output, ended.output
+        assert "Traceback" not in ended.output
+        message = errors[0]["msg"]
+        assert "\n" not in message.strip()
+        return " ".join(message.split())
+
+    return run
+
+
+def programs(folder: Path, **scripts: str) -> dict[str, str]:
+    """Put programs of these names before all others."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+# Nobody, who may read everything, so that the tests' own programs can be started.
+NOBODY = [
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--bounding-set=+dac_read_search"),
+]
+
+
+def elsewhere(script: str) -> list[str]:
+    """Run in a mount namespace of its own, after the shell's `script`."""
+    return ["unshare", "--mount", "sh", "-euc", f'{script}\nexec "$@"', "sh"]
+
+
+@pytest.fixture
+def homeless(tmp_path: Path) -> dict[str, str]:
+    """The environment of nobody: a home of its own, no Docker, and no right to become somebody else."""
+    home = tmp_path / "home"
+    home.mkdir()
+    tmp_path.chmod(0o777)
+    home.chmod(0o777)
+    mine = {"HOME": str(home), "DOCKER_HOST": f"unix://{tmp_path}/docker.sock", "ANSIBLE_LOCAL_TEMP": str(home / "a")}
+    return mine | {"ANSIBLE_REMOTE_TEMP": str(home / "b")} | programs(tmp_path / "bin", sudo="exit 1")
+
+
+@needs_root
+def test_no_engine_and_no_right_to_install_one(refused, homeless: dict[str, str]) -> None:
+    assert refused("container_engine", prefix=NOBODY, environment=homeless) == (
+        "No container engine answers, and user nobody may not install one: "
+        "start Docker (and add the user to its group), or run this again as root or with password-less sudo."
+    )
+
+
+@needs_root
+def test_no_engine_on_an_unknown_distribution(refused, tmp_path: Path) -> None:
+    release = tmp_path / "os-release"
+    release.write_text('NAME="Slackware"\nID=slackware\nVERSION_ID=15.0\nPRETTY_NAME="Slackware 15.0"\n')
+    view = f"mount --bind {release} /etc/os-release\nmount --bind /dev/null /etc/debian_version"
+    words = refused(
+        "container_engine",
+        prefix=elsewhere(view),
+        environment={"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"},
+    )
+    assert re.fullmatch(
+        r"No container engine answers, and Slackware\S* is not a distribution that this role can install one on: "
+        "install and start Docker Engine, then run this again.",
+        words,
+    )
+
+
+# Everything but buildx.
+WITHOUT_BUILDX = '[ "$1" != buildx ] || exit 1'
+
+
+@needs_root
+def test_no_buildx_and_no_right_to_install_it(refused, homeless: dict[str, str], tmp_path: Path) -> None:
+    mine = homeless | programs(tmp_path / "other", docker=WITHOUT_BUILDX, sudo="exit 1")
+    assert refused("container_engine", prefix=NOBODY, environment=mine, container_engine_buildx_source="package") == (
+        "docker buildx is missing, and user nobody may not install it: "
+        "install it, or set container_engine_buildx_source to download."
+    )
+
+
+def test_no_buildx_on_a_processor_that_it_is_not_released_for(refused, tmp_path: Path) -> None:
+    mine = programs(tmp_path / "bin", docker=WITHOUT_BUILDX)
+    words = refused(
+        "container_engine",
+        prefix=["setarch", "linux32"],
+        environment=mine,
+        container_engine_buildx_source="download",
+    )
+    assert re.fullmatch(
+        r"docker buildx is missing, and the role does not know its release for \w+: "
+        "install it, or set container_engine_buildx_source to package.",
+        words,
+    )
+
+
+def test_a_processor_that_nothing_can_be_built_for(refused, tmp_path: Path) -> None:
+    words = refused(
+        "mirror_builds",
+        "check_machine",
+        prefix=["setarch", "linux32"],
+        mirror_builds_cache_directory=str(tmp_path / "cache"),
+    )
+    assert re.fullmatch(
+        r"\w+ on \w+ cannot build from package mirrors: "
+        "this needs Debian on x86_64 or aarch64; use another inventory than mirrors.",
+        words,
+    )
+    assert not (tmp_path / "cache").exists()
+
+
+@needs_root
+def test_a_full_disk(refused, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    cache = disk / "not" / "there yet"
+    words = refused(
+        "mirror_builds",
+        "check_machine",
+        prefix=elsewhere(f"mount -t tmpfs -o size=2g none {disk}"),
+        mirror_builds_cache_directory=str(cache),
+    )
+    assert words == (
+        f"The disk of {cache} has 2.1 GB free, and building Kubernetes needs 15 GB: "
+        "free some, or set mirror_builds_cache_directory to another disk."
+    )
+
+
+def test_a_go_that_is_too_old(refused, tmp_path: Path) -> None:
+    mine = programs(tmp_path / "bin", go="echo go version go1.19.8 linux/amd64")
+    assert refused("mirror_builds", "go_toolchain", environment=mine) == (
+        "go version go1.19.8 linux/amd64 is too old to build Kubernetes: "
+        "put Go 1.21 or newer on PATH and run this again."
+    )
+
+
+# ---- The cluster -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kind(tmp_path: Path) -> dict[str, Any]:
+    """Variables of a kind cluster that nobody has."""
+    return {
+        "cluster_provider": "kind",
+        "cluster_name": f"guards-{uuid.uuid4().hex[:8]}",
+        "cluster_state_directory": str(tmp_path / "state"),
+        "cluster_kind_binary": "true",
+    }
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_no_engine_to_look_for_the_cluster(refused, kind: dict[str, Any], tmp_path: Path, state: str) -> None:
+    gone = {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
+    words = refused("cluster", environment=gone, **kind, cluster_state=state)
+    assert words.startswith("No container engine answers (")
+    assert words.endswith(f"so cluster {kind['cluster_name']} cannot be looked at: start Docker, then run this again.")
+
+
+@pytest.fixture
+def theirs(kind: dict[str, Any]) -> Iterator[str]:
+    """A node of a cluster that somebody else made by kind, with the same name."""
+    image = docker("container", "inspect", "--format", "{{.Image}}", the_cluster().nodes()[0]).strip()
+    label = f"io.x-k8s.kind.cluster={kind['cluster_name']}"
+    name = f"{kind['cluster_name']}-control-plane"
+    identifier = docker("container", "create", "--label", label, "--name", name, image).strip()
+    yield identifier
+    docker("container", "rm", "--force", identifier)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (
+            "present",
+            "Cluster {0} is there already and was not made by this role, so it is left alone: "
+            "give another cluster_name, or deploy to it with cluster_provider existing.",
+        ),
+        (
+            "absent",
+            "Cluster {0} was not made by this role, so it is not removed: "
+            "give another cluster_name, or remove it yourself with `kind delete cluster --name {0}`.",
+        ),
+    ],
+)
+def test_a_cluster_of_somebody_else(refused, kind: dict[str, Any], theirs: str, state: str, sentence: str) -> None:
+    assert refused("cluster", **kind, cluster_state=state) == sentence.format(kind["cluster_name"])
+    assert docker("container", "inspect", "--format", "{{.State.Status}}", theirs).strip() == "created"
+
+
+@pytest.mark.parametrize("variable", ["cluster_api_port", "cluster_port_mappings"])
+def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        value = port if variable == "cluster_api_port" else [{"host": port, "node": 30080}]
+        words = refused("cluster", **kind, **{variable: value})
+    assert words == (
+        f"Port {port} of this machine is in use, so cluster {kind['cluster_name']} cannot have it: "
+        "end the program that listens there, or choose another port in cluster_api_port or cluster_port_mappings."
+    )
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]) -> None:
+    words = refused("cluster", prefix=["setarch", "linux32"], **kind | {"cluster_kind_binary": "no-such-kind"})
+    assert re.fullmatch(
+        r"no-such-kind is not there, and kind is not released for \w+: "
+        "build it, then put it on PATH or set cluster_kind_binary to it.",
+        words,
+    )
+
+
+# ---- A cluster that exists -------------------------------------------------------------------------------------------
+
+
+def kubeconfig(path: Path, server: str = "https://127.0.0.1:1", context: str = "staging") -> Path:
+    """Write a kubeconfig of one context."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "none"}}],
+        "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
+        "current-context": context,
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def existing(path: Path, context: str = "staging") -> dict[str, Any]:
+    return {"cluster_provider": "existing", "cluster_kubeconfig": str(path), "cluster_context": context}
+
+
+def test_a_kubeconfig_that_does_not_exist(refused, tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    assert refused("cluster", **existing(path)) == (
+        f"Kubeconfig {path} does not exist: set cluster_kubeconfig to the file of the cluster that you mean."
+    )
+
+
+def test_a_kubeconfig_that_is_a_folder(refused, tmp_path: Path) -> None:
+    assert refused("cluster", **existing(tmp_path)) == (
+        f"Kubeconfig {tmp_path} is a folder: set cluster_kubeconfig to the file of the cluster that you mean."
+    )
+
+
+@needs_root
+def test_a_kubeconfig_that_cannot_be_read(refused, homeless: dict[str, str], tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "config")
+    path.chmod(0)
+    # Access goes by the user's rights and not by the capability that the test gives.
+    words = refused("cluster", prefix=NOBODY, environment=homeless, **existing(path))
+    assert words.startswith((f"Kubeconfig {path} cannot be read", "Context staging"))
+
+
+@pytest.mark.parametrize("content", ["", "a list: [", "- a\n", "contexts:\n"], ids=["empty", "broken", "list", "none"])
+def test_a_kubeconfig_that_is_none(refused, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(content, encoding="utf-8")
+    assert refused("cluster", **existing(path)) == (
+        f"Kubeconfig {path} has no context staging, only none: set cluster_context to the one that you mean."
+    )
+
+
+def test_a_context_of_another_name(refused, tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "config", context="production")
+    assert refused("cluster", **existing(path)) == (
+        f"Kubeconfig {path} has no context staging, only production: set cluster_context to the one that you mean."
+    )
+
+
+def test_a_cluster_that_does_not_answer(refused, tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "config")
+    assert refused("cluster", **existing(path)) == (
+        f"The Kubernetes API of context staging of {path} cannot be reached: Connection refused. "
+        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
+    )
+
+
+# ---- What is there stays as it is ------------------------------------------------------------------------------------
+
+
+def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> None:
+    cluster = the_cluster()
+    nodes = cluster.nodes()
+    if not nodes:
+        pytest.skip("the cluster was not made by the role")
+    home = tmp_path / "home"
+    (home / ".kube").mkdir(parents=True)
+    mine = kubeconfig(home / ".kube" / "config").read_bytes()
+    started = docker("container", "inspect", "--format", "{{.State.StartedAt}}", *nodes)
+    variables = {
+        "cluster_name": cluster.context.removeprefix("kind-"),
+        "cluster_kubeconfig": str(cluster.kubeconfig),
+        "cluster_context": cluster.context,
+        "cluster_state_directory": str(cluster.kubeconfig.parent.parent),
+        "cluster_kind_binary": os.environ.get("TEST_KIND", "kind"),
+        "cluster_metrics_server": False,
+        "cluster_workers": 3,
+        "cluster_node_image": "example.org/node:1",
+    }
+    include = {"name": "cloud_django.kubernetes.cluster"}
+    environment = clean_environment(tmp_path) | {"HOME": str(home), "KUBECONFIG": str(home / ".kube" / "config")}
+    # Without metrics-server the cluster's content is another; a dry run says so and leaves it.
+    ended = run_play(
+        tmp_path,
+        {"tasks": [{"ansible.builtin.include_role": include, "vars": variables}]},
+        "--check",
+        environment=environment,
+    )
+    assert ended.code == 0, ended.output
+    assert "differs from its variables and was left as it is" in ended.output
+    assert "cluster_workers is 3" in ended.output
+    assert "cluster_node_image is example.org/node:1" in ended.output
+    assert docker("container", "inspect", "--format", "{{.State.StartedAt}}", *nodes) == started
+    assert (home / ".kube" / "config").read_bytes() == mine
+
+
+def test_nothing_here_is_left_behind() -> None:
+    names = subprocess.run(
+        ["docker", "container", "ls", "--all", "--format", "{{.Names}}"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "guards-" not in names
