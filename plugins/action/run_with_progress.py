@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -20,10 +19,10 @@ from typing import Any, Self
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
 
 display = Display()
 
-_PR_SET_PDEATHSIG = 1
 _LAST_LINES = 20
 # As kind, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b)")
@@ -76,7 +75,7 @@ def _failure(options: dict[str, Any], code: int, progress: Progress) -> str:
 
 def _run(options: dict[str, Any]) -> tuple[int, Progress]:
     """Run the command of `options`; return its exit code and what was kept of its output."""
-    _die_with_parent()
+    die_with_parent()
     # A file, because a command that prints before it has read everything would block pipes at both ends.
     with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as stdin:
         stdin.write(options["stdin"] or "")
@@ -90,7 +89,7 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
                 cwd=options["chdir"],
                 env=os.environ | {name: str(value) for name, value in options["environment"].items()},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 encoding="utf-8",
                 errors="replace",
             )
@@ -160,15 +159,6 @@ class Progress:
             return f"{seconds:.0f} s, {self.count} steps"
         last = self.last_lines[-1][:100] if self.last_lines else "no output yet"
         return f"{seconds:.0f} s, {last}"
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends, even by SIGKILL.
-
-    Otherwise the command would work on behind the back of the next run. Only Linux has this; elsewhere it is left out.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextlib.contextmanager

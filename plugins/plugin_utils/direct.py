@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from ansible.module_utils import basic
 from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
 from ansible.plugins.action import ActionBase
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
 
 _PROFILE = "legacy"
 
@@ -36,6 +37,7 @@ class DirectActionModule(ActionBase):
         variables = task_vars or {}
         if not self._runs_here(variables):
             return self._execute_module(task_vars=variables, wrap_async=bool(self._task.async_val))
+        die_with_parent()
         arguments = dict(self._task.args)
         self._update_module_args(self._task.action, arguments, variables)
         return run_here(type(self).main, arguments)

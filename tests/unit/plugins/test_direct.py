@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +85,9 @@ def test_a_crash_is_no_result() -> None:
         run_here(lambda: None, {})
 
 
-def play(folder: Path, **task: Any) -> tuple[str, str]:
-    """Run the module node_addresses_info with a kubeconfig that is not there; return all output and the error."""
-    options = {"kubeconfig": str(folder / "none"), "context": "a"}
+def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
+    """Return the arguments for a process that runs the module node_addresses_info in a play."""
+    options = {"kubeconfig": str(kubeconfig), "context": "a"}
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     hosts = {"hosts": "localhost", "gather_facts": False, "vars": python}
     tasks = [{"cloud_django.kubernetes.node_addresses_info": options} | task]
@@ -94,15 +95,19 @@ def play(folder: Path, **task: Any) -> tuple[str, str]:
     configuration = folder / "ansible.cfg"
     configuration.touch()
     path.write_text(json.dumps([hosts | {"tasks": tasks}]), encoding="utf-8")
-    ended = subprocess.run(
-        [ANSIBLE_PLAYBOOK, "-vvv", "--inventory", "localhost,", path],
-        cwd=folder,
-        env=os.environ | {"ANSIBLE_CONFIG": str(configuration)} | SETTINGS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-    )
+    return {
+        "args": [ANSIBLE_PLAYBOOK, "-vvv", "--inventory", "localhost,", path],
+        "cwd": folder,
+        "env": os.environ | {"ANSIBLE_CONFIG": str(configuration)} | SETTINGS,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+
+
+def play(folder: Path, **task: Any) -> tuple[str, str]:
+    """Run it with a kubeconfig that is not there; return all output and the error."""
+    ended = subprocess.run(**command(folder, folder / "none", **task), timeout=60)
     assert ended.returncode == 2, ended.stdout
     return ended.stdout, ended.stdout.partition('"msg": "')[2].partition('"\n')[0]
 
@@ -131,3 +136,30 @@ def test_both_ways_end_alike(tmp_path: Path) -> None:
     _, here = play(tmp_path, connection="local")
     _, usual = play(tmp_path, connection="local", environment={"WHICH": "ever"})
     assert here == usual
+
+
+def test_the_work_ends_with_the_play(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "a", "cluster": {"server": address}}],
+            "users": [{"name": "a", "user": {"token": "none"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        }
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(json.dumps(document), encoding="utf-8")
+        process = subprocess.Popen(**command(tmp_path, kubeconfig, connection="local"))
+        try:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(10)
+                assert connection.recv(4096).startswith(b"GET ")
+                process.kill()
+                # Whoever asked is gone, long before the request's own limit.
+                assert connection.recv(4096) == b""
+        finally:
+            process.kill()
+            process.communicate(timeout=30)
