@@ -85,7 +85,10 @@ class Plays:
     def variable(self, name: str) -> str:
         """Return an inventory variable as text."""
         command = ["ansible", f"--inventory={self.inventory}", "all", "--module-name=ansible.builtin.debug"]
-        done = subprocess.run([*command, f"--args=var={name}"], cwd=PROJECT, capture_output=True, text=True, check=True)
+        environment = os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(
+            [*command, f"--args=var={name}"], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+        )
         return str(json.loads(done.stdout[done.stdout.index("{") :])[name])
 
 
@@ -119,14 +122,16 @@ class Kubectl:
         self.command = [program, f"--kubeconfig={kubeconfig}", f"--context={context}", f"--namespace={NAMESPACE}"]
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        return subprocess.run(
-            [*self.command, *arguments], input=stdin, capture_output=True, text=True, check=True
-        ).stdout
+        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"kubectl {arguments[0]} failed: {done.stderr[:500]}")
+        return done.stdout
 
     def objects(self) -> str:
         """Return what the roles applied, as a list for kubectl: each object with the fields that are theirs."""
         kinds = self.run("api-resources", "--namespaced", "--verbs=list,patch", "--output=name").split()
-        kinds = [kind for kind in kinds if kind not in {"events", "events.events.k8s.io"}]
+        # A Job is made once and cannot be applied again.
+        kinds = [kind for kind in kinds if kind not in {"events", "events.events.k8s.io", "jobs.batch"}]
         selector = "--selector=app.kubernetes.io/managed-by=cloud-django"
         found = json.loads(self.run("get", ",".join(kinds), selector, "--show-managed-fields", "--output=json"))
         items = [ours for item in found["items"] if (ours := applied(item))]
@@ -157,10 +162,11 @@ def owned(value: Any, fields: dict[str, Any]) -> Any:
         return value
     if isinstance(value, dict):
         return {key[2:]: owned(value[key[2:]], set_) for key, set_ in inner.items() if key[2:] in value}
+    # In the order of the list, which the set does not know.
     kept = []
-    for key, set_ in inner.items():
-        wanted = json.loads(key[2:])
-        for element in value:
+    for element in value:
+        for key, set_ in inner.items():
+            wanted = json.loads(key[2:])
             if key.startswith("v:") and element == wanted:
                 kept.append(element)
             elif key.startswith("k:") and all(element.get(name) == part for name, part in wanted.items()):
