@@ -108,6 +108,10 @@ options:
         description: How many of the youngest to keep. Those among O(objects) are always kept.
         type: int
         required: true
+  wait:
+    description: Whether to wait, when O(state=absent), until the objects are gone with their pods.
+    type: bool
+    default: true
   timeout:
     description: How many seconds to wait at most for removed objects, and their pods, to be gone.
     type: int
@@ -540,7 +544,8 @@ class Run:
         for rule in self.params["prune"]:
             listed = self.cluster.list(rule["api_version"], rule["kind"], self.labels_of(rule))
             gone += self.remove_found([item for item in listed if not any(declared.same_object(item, o) for o in gone)])
-        self.cluster.wait_gone(gone, self.params["timeout"])
+        if self.params["wait"]:
+            self.cluster.wait_gone(gone, self.params["timeout"])
         return self.result(exists)
 
     def remove(self, objects: list[declared.Obj], *, report_absent: bool = False) -> list[declared.Obj]:
@@ -599,6 +604,7 @@ def argument_spec() -> dict[str, Any]:
         "secret_values": {"type": "dict", "default": {}, "no_log": True},
         "prune": {"type": "list", "elements": "dict", "default": [], "options": prune},
         "timeout": {"type": "int", "default": 120},
+        "wait": {"type": "bool", "default": True},
     }
 
 

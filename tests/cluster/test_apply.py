@@ -563,6 +563,9 @@ def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> N
     assert api.get("deployments", "polls-web")["metadata"]["uid"] != uid
     assert not api.names("pods") & old
     eventually(ready, "a pod")
+    begun = apply(state="absent", objects=[slow], wait=False)
+    assert begun.actions == {"Deployment/polls-web": "removed"}
+    assert api.names("pods"), "nobody waits for the pod"
     gone = apply(state="absent", objects=[slow])
     assert gone.actions == {"Deployment/polls-web": "removed"}
     assert not api.names("pods"), "an object that is gone has taken its pods along"
