@@ -256,6 +256,17 @@ def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]
     )
 
 
+def test_a_dry_run_without_a_cluster_ends_with_what_it_knows(kind: dict[str, Any], tmp_path: Path) -> None:
+    include = {"name": "cloud_django.kubernetes.cluster"}
+    after = {"name": "Go on", "ansible.builtin.fail": {"msg": "There is no cluster to ask."}}
+    tasks = [{"ansible.builtin.include_role": include, "vars": kind}, after]
+    ended = run_play(tmp_path, {"tasks": tasks}, "--check", "--diff", environment=clean_environment(tmp_path))
+    assert ended.code == 0, ended.output
+    assert f"Cluster {kind['cluster_name']} would be made." in ended.output
+    assert not (tmp_path / "state").exists()
+    assert kind["cluster_name"] not in docker("container", "ls", "--all", "--format", "{{.Names}}")
+
+
 # ---- A cluster that exists -------------------------------------------------------------------------------------------
 
 
