@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -119,7 +120,8 @@ def test_the_pod_is_locked_down(where) -> None:
     assert tried.out.strip() == "999"
     assert "Read-only file system" in tried.err
     assert "No such file" in tried.err
-    assert where.run(POD, "postgresql", ["sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"]).out.startswith("postgres ")
+    show = "tr '\\0' ' ' < /proc/$(head -n 1 $PGDATA/postmaster.pid)/cmdline; cat /proc/1/comm"
+    assert re.fullmatch("postgres .*pause\n", where.run(POD, "postgresql", ["sh", "-c", show]).out)
 
 
 def test_the_key_is_as_postgresql_wants_it(where) -> None:
@@ -386,6 +388,20 @@ def kill_server(where) -> None:
         check=True,
         capture_output=True,
     )
+
+
+def test_a_process_that_lost_its_parent_dies_without_the_server(where) -> None:
+    """As the first process of its container the server would take it for one of its own that crashed."""
+    checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    before = admin_sql(where, checkpointer)
+    for signal in ("TERM", "KILL"):
+        orphan = where.run(
+            POD, "postgresql", ["bash", "-c", "sleep 300 < /dev/null > /dev/null 2>&1 & echo $!"]
+        ).out.strip()
+        assert not where.run(POD, "postgresql", ["bash", "-c", f"kill -{signal} {orphan}"]).code
+        eventually(lambda orphan=orphan: where.run(POD, "postgresql", ["bash", "-c", f"kill -0 {orphan}"]).code)
+    time.sleep(1)
+    assert admin_sql(where, checkpointer) == before
 
 
 def test_two_servers_never_run_on_one_volume(where) -> None:
