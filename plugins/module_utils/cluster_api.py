@@ -5,40 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-try:
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule names the missing library.
-    ApiException = HTTPError = OSError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    ApiException,
+    HTTPError,
+    Trouble,
+    explained,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import connect as open_client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import path_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.masking import shorten
 
 FIELD_MANAGER = "cloud-django"
 OURS = ("app.kubernetes.io/managed-by", "cloud-django")
 # Connecting and reading, in seconds.
 REQUEST_LIMIT = (5.0, 20.0)
-
-ENDPOINTS = {
-    "ConfigMap": ("/api/v1", "configmaps"),
-    "Event": ("/api/v1", "events"),
-    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
-    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
-    "Pod": ("/api/v1", "pods"),
-    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
-    "Secret": ("/api/v1", "secrets"),
-    "Service": ("/api/v1", "services"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
-}
-
-
-class Trouble(Exception):
-    """The work cannot be done; the message is the sentence for the user: the thing, the reason, the next step."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +61,7 @@ class Cluster:
             ) from error
 
     def path(self, kind: str, name: str = "") -> str:
-        root, plural = ENDPOINTS[kind]
-        return f"{root}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+        return path_of(kind, self.namespace, name)
 
     def namespace_exists(self) -> bool:
         return self.request("get", f"/api/v1/namespaces/{self.namespace}") is not None
@@ -179,8 +163,7 @@ class Cluster:
 
 def short(text: Any, limit: int = 400) -> str:
     """Return a text on one line, without a full stop at its end."""
-    line = " ".join(str(text or "").split()).rstrip(".")
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return shorten(str(text or "").rstrip().rstrip("."), limit)
 
 
 def as_text(data: bytes | str) -> str:
@@ -236,35 +219,7 @@ def secret_manifest(name: str, namespace: str, labels: Mapping[str, str], values
     return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
 
 
-def required_connection(params: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[Any, str]:
-    """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
-    names = ("kubeconfig", "context")
-    kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
-    if not (kubeconfig and context):
-        raise Trouble(
-            "Both kubeconfig and context are needed, so that no other cluster is ever changed, and one is not set. "
-            "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
-        )
-    if isinstance(kubeconfig, str):
-        files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
-        if not any(file.is_file() for file in files):
-            raise Trouble(
-                f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
-                "Set up the cluster first, then run the playbook again."
-            )
-    return kubeconfig, context
-
-
 def connect(module: Any) -> Cluster:
-    """Return the cluster and namespace that the module's options name. Raises Trouble if there is no such context."""
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-
-    kubeconfig, context = required_connection(module.params, os.environ)
-    where = f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
-    try:
-        client = get_api_client(module=module).client
-    except Exception as error:
-        raise Trouble(
-            f"The {where} cannot be used: {short(error)}. Correct kubeconfig or context, then run the playbook again."
-        ) from error
-    return Cluster(client, module.params["namespace"], where)
+    """Return the cluster and namespace that the module's options name. Raises Trouble if it cannot be used."""
+    with explained(module.params) as where:
+        return Cluster(open_client(module), module.params["namespace"], where)

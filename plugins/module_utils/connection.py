@@ -9,6 +9,8 @@ import os
 import queue
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +102,30 @@ def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
     return got
 
 
+def place(kubeconfig: Any, context: str) -> str:
+    """Return how a cluster is called in a sentence."""
+    return f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
+
+
+@contextmanager
+def explained(params: dict[str, Any]) -> Iterator[str]:
+    """Turn whatever the client or the network raises into Trouble with a sentence; the value names the cluster.
+
+    Raises Trouble at once if the options name no cluster.
+    """
+    kubeconfig, context = required_connection(params, dict(os.environ))
+    try:
+        yield place(kubeconfig, context)
+    except Trouble:
+        raise
+    except Exception as error:
+        raise Trouble(explain(error, kubeconfig, context)) from error
+
+
 def explain(error: Exception, kubeconfig: Any, context: str) -> str:
     """Return the sentence for an API that cannot be used at the start."""
     status = getattr(error, "status", None)
-    where = f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
+    where = place(kubeconfig, context)
     if status == 401:
         return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
     if status:

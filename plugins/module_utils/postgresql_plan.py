@@ -80,10 +80,6 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def idents(names: Iterable[str]) -> str:
-    return ", ".join(ident(name) for name in names)
-
-
 def conninfo(**parameters: str) -> str:
     """Return a connection string of libpq as one argument of psql's own commands.
 

@@ -419,7 +419,6 @@ RUNTIME_PREAMBLE = re.compile(r"^.*?unable to start container process: (?:error 
 KIND_BY_WORD = {"secret": "Secret", "configmap": "ConfigMap", "config": "ConfigMap"}
 
 CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff")
 # In seconds. The kubelet starts a container again at once if that has not crashed for twice as long.
 LONGEST_BACK_OFF = 300
 MOUNT_REASONS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")

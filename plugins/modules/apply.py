@@ -19,17 +19,10 @@ description:
     a Secret.
   - Sees to it that pods are replaced when, and only when, a Secret or ConfigMap that they read has another content.
   - In check mode on a cluster that has no such namespace yet, it says what would be made.
-requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: Asks the API server for a dry run, so that it reports what would change and what would be refused.
     support: full
@@ -38,8 +31,6 @@ attributes:
     support: full
 notes:
   - A user needs the verbs C(get), C(list), C(create), C(patch) and C(delete) on the kinds, and C(get) on the namespace.
-  - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
-    and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked.
 options:
   namespace:
     description: Namespace of the objects. It must exist, except in check mode.
@@ -187,43 +178,21 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import declared_objects as declared
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    ApiException,
+    HTTPError,
     Trouble,
     cause_of,
     connect,
     explain,
     required_connection,
 )
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import PLURALS, namespaced, root
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-try:
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule names the missing library.
-    ApiException = HTTPError = OSError
 
 MANAGER = "cloud-django"
 # Takes over the number of replicas for the moment between us and an autoscaler.
 HANDOVER_MANAGER = "cloud-django-handover"
-
-# Where the usual kinds are; the API is asked about any other, which costs a request.
-PLURALS = {
-    ("v1", "ConfigMap"): "configmaps",
-    ("v1", "LimitRange"): "limitranges",
-    ("v1", "PersistentVolumeClaim"): "persistentvolumeclaims",
-    ("v1", "ResourceQuota"): "resourcequotas",
-    ("v1", "Secret"): "secrets",
-    ("v1", "Service"): "services",
-    ("v1", "ServiceAccount"): "serviceaccounts",
-    ("apps/v1", "Deployment"): "deployments",
-    ("apps/v1", "StatefulSet"): "statefulsets",
-    ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
-    ("batch/v1", "CronJob"): "cronjobs",
-    ("batch/v1", "Job"): "jobs",
-    ("networking.k8s.io/v1", "Ingress"): "ingresses",
-    ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
-    ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
-}
 
 # In seconds: to connect, and to wait for an answer, which a webhook may hold up for 30.
 REQUEST_LIMIT = (5.0, 35.0)
@@ -239,6 +208,7 @@ class Cluster:
     def __init__(self, client: Any, namespace: str, dry_run: bool = False) -> None:
         self.client, self.namespace = client, namespace
         self.dry_run = {"dry_run": "All"} if dry_run else {}
+        # The API is asked about any other kind, which costs a request.
         self.plurals: dict[tuple[str, str], str] = dict(PLURALS)
         # What the API says may quote the first, and need not be masked inside of the second.
         self.secret_values: list[str | bytes] = []
@@ -280,7 +250,7 @@ class Cluster:
             raise declared.Refusal(
                 f"The cluster knows no {kind} of {api_version}. Install what brings it, or turn off what needs it."
             )
-        return f"{root(api_version)}/namespaces/{quote(self.namespace, '')}/{plural}" + (name and f"/{quote(name, '')}")
+        return namespaced(api_version, plural, self.namespace, name)
 
     def about(self, obj: declared.Obj, verb: str) -> str:
         return f"{declared.title(obj)} in namespace {self.namespace} cannot be {verb}"
@@ -364,10 +334,6 @@ class Cluster:
                     "See what holds it with kubectl describe, then run the playbook again."
                 )
             time.sleep(PAUSE)
-
-
-def root(api_version: str) -> str:
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 class Run:

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
 """Module that lists what is in a namespace, whatever kind it is of."""
 
 from __future__ import annotations
@@ -7,11 +9,16 @@ DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace
 version_added: 0.1.0
-author: The Cloud Django authors
+author:
+  - The Cloud Django authors (@cloud-django)
 description:
   - Asks the API server which kinds it has, custom resources included, and lists the objects of each in one namespace.
   - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
     metrics, and objects that belong to another one (such as the pods of a Deployment).
+attributes:
+  check_mode:
+    description: It only reads.
+    support: full
 options:
   namespace:
     description: Name of the namespace.
@@ -24,8 +31,7 @@ options:
     default: []
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
-requirements:
-  - kubernetes >= 24.2.0
+  - cloud_django.kubernetes.connection
 """
 
 EXAMPLES = r"""
@@ -53,7 +59,6 @@ objects:
   sample: [ConfigMap/settings, Deployment/web]
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,8 +66,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
     Trouble,
     connect,
-    explain,
-    required_connection,
+    explained,
 )
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -122,15 +126,6 @@ def read(client: Any, namespace: str, kinds: Sequence[str] = ()) -> dict[str, An
     return {"exists": True, "labels": found["metadata"].get("labels") or {}, "objects": sorted(set(objects))}
 
 
-def run(module: AnsibleK8SModule) -> dict[str, Any]:
-    """Return what the module returns. Raises Trouble with the sentence for the user."""
-    kubeconfig, context = required_connection(module.params, dict(os.environ))
-    try:
-        return read(connect(module), module.params["namespace"], module.params["kinds"])
-    except Exception as error:
-        raise Trouble(explain(error, kubeconfig, context)) from error
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleK8SModule(
@@ -143,7 +138,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module)
+        with explained(module.params):
+            result = read(connect(module), module.params["namespace"], module.params["kinds"])
     except Trouble as trouble:
         module.fail_json(changed=False, msg=str(trouble))
     module.exit_json(changed=False, **result)

@@ -16,20 +16,13 @@ description:
 options: {}
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: It only reads.
     support: full
 notes:
   - A user needs the verb C(list) on nodes.
-requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
 """
 
 EXAMPLES = r"""
@@ -49,24 +42,18 @@ addresses:
 """
 
 import json
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    ApiException,
     Trouble,
     cause_of,
     connect,
-    explain,
-    required_connection,
+    explained,
 )
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-try:
-    from kubernetes.client.exceptions import ApiException
-except ImportError:  # AnsibleK8SModule names the missing library.
-    ApiException = OSError
 
 # In seconds: to connect, and to wait for an answer.
 REQUEST_LIMIT = (5.0, 20.0)
@@ -80,20 +67,18 @@ def addresses(nodes: list[dict[str, Any]]) -> list[str]:
 
 def run(module: AnsibleK8SModule) -> list[str]:
     """Return the addresses. Raises Trouble if they cannot be read."""
-    kubeconfig, context = required_connection(module.params, dict(os.environ))
-    try:
+    with explained(module.params) as where:
         client = connect(module)
-        answer = client.request("get", "/api/v1/nodes", serialize=False, _request_timeout=REQUEST_LIMIT)
-    except ApiException as error:
-        if error.status == 403:
+        try:
+            answer = client.request("get", "/api/v1/nodes", serialize=False, _request_timeout=REQUEST_LIMIT)
+        except ApiException as error:
+            if error.status != 403:
+                raise
             raise Trouble(
-                f"The nodes of context {context} cannot be read: {cause_of(error)}. "
+                f"The nodes of {where} cannot be read: {cause_of(error)}. "
                 "Set web_node_address or app_public_url, then run the playbook again."
             ) from None
-        raise Trouble(explain(error, kubeconfig, context)) from None
-    except Exception as error:
-        raise Trouble(explain(error, kubeconfig, context)) from None
-    return addresses(json.loads(answer.data)["items"])
+        return addresses(json.loads(answer.data)["items"])
 
 
 def main() -> None:

@@ -19,17 +19,11 @@ description:
   - Passwords reach the server as SCRAM-SHA-256 verifiers only, through the standard input of C(psql), so that they are
     in no argument list and in no log. They are kept in one Secret per role, generated with 32 characters unless given.
 requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
   - A server of PostgreSQL 16 or newer
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: >-
       Reads only, and tells what would be changed. With O(client_pod) the pod that reads is made, and removed again.
@@ -37,8 +31,6 @@ attributes:
   diff_mode:
     description: Shows the statements, without passwords and verifiers.
     support: full
-notes:
-  - O(kubeconfig) and O(context) are both required.
 options:
   namespace:
     description: The namespace of the pod and of the Secrets.

@@ -24,25 +24,17 @@ description:
     shrink or to change its class.
   - No secret value is ever returned.
 requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
   - cryptography >= 42.0.0
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: Reads only, and tells what would be changed.
     support: full
   diff_mode:
     description: Shows what would change.
     support: none
-notes:
-  - O(kubeconfig) and O(context) are both required.
 options:
   namespace:
     description: The namespace of the server.

@@ -24,17 +24,11 @@ description:
   - Only pods of the current revision are judged. What a broken earlier revision does is ignored, except that an ordered
     StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
 requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
   - PyYAML >= 3.11
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: Never waits and never fails for the sake of a workload, but tells its present state.
     support: full
@@ -42,8 +36,6 @@ attributes:
     description: Shows what would change.
     support: none
 notes:
-  - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
-    and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked.
   - A container without a readiness probe counts as available as soon as it has started. Give it a probe, or its
     workload C(minReadySeconds), or else one that crashes a moment later is taken for done.
   - Changes nothing in the cluster. It needs the verbs C(list) and C(watch) on the workloads, on Pods, and for a
@@ -213,35 +205,19 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    ApiException,
+    HTTPError,
     Trouble,
     cause_of,
     connect,
     explain,
     required_connection,
 )
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import path_of, plural_of
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-try:
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule names the missing library.
-    ApiException = HTTPError = OSError
-
-ENDPOINTS = {
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
-    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
-    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
-    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
-    "Job": ("/apis/batch/v1", "jobs"),
-    "Pod": ("/api/v1", "pods"),
-    "Event": ("/api/v1", "events"),
-    "ResourceQuota": ("/api/v1", "resourcequotas"),
-    "Secret": ("/api/v1", "secrets"),
-    "ConfigMap": ("/api/v1", "configmaps"),
-}
 SELECTORS = {"Event": "type=Warning"}
 OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision")
 
@@ -282,9 +258,8 @@ class Api:
         self.silence = ""
 
     def request(self, kind: str, path: str = "", **params: Any) -> Any:
-        root, plural = ENDPOINTS[kind]
         limit = params.pop("limit", REQUEST_LIMIT)
-        full_path = f"{root}/namespaces/{self.namespace}/{plural}{path}"
+        full_path = path_of(kind, self.namespace) + path
         return self.client.request("get", full_path, serialize=False, _request_timeout=limit, **params)
 
     def list_all(self, kind: str) -> Listing:
@@ -468,11 +443,11 @@ class Rollout:
                 listing = self.api.list_all(kind)
             except ApiException as error:
                 if error.status == 403 and kind in OPTIONAL:
-                    self.warn(f"{ENDPOINTS[kind][1]} may not be read, so that some problems show only at the timeout.")
+                    self.warn(f"{plural_of(kind)} may not be read, so that some problems show only at the timeout.")
                     continue
                 if error.status == 403:
                     raise Trouble(
-                        f"The {ENDPOINTS[kind][1]} in namespace {self.api.namespace} may not be listed: "
+                        f"The {plural_of(kind)} in namespace {self.api.namespace} may not be listed: "
                         f"{cause_of(error)}. Grant list and watch on them, then run the playbook again."
                     ) from error
                 raise

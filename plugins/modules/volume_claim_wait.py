@@ -15,17 +15,10 @@ description:
   - Waits until a PersistentVolumeClaim is bound. A storage class whose provisioner never answers would let a pod wait
     for its volume for ever, with no other sign than an event.
   - The error names the claim, its storage class, and what the provisioner said.
-requirements:
-  - python >= 3.12
-  - kubernetes >= 24.2.0
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
 attributes:
-  action_group:
-    description: Takes its connection from an entry of C(module_defaults) for a group.
-    support: full
-    membership:
-      - cloud_django.kubernetes.k8s
   check_mode:
     description: Does not wait.
     support: full

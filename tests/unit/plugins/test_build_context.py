@@ -195,7 +195,6 @@ TREE = {
 MARKDOWN = {"README.md", "docs/README.md", "docs/api/index.md", "docs/api/v1/old.md"}
 DOCS = {name for name in TREE if name.startswith("docs/")}
 SRC = {name for name in TREE if name.startswith("src/")}
-TOP = {name for name in TREE if "/" not in name}
 
 IGNORED: dict[str, tuple[list[str], set[str]]] = {
     # Lines that say nothing.

@@ -16,6 +16,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import connection, masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import PLURALS, plural_of
 from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from kubernetes.client import ApiClient, Configuration
@@ -25,7 +26,7 @@ from urllib3.exceptions import ProtocolError
 
 RECORDED = Path(__file__).parent / "recorded"
 PASSWORD = "corr3ct/horse+battery"
-KINDS = {plural: kind for kind, (_root, plural) in rollout.ENDPOINTS.items()}
+KINDS = {plural: kind for (_version, kind), plural in PLURALS.items()}
 WEB = {"kind": "Deployment", "name": "polls-web"}
 
 type Script = Callable[[], Iterator[dict[str, Any]]]
@@ -463,7 +464,7 @@ def test_a_kind_that_only_explains_may_be_forbidden(kind: str) -> None:
     client.refused[kind] = [error(403)]
     module = Module([WEB])
     assert not run(client, module).failed
-    assert rollout.ENDPOINTS[kind][1] in module.warnings[0]
+    assert plural_of(kind) in module.warnings[0]
 
 
 def test_a_watch_that_ends_at_once_does_not_spin(rolling: Client) -> None:
