@@ -98,6 +98,7 @@ def site() -> Iterator[tuple[str, Callable[[], Count]]]:
     yield "site tests", lambda: pytest(python=(*with_database, "python"))
     yield "site check", lambda: command(*manage, "check", "--deploy", "--fail-level=WARNING")
     yield "site migrations", lambda: command(*manage, "makemigrations", "--check", "--dry-run")
+    yield "site scripts", lambda: pytest("tests/site", python=(sys.executable, "tests/site/with_site.py", "python"))
     with_site = (sys.executable, "tests/site/with_site.py", "--serve", "python")
     yield "browser tests", lambda: pytest("tests/browser", python=with_site)
 

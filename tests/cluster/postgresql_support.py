@@ -32,6 +32,9 @@ KUBECONFIG = os.environ.get("TEST_KUBECONFIG", str(STATE / "cloud-django-test" /
 CONTEXT = os.environ.get("TEST_CONTEXT", "kind-cloud-django-test")
 NODE = "cloud-django-test-control-plane"
 
+# Seconds.
+SERVICE_LAG = 10
+
 # What broke programs that handle passwords: see ansible/awx-operator#837, kubernetes/kubernetes#101137.
 ODD_PASSWORD = "-@:/?#%41 $$ $(HOME) ${HOME} `id` {{ 1 + 1 }} {% raw %} '\"\\ \\n;-- é 🔑 ﬁ end"
 
@@ -245,7 +248,11 @@ def secret(where: Cluster, name: str) -> dict[str, str]:
 def psql(
     where: Cluster, client_pod: str, access: Mapping[str, str], statement: str, password: str = "", **options: str
 ) -> Ended:
-    """Run SQL over the network as the one whom a Secret of ours lets in, from a pod; `options` go to libpq."""
+    """Run SQL over the network as the one whom a Secret of ours lets in, from a pod; `options` go to libpq.
+
+    A Service refuses for a moment after its pod has become ready, until each node knows it: as any client does, this
+    one asks again. Whatever the server itself says is taken for an answer.
+    """
     parameters = {
         "host": access["host"],
         "port": access["port"],
@@ -262,7 +269,12 @@ def psql(
         f"umask 077; printf %s {shlex.quote(access['ca.crt'])} > /tmp/ca.crt\n"
         f"psql -XqAt -v ON_ERROR_STOP=1 -d {shlex.quote(connection)} -c {shlex.quote(statement)}"
     )
-    return where.run(client_pod, "main", ["sh", "-c", script], timeout=60)
+    until = time.monotonic() + SERVICE_LAG
+    while True:
+        ended = where.run(client_pod, "main", ["sh", "-c", script], timeout=60)
+        if "Connection refused" not in ended.err or time.monotonic() > until:
+            return ended
+        time.sleep(0.2)
 
 
 def admin_sql(where: Cluster, statement: str, database: str = "postgres", server: str = "polls-postgresql-0") -> str:
