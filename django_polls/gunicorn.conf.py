@@ -16,7 +16,7 @@ threads = environment.number("WEB_THREADS", 4, least=1, most=64)
 # Once for all workers: they share its memory, and a setting that is wrong ends the start instead of each worker.
 preload_app = True
 # A heartbeat on a disk that is slow looks like a worker that hangs.
-worker_tmp_dir = "/dev/shm"  # noqa: S108
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn unlinks its file at once
 # It would need a place to write in a file system that is read-only, and nobody in a pod talks to it.
 control_socket_disable = True
 # Restarting a worker by count resets connections that wait for one of its threads.

@@ -360,8 +360,7 @@ def test_every_kind_settles(apply: Playbook, api: Api) -> None:
     assert set(after.actions.values()) == {"unchanged"}, after.text
     assert not after.changed
 
-    ready = lambda: (api.get("deployments", "polls-web")["status"].get("availableReplicas") or 0) > 0  # noqa: E731
-    eventually(ready, "a pod")
+    eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
     third = apply(**options)
     assert not third.changed, third.text
     assert {item["kind"] for item in third.result["unfinished"]} <= {"Job"}
@@ -554,8 +553,7 @@ def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api:
 def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> None:
     slow = deployment(terminationGracePeriodSeconds=20, container={"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}})
     apply(objects=[slow])
-    ready = lambda: (api.get("deployments", "polls-web")["status"].get("availableReplicas") or 0) > 0  # noqa: E731
-    eventually(ready, "a pod")
+    eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
     uid = api.get("deployments", "polls-web")["metadata"]["uid"]
     old = api.names("pods")
     api.delete("deployments", "polls-web")
@@ -563,7 +561,7 @@ def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> N
     assert ran.actions == {"Deployment/polls-web": "created"}
     assert api.get("deployments", "polls-web")["metadata"]["uid"] != uid
     assert not api.names("pods") & old
-    eventually(ready, "a pod")
+    eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
     begun = apply(state="absent", objects=[slow], wait=False)
     assert begun.actions == {"Deployment/polls-web": "removed"}
     assert api.names("pods"), "nobody waits for the pod"

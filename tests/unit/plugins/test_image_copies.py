@@ -18,7 +18,7 @@ localhost/polls:2-b  application/vnd.docker.distribution.manifest.v2+json sha256
 localhost/pollsters:1 application/vnd.docker.distribution.manifest.v2+json sha256:m9 1.0 MiB  linux/amd64 -
 sha256:c1            application/vnd.docker.distribution.manifest.v2+json sha256:m1 310.8 MiB linux/amd64 io.cri-containerd.image=managed
 sha256:c2            application/vnd.docker.distribution.manifest.v2+json sha256:m2 310.8 MiB linux/amd64 io.cri-containerd.image=managed
-"""  # noqa: E501
+"""  # noqa: E501 - as containerd prints it
 
 
 def engine_image(number: int, *tags: str, created: str, tagged: str = "0001-01-01T00:00:00Z") -> dict[str, Any]:
