@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,21 +113,22 @@ class Cluster:
         configuration = self.client.configuration
         query = [("container", container), ("command", list(command)), ("stdin", str(bool(stdin)).lower())]
         query += [("stdout", "true"), ("stderr", "true"), ("tty", "false")]
-        token = configuration.get_api_key_with_prefix("authorization")
+        # By the settings, since releases of the client differ in what they call a token.
+        sent = [way for way in configuration.auth_settings().values() if way["in"] == "header" and way["value"]]
         try:
             socket = websocket_call(
                 configuration,
                 "GET",
                 f"{configuration.host}{self.path('Pod', pod)}/exec",
                 query_params=query,
-                headers={"authorization": token} if token else {},
+                headers={way["key"].lower(): way["value"] for way in sent},
                 binary=True,
                 _preload_content=False,
             )
         except ApiException as error:
             raise Trouble(
-                f"No program can be run in container {container} of pod {pod}: {short(error.reason)}. "
-                "Check that the pod runs, then run the playbook again."
+                f"No program can be run in container {container} of pod {pod}: {short(handshake(error.reason))}. "
+                "Check that the pod runs and that the user may exec into it, then run the playbook again."
             ) from error
         try:
             if stdin:
@@ -168,6 +170,13 @@ def short(text: Any, limit: int = 400) -> str:
 
 def as_text(data: bytes | str) -> str:
     return data.decode(errors="replace") if isinstance(data, bytes) else data
+
+
+def handshake(reason: Any) -> str:
+    """Return why a connection was refused, without the headers that the client puts before the API's own words."""
+    words = str(reason)
+    told = re.search(r'"message": ?"((?:[^"\\]|\\.)*)"', words)
+    return json.loads(f'"{told[1]}"') if told else words
 
 
 def exit_code(status: bytes | str) -> int:
