@@ -57,6 +57,12 @@ objects:
   elements: str
   returned: always
   sample: [ConfigMap/settings, Deployment/web]
+unreadable:
+  description: Kinds that the user may not list, sorted. Objects of these may be there as well.
+  type: list
+  elements: str
+  returned: always
+  sample: [Role, RoleBinding]
 """
 
 from collections.abc import Sequence
@@ -111,19 +117,28 @@ def read(client: Any, namespace: str, kinds: Sequence[str] = ()) -> dict[str, An
     try:
         found = client.resources.get(api_version="v1", kind="Namespace").get(name=namespace).to_dict()
     except NotFoundError:
-        return {"exists": False, "labels": {}, "objects": []}
+        return {"exists": False, "labels": {}, "objects": [], "unreadable": []}
     objects = []
+    unreadable = set()
     known = [found for kind in kinds for found in client.resources.search(kind=kind)]
     for resource in listable(known if kinds else client.resources.search()):
         try:
             answer = resource.get(namespace=namespace).to_dict()
-        except (ForbiddenError, MethodNotAllowedError, NotFoundError):
+        except ForbiddenError:
+            unreadable.add(resource.kind)
+            continue
+        except (MethodNotAllowedError, NotFoundError):
             continue
         for item in answer.get("items") or []:
             item = {"kind": resource.kind} | item
             if not is_automatic(item):
                 objects.append(f"{resource.kind}/{item['metadata']['name']}")
-    return {"exists": True, "labels": found["metadata"].get("labels") or {}, "objects": sorted(set(objects))}
+    return {
+        "exists": True,
+        "labels": found["metadata"].get("labels") or {},
+        "objects": sorted(set(objects)),
+        "unreadable": sorted(unreadable - _AUTOMATIC_KINDS),
+    }
 
 
 def main() -> None:
