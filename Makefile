@@ -7,7 +7,7 @@ INVENTORY ?=
 play = ansible-playbook --inventory "$$(scripts/choose_inventory $(INVENTORY))"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down scale url password test lint bench lock
+.PHONY: help up down scale url password pin test lint bench lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ url: .venv/complete ## Say how to reach the site and the cluster
 
 password: .venv/complete ## Show the password of the site's superuser
 	@$(play) playbooks/password.yml
+
+pin: .venv/complete ## Write into the inventory which cluster it means, so that no other is ever changed
+	@$(play) playbooks/pin.yml
 
 test: .venv/complete ## Run every test: lint, unit tests, then the roles on a real cluster
 	@python tests/run.py

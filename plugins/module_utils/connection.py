@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.masking import shorten
 
@@ -27,6 +28,9 @@ except ImportError:  # AnsibleK8SModule names the missing library.
 
 # In seconds.
 CONNECT_LIMIT = 15.0
+
+
+PORTS = {"https": 443, "http": 80}
 
 
 class Trouble(Exception):
@@ -49,6 +53,16 @@ def cause_of(error: BaseException) -> str:
     return shorten(system[1] if system else words, 200)
 
 
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two addresses are those of the same server, however they are written."""
+
+    def parts(address: str) -> tuple[Any, ...]:
+        url = urlsplit(address)
+        return url.scheme, url.hostname, url.port or PORTS.get(url.scheme), url.path.rstrip("/")
+
+    return parts(one) == parts(other)
+
+
 def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
     """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
     names = ("kubeconfig", "context")
@@ -58,6 +72,11 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
         raise Trouble(
             f"This task needs both kubeconfig and context, and {unset} set. "
             "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
+        )
+    if environment.get("K8S_AUTH_HOST") and not params.get("host"):
+        raise Trouble(
+            f"K8S_AUTH_HOST is set in the environment and would lead context {context} to another server. "
+            "Unset it, then run the playbook again."
         )
     if isinstance(kubeconfig, str):
         files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]

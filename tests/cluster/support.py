@@ -67,9 +67,35 @@ def clean_environment(folder: Path) -> dict[str, str]:
     """Return the environment of a user who has set nothing for Ansible or kubectl; `folder` holds what it names."""
     configuration = folder / "ansible.cfg"
     configuration.touch()
+    return user_environment() | {"ANSIBLE_CONFIG": str(configuration)}
+
+
+def user_environment() -> dict[str, str]:
+    """Return the environment of a user of this checkout who has set nothing for Ansible or kubectl."""
     foreign = ("ANSIBLE_", "K8S_AUTH_", "MOLECULE_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign) and k != "KUBECONFIG"}
-    return kept | SETTINGS | {"ANSIBLE_CONFIG": str(configuration)}
+    return kept | SETTINGS
+
+
+def run_playbook(
+    folder: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    limit: float = 300,
+) -> Ended:
+    """Run ansible-playbook in a folder; `prefix` is put before the command, and `limit` is in seconds."""
+    ended = subprocess.run(
+        [*prefix, str(ANSIBLE_PLAYBOOK), *arguments],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=limit,
+    )
+    return Ended(ended.returncode, ended.stdout)
 
 
 def run_play(
@@ -83,17 +109,12 @@ def run_play(
     path = folder / "play.yml"
     # JSON is YAML too.
     path.write_text(json.dumps([HERE | dict(play)]), encoding="utf-8")
-    ended = subprocess.run(
-        [*prefix, str(ANSIBLE_PLAYBOOK), "--inventory", "localhost,", *arguments, str(path)],
-        cwd=folder,
-        env=dict(environment or clean_environment(folder)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
+    return run_playbook(
+        folder,
+        ["--inventory", "localhost,", *arguments, str(path)],
+        environment or clean_environment(folder),
+        prefix,
     )
-    return Ended(ended.returncode, ended.stdout)
 
 
 def wait_for[T](found: Callable[[], T], seconds: float, what: str) -> T:

@@ -1,0 +1,455 @@
+"""Ways to change another cluster than the one that an inventory means, each tried with a real other cluster."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import PROJECT, Cluster, Ended, docker, run_play, run_playbook, the_cluster, user_environment
+
+INVENTORY = PROJECT / os.environ.get("TEST_INVENTORY", "inventory/mirrors")
+OTHER = "cloud-django-test-other"
+OTHER_NODE = f"{OTHER}-control-plane"
+NAMESPACE = "test-seatbelt-ways"
+CONTEXT = "production"
+KINDS = (
+    "namespaces,configmaps,secrets,serviceaccounts,services,persistentvolumeclaims,deployments,statefulsets,jobs,"
+    "networkpolicies,poddisruptionbudgets,resourcequotas,limitranges,roles,rolebindings,clusterroles,"
+    "clusterrolebindings"
+)
+SITE = ("playbooks/site.yml",)
+SERVICE_ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
+
+
+def playbook(
+    inventory: Path, *arguments: str, environment: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+) -> Ended:
+    """Run a playbook of the project as a user does."""
+    mine = user_environment() | (environment or {})
+    return run_playbook(PROJECT, [f"--inventory={inventory}", *arguments], mine, prefix, limit=400)
+
+
+def entry(path: Path, context: str) -> dict[str, Any]:
+    """Return a kubeconfig with the one context, called as production is."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = next(item["context"] for item in document["contexts"] if item["name"] == context)
+    cluster = next(item["cluster"] for item in document["clusters"] if item["name"] == names["cluster"])
+    user = next(item["user"] for item in document["users"] if item["name"] == names["user"])
+    return kubeconfig(CONTEXT, cluster, user)
+
+
+def kubeconfig(context: str, cluster: dict[str, Any], user: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
+        "clusters": [{"name": context, "cluster": cluster}],
+        "users": [{"name": context, "user": user}],
+    }
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return a kubeconfig that holds what two of them do."""
+    both = copy.deepcopy(one)
+    for part in ("contexts", "clusters", "users"):
+        both[part] += other[part]
+    return both
+
+
+def renamed(document: dict[str, Any], context: str) -> dict[str, Any]:
+    return kubeconfig(context, document["clusters"][0]["cluster"], document["users"][0]["user"])
+
+
+@dataclass
+class Place:
+    """An inventory that means one cluster, and a kubeconfig that may lead elsewhere."""
+
+    folder: Path
+    mine: dict[str, Any]
+    other: dict[str, Any]
+    arguments: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "my inventory é"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kube config é"
+
+    def set(self, **variables: str) -> None:
+        path = self.inventory / "group_vars" / "all" / "zz_test.yml"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        path.write_text(json.dumps(known | variables), encoding="utf-8")
+
+    def write(self, document: dict[str, Any], name: str = "") -> Path:
+        path = self.folder / name if name else self.kubeconfig
+        path.write_text(json.dumps(document), encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    def run(self, *arguments: str) -> Ended:
+        return playbook(self.inventory, *arguments, *self.arguments, environment=self.environment, prefix=self.prefix)
+
+
+def kubectl(*arguments: str) -> str:
+    """Ask the other cluster, from its own node."""
+    return docker("exec", OTHER_NODE, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *arguments)
+
+
+def content() -> set[tuple[str, str, str, str]]:
+    """Return what the other cluster holds."""
+    items = json.loads(kubectl("get", KINDS, "--all-namespaces", "--output=json"))["items"]
+    return {
+        (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"], item["metadata"]["uid"])
+        for item in items
+    }
+
+
+def other_cluster(folder: Path, *arguments: str) -> Ended:
+    variables = {
+        "cluster_provider": "kind",
+        "cluster_name": OTHER,
+        "cluster_state_directory": str(folder),
+        "cluster_metrics_server": False,
+        "cluster_kubeconfig": str(folder / OTHER / "kubeconfig"),
+        "cluster_context": f"kind-{OTHER}",
+        # So that the one that is made again has the address of the former.
+        "cluster_api_port": 40443,
+    }
+    return playbook(INVENTORY, f"--extra-vars={json.dumps(variables)}", *arguments)
+
+
+DOWN = ("playbooks/teardown.yml", "--extra-vars=teardown_data=purge teardown_cluster=true")
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another cluster, which was removed and made again under the same name and address."""
+
+    folder: Path
+    kubeconfig: dict[str, Any]
+    former_uid: str
+    server: str
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
+    folder = tmp_path_factory.mktemp("other")
+    try:
+        uids = []
+        for _ in range(2):
+            for arguments in (DOWN, (*SITE, "--tags=cluster")):
+                ended = other_cluster(folder, *arguments)
+                assert ended.code == 0, ended.output
+            uids.append(kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}"))
+        # Whose credentials a pod there would have.
+        kubectl("create", "serviceaccount", "runner")
+        kubectl(
+            "create", "clusterrolebinding", "runner", "--clusterrole=cluster-admin", "--serviceaccount=default:runner"
+        )
+        document = entry(folder / OTHER / "kubeconfig", f"kind-{OTHER}")
+        assert uids[0] != uids[1]
+        yield Other(folder, document, uids[0], document["clusters"][0]["cluster"]["server"])
+    finally:
+        ended = other_cluster(folder, *DOWN)
+        assert ended.code == 0, ended.output
+
+
+@pytest.fixture(scope="module")
+def mine() -> Cluster:
+    return the_cluster()
+
+
+@pytest.fixture
+def place(tmp_path: Path, mine: Cluster, other: Other) -> Place:
+    """An inventory that `make pin` has pinned to the test cluster."""
+    made = Place(tmp_path, entry(mine.kubeconfig, mine.context), other.kubeconfig)
+    shutil.copytree(INVENTORY, made.inventory)
+    made.set(
+        app_namespace=NAMESPACE,
+        cluster_provider="existing",
+        cluster_kubeconfig=str(made.kubeconfig),
+        cluster_context=CONTEXT,
+        cluster_state_directory=str(tmp_path / "state"),
+        image_context=str(PROJECT),
+        image_kind_cluster=mine.context.removeprefix("kind-"),
+    )
+    made.write(made.mine)
+    pinned = made.run("playbooks/pin.yml")
+    assert pinned.code == 0, pinned.output
+    return made
+
+
+def context_renamed(place: Place) -> None:
+    place.write(place.other)
+
+
+def kubeconfig_swapped(place: Place) -> None:
+    place.write(renamed(place.other, "somewhere"))
+
+
+def server_changed(place: Place) -> None:
+    document = copy.deepcopy(place.mine)
+    document["clusters"][0]["cluster"]["server"] = place.other["clusters"][0]["cluster"]["server"]
+    place.write(document)
+
+
+def server_changed_without_verification(place: Place) -> None:
+    cluster = {"server": place.other["clusters"][0]["cluster"]["server"], "insecure-skip-tls-verify": True}
+    place.write(kubeconfig(CONTEXT, cluster, place.other["users"][0]["user"]))
+
+
+def context_of_a_merged_file(place: Place) -> None:
+    place.write(merged(place.mine, renamed(place.other, "somewhere")))
+    place.arguments = ["--extra-vars=cluster_context=somewhere"]
+
+
+def current_context_of_a_merged_file(place: Place) -> None:
+    place.write(merged(place.mine, renamed(place.other, "somewhere")) | {"current-context": "somewhere"})
+    place.arguments = ["--extra-vars=cluster_context="]
+
+
+def link_to_another_file(place: Place) -> None:
+    place.write(place.other, "other")
+    place.kubeconfig.unlink()
+    place.kubeconfig.symlink_to(place.folder / "other")
+
+
+def list_of_files(place: Place) -> None:
+    both = f"{place.write(place.other, 'other')}{os.pathsep}{place.kubeconfig}"
+    place.arguments = [f"--extra-vars={json.dumps({'cluster_kubeconfig': both})}"]
+
+
+def kubeconfig_in_the_environment(place: Place) -> None:
+    place.environment = {"KUBECONFIG": str(place.write(place.other, "other"))}
+    place.kubeconfig.unlink()
+
+
+def connection_in_the_environment(place: Place) -> None:
+    path = place.write(renamed(place.other, "somewhere"), "other")
+    place.environment = {"K8S_AUTH_KUBECONFIG": str(path), "K8S_AUTH_CONTEXT": "somewhere"}
+    place.arguments = [f"--extra-vars={json.dumps({'cluster_kubeconfig': '', 'cluster_context': ''})}"]
+
+
+def server_in_the_environment(place: Place) -> None:
+    place.environment = {"K8S_AUTH_HOST": place.other["clusters"][0]["cluster"]["server"]}
+
+
+def credentials_of_a_pod(place: Place) -> None:
+    """As if Ansible ran in a pod of the other cluster: there its service account is at a place that clients know."""
+    address = docker(
+        "container", "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", OTHER_NODE
+    )
+    place.environment = {"KUBERNETES_SERVICE_HOST": address.strip(), "KUBERNETES_SERVICE_PORT": "6443"}
+    (place.folder / "token").write_text(kubectl("create", "token", "runner").strip(), encoding="utf-8")
+    (place.folder / "ca.crt").write_text(
+        docker("exec", OTHER_NODE, "cat", "/etc/kubernetes/pki/ca.crt"), encoding="utf-8"
+    )
+    mount = f'mkdir -p {SERVICE_ACCOUNT} && mount --bind "$0" {SERVICE_ACCOUNT} && exec "$@"'
+    place.prefix = ("unshare", "--mount", "sh", "-c", mount, str(place.folder))
+    place.arguments = [f"--extra-vars={json.dumps({'cluster_kubeconfig': '', 'cluster_context': ''})}"]
+
+
+# The way, and the words that the run ends with.
+WAYS = [
+    (context_renamed, "leads to"),
+    (kubeconfig_swapped, "has no context production, only somewhere"),
+    (server_changed, "leads to"),
+    (server_changed_without_verification, "leads to"),
+    (context_of_a_merged_file, "leads to"),
+    (current_context_of_a_merged_file, "has no context"),
+    (link_to_another_file, "leads to"),
+    (list_of_files, "does not exist"),
+    (kubeconfig_in_the_environment, "does not exist"),
+    (connection_in_the_environment, "does not exist"),
+    (server_in_the_environment, "K8S_AUTH_HOST"),
+    (credentials_of_a_pod, "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("way", "words"), WAYS, ids=[way.__name__ for way, _ in WAYS])
+def test_a_run_never_changes_another_cluster(way: Callable[[Place], None], words: str, place: Place) -> None:
+    before = content()
+    way(place)
+    ended = place.run(*SITE)
+    assert ended.code != 0, ended.output
+    assert words in ended.output.replace("\n", " "), ended.output
+    assert "changed=0 " in ended.output
+    assert "Traceback" not in ended.output
+    assert content() == before
+
+
+COMMANDS = {
+    "one tag": (*SITE, "--tags=web"),
+    "without the cluster": (*SITE, "--skip-tags=cluster"),
+    "a later start": (*SITE, "--tags=namespace", "--start-at-task=Look into the namespace"),
+    "scale": ("playbooks/scale.yml", "--extra-vars=web_replicas=1"),
+    "teardown": ("playbooks/teardown.yml", "--extra-vars=teardown_data=purge teardown_cluster=false"),
+    "account": ("playbooks/deploy_account.yml",),
+    "pin": ("playbooks/pin.yml",),
+    "password": ("playbooks/password.yml",),
+    "url": ("playbooks/url.yml",),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_no_command_works_on_another_cluster(command: tuple[str, ...], place: Place) -> None:
+    before = content()
+    context_renamed(place)
+    ended = place.run(*command)
+    assert ended.code != 0, ended.output
+    assert "leads to" in ended.output
+    assert "changed=0 " in ended.output
+    assert content() == before
+
+
+def test_a_cluster_that_was_made_again_is_another_one(place: Place, other: Other) -> None:
+    before = content()
+    place.write(place.other)
+    place.arguments = [f"--extra-vars={json.dumps({'cluster_server': other.server, 'cluster_uid': other.former_uid})}"]
+    ended = place.run(*SITE)
+    assert ended.code != 0, ended.output
+    assert f"cluster_uid is pinned to {other.former_uid}" in ended.output.replace("\n", " ")
+    assert content() == before
+
+
+def test_a_kind_cluster_that_was_made_again_is_another_one(other: Other) -> None:
+    before = content()
+    ended = other_cluster(
+        other.folder,
+        *SITE,
+        "--tags=cluster,namespace",
+        f"--extra-vars=cluster_uid={other.former_uid}",
+        f"--extra-vars=app_namespace={NAMESPACE}",
+    )
+    assert ended.code != 0, ended.output
+    assert f"cluster_uid is pinned to {other.former_uid}" in ended.output.replace("\n", " ")
+    assert content() == before
+
+
+def test_without_the_pin_such_a_run_would_reach_the_other_cluster(place: Place) -> None:
+    """Else the tests above would pass whatever the pin does."""
+    context_renamed(place)
+    (place.inventory / "group_vars" / "all" / "pin.yml").unlink()
+    ended = place.run(*SITE, "--tags=namespace", "--check")
+    assert ended.code == 0, ended.output
+    assert "changed=1 " in ended.output
+
+
+def test_a_second_pin_changes_nothing(place: Place) -> None:
+    ended = place.run("playbooks/pin.yml")
+    assert ended.code == 0, ended.output
+    assert "changed=0 " in ended.output
+
+
+def test_a_pin_is_replaced_when_asked(place: Place) -> None:
+    context_renamed(place)
+    ended = place.run("playbooks/pin.yml", "--extra-vars=pin_replace=true")
+    assert ended.code == 0, ended.output
+    pinned = yaml.safe_load((place.inventory / "group_vars" / "all" / "pin.yml").read_text(encoding="utf-8"))
+    assert pinned["cluster_server"] == place.other["clusters"][0]["cluster"]["server"]
+
+
+def without_pin(place: Place, user: dict[str, Any] | None = None, **cluster: str) -> str:
+    """Return the words of a run without a pin, with a kubeconfig of the test cluster that something is wrong with."""
+    (place.inventory / "group_vars" / "all" / "pin.yml").unlink()
+    known = place.mine["clusters"][0]["cluster"] | cluster
+    place.write(kubeconfig(CONTEXT, known, user or place.mine["users"][0]["user"]))
+    ended = place.run(*SITE)
+    assert ended.code != 0, ended.output
+    assert "changed=0 " in ended.output
+    assert "Traceback" not in ended.output
+    return " ".join(ended.output.split())
+
+
+def test_a_server_that_does_not_answer_is_told(place: Place) -> None:
+    words = without_pin(place, server="https://127.0.0.1:1")
+    assert re.search(r"The Kubernetes API of context production of .* cannot be reached: Connection refused\.", words)
+
+
+def test_a_token_that_is_none_is_told(place: Place) -> None:
+    words = without_pin(place, user={"token": "expired"})
+    assert re.search(r"The Kubernetes API refuses the credentials of context production of .*\. Renew them", words)
+
+
+def test_a_client_certificate_that_has_expired_is_told(place: Place, mine: Cluster) -> None:
+    nodes = mine.nodes()
+    if not nodes:
+        pytest.skip("only a node on this machine has the authority that signs clients")
+    folder = place.folder / "authority"
+    folder.mkdir()
+    for name in ("ca.crt", "ca.key"):
+        docker("cp", f"{nodes[0]}:/etc/kubernetes/pki/{name}", str(folder))
+    (folder / "index").touch()
+    (folder / "serial").write_text("01\n", encoding="utf-8")
+    (folder / "configuration").write_text(
+        "[ca]\ndefault_ca=any\n[any]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any_policy\n"
+        "unique_subject=no\nx509_extensions=client\n[any_policy]\norganizationName=optional\ncommonName=supplied\n"
+        "[client]\nextendedKeyUsage=clientAuth\n",
+        encoding="utf-8",
+    )
+    for arguments in (
+        "req -newkey rsa:2048 -nodes -subj /O=system:masters/CN=old -keyout key.pem -out request.pem",
+        "ca -batch -notext -config configuration -cert ca.crt -keyfile ca.key -in request.pem -out certificate.pem "
+        "-startdate 20200101000000Z -enddate 20200201000000Z",
+    ):
+        subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True, timeout=60)
+    files = {"client-certificate": str(folder / "certificate.pem"), "client-key": str(folder / "key.pem")}
+    assert re.search(r"refuses the credentials of context production of .*\. Renew them", without_pin(place, files))
+
+
+def test_a_namespace_that_cannot_be_looked_through_stays(tmp_path: Path, mine: Cluster) -> None:
+    """Its user may remove it, and may not list the ConfigMaps, of which one is somebody else's."""
+    nodes = mine.nodes()
+    if not nodes:
+        pytest.skip("the user is made on a node on this machine")
+    name = "test-seatbelt-hidden"
+
+    def administrate(*arguments: str) -> str:
+        return docker("exec", nodes[0], "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *arguments).strip()
+
+    def tidy() -> None:
+        for kind in ("namespace", "clusterrolebinding", "clusterrole"):
+            administrate("delete", kind, name, "--ignore-not-found")
+
+    tidy()
+    try:
+        administrate("create", "namespace", name)
+        administrate("label", "namespace", name, "app.kubernetes.io/managed-by=cloud-django")
+        administrate("create", "serviceaccount", "default-tester", f"--namespace={name}")
+        administrate("create", "configmap", "somebody-else", f"--namespace={name}")
+        administrate("create", "clusterrole", name, "--verb=get,delete", "--resource=namespaces")
+        subject = f"--serviceaccount={name}:default-tester"
+        administrate("create", "clusterrolebinding", name, f"--clusterrole={name}", subject)
+        token = administrate("create", "token", "default-tester", f"--namespace={name}")
+        cluster = entry(mine.kubeconfig, mine.context)["clusters"][0]["cluster"]
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(kubeconfig(CONTEXT, cluster, {"token": token})), encoding="utf-8")
+        connection = {"kubeconfig": str(path), "context": CONTEXT}
+        role = {"name": "cloud_django.kubernetes.namespace"}
+        play = {
+            "module_defaults": {"group/cloud_django.kubernetes.k8s": connection},
+            "vars": {"app_name": "polls", "namespace_name": name, "namespace_state": "absent"},
+            "tasks": [{"ansible.builtin.include_role": role}],
+        }
+        ended = run_play(tmp_path, play)
+        assert ended.code == 0, ended.output
+        assert f"Namespace {name} stays, because it may hold what its user cannot list:" in ended.output
+        assert "changed=0 " in ended.output
+        assert administrate("get", "configmap", "somebody-else", f"--namespace={name}", "--output=name")
+    finally:
+        tidy()

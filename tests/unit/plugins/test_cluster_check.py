@@ -1,0 +1,144 @@
+"""What cluster_check compares and asks, and its words when that is not what was meant."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.modules import cluster_check
+from ansible_collections.cloud_django.kubernetes.plugins.modules.cluster_check import Check, in_words, reviews, roles
+from kubernetes.client.exceptions import ApiException
+
+RULES = [
+    {"apiGroups": [""], "resources": ["pods", "pods/exec"], "verbs": ["get", "create"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["polls"], "verbs": ["get"]},
+]
+
+
+class Api:
+    """An API server with one namespace kube-system, and a user who may do what `allowed` says."""
+
+    def __init__(self, allowed: Any = lambda asked: False, status: int = 0, namespace: bool = True) -> None:
+        self.allowed, self.status, self.namespace = allowed, status, namespace
+        self.client = SimpleNamespace(configuration=SimpleNamespace(host="https://127.0.0.1:6443"))
+        self.asked: list[dict[str, str]] = []
+
+    def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        if method == "post":
+            asked = body["spec"]["resourceAttributes"]
+            self.asked.append(asked)
+            return SimpleNamespace(data=json.dumps({"status": {"allowed": self.allowed(asked)}}))
+        if self.status:
+            raise ApiException(status=self.status, reason="Forbidden")
+        if path.endswith("/polls") and not self.namespace:
+            raise ApiException(status=404)
+        return SimpleNamespace(data=json.dumps({"metadata": {"uid": "one"}}))
+
+
+def check(api: Api) -> Check:
+    return Check(api, "context staging")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://a:6443", "https://a:6443/", True),
+        ("https://a", "https://A:443", True),
+        ("https://a/k8s/c-1", "https://a/k8s/c-1/", True),
+        ("https://a/k8s/c-1", "https://a/k8s/c-2", False),
+        ("https://a:6443", "http://a:6443", False),
+        ("https://a:6443", "https://a:6444", False),
+        ("https://[::1]:6443", "https://[::1]:6443", True),
+    ],
+)
+def test_a_server_is_the_same_however_it_is_written(one: str, other: str, same: bool) -> None:
+    assert cluster_check.same_server(one, other) is same
+
+
+def test_a_pin_that_fits_is_silent() -> None:
+    assert check(Api()).check_server("https://127.0.0.1:6443/") == "https://127.0.0.1:6443"
+    assert check(Api()).check_uid("one") == "one"
+    assert check(Api()).check_server("") == "https://127.0.0.1:6443"
+
+
+def test_another_server_is_refused() -> None:
+    words = "The context staging leads to https://127.0.0.1:6443, and cluster_server is pinned to https://a, so nothing"
+    with pytest.raises(Trouble, match=words):
+        check(Api()).check_server("https://a")
+
+
+def test_another_cluster_at_the_same_address_is_refused() -> None:
+    with pytest.raises(Trouble, match="has the UID one, and cluster_uid is pinned to two, so nothing was changed"):
+        check(Api()).check_uid("two")
+
+
+def test_a_uid_that_may_not_be_read_matters_only_where_it_is_pinned() -> None:
+    assert check(Api(status=403)).check_uid("") == ""
+    with pytest.raises(Trouble, match="cannot be compared with cluster_uid: 403 Forbidden"):
+        check(Api(status=403)).check_uid("one")
+
+
+def test_each_right_is_asked_for_by_itself() -> None:
+    asked = list(reviews(RULES, "polls"))
+    assert len(asked) == 6
+    exec_right = {"group": "", "resource": "pods", "subresource": "exec", "verb": "create"}
+    assert exec_right | {"name": "", "namespace": "polls"} in asked
+    namespace_right = {"group": "", "resource": "namespaces", "subresource": "", "verb": "get"}
+    assert namespace_right | {"name": "polls", "namespace": "polls"} in asked
+
+
+def test_an_administrator_is_asked_once() -> None:
+    api = Api(allowed=lambda asked: True)
+    check(api).check_rights("deployer", "polls", RULES, [])
+    assert [asked["resource"] for asked in api.asked] == ["*"]
+
+
+def test_somebody_with_just_these_rights_passes() -> None:
+    api = Api(allowed=lambda asked: asked["resource"] != "*")
+    check(api).check_rights("deployer", "polls", RULES, [])
+    assert len(api.asked) == 7
+
+
+def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
+    api = Api(allowed=lambda asked: asked["resource"] == "pods" and asked["verb"] == "get")
+    wide = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
+    with pytest.raises(Trouble) as trouble:
+        check(api).check_rights("deployer", "polls", RULES, wide)
+    sentence, _, documents = str(trouble.value).partition("grant them:\n")
+    assert sentence.startswith(
+        "The user of context staging may not create pods; create pods/exec; patch deployments.apps; "
+        "get namespaces polls; list nodes in namespace polls, so nothing was changed."
+    )
+    role, cluster_role = yaml.safe_load_all(documents)
+    assert role["metadata"] == {"name": "deployer", "namespace": "polls"}
+    assert role["rules"] == RULES
+    assert cluster_role["metadata"] == {"name": "polls-deployer"}
+    assert cluster_role["rules"] == wide
+
+
+def test_a_namespace_that_is_not_there_must_be_made_by_somebody_who_may() -> None:
+    api = Api(allowed=lambda asked: asked["verb"] not in ("*", "create"), namespace=False)
+    with pytest.raises(
+        Trouble, match="may not create namespaces; create pods; create pods/exec in namespace polls, so"
+    ):
+        check(api).check_rights("deployer", "polls", RULES, [])
+
+
+def test_a_namespace_that_may_not_be_looked_at_is_a_right_that_is_missing() -> None:
+    api = Api(allowed=lambda asked: asked["resource"] not in ("*", "namespaces"), status=403)
+    with pytest.raises(Trouble, match="may not get namespaces polls in namespace polls"):
+        check(api).check_rights("deployer", "polls", RULES, [])
+
+
+def test_a_role_is_written_without_anchors() -> None:
+    shared = ["get"]
+    assert "&" not in roles("deployer", "polls", [{"apiGroups": shared, "resources": shared, "verbs": shared}], [])
+
+
+def test_rights_on_one_resource_stand_together() -> None:
+    assert in_words(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
