@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,9 @@ def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
     # `default` comes first: it also starts a cluster that an earlier, interrupted run left stopped.
     names = [path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")]
     for name in sorted(names, key=lambda name: (name != "default", name)):
+        if name == "cluster_minikube" and not shutil.which("minikube"):
+            print(f"\nThe scenario {name} is skipped, since there is no minikube on PATH.")
+            continue
         yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
     yield "cluster tests", lambda: pytest("tests/cluster")
     yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")

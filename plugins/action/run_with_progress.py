@@ -24,8 +24,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process im
 display = Display()
 
 _LAST_LINES = 20
-# As kind, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
-_ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b)")
+# As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
+_ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
 
 
@@ -147,7 +147,7 @@ class Progress:
         if line:
             self.last_lines.append(line)
             if not self.first_error and _ERROR.match(line.lstrip()):
-                self.first_error = line.strip().rstrip(".")[:_LONGEST_ERROR]
+                self.first_error = line.strip().lstrip("*X ").rstrip(".")[:_LONGEST_ERROR]
             if self.pattern and self.pattern.search(line):
                 self.count += 1
 

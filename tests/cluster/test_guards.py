@@ -6,11 +6,16 @@ user. Somebody else cannot make such a view, and those tests are skipped.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.server
 import json
 import os
 import re
 import socket
+import ssl
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -273,7 +278,7 @@ def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: 
 def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]) -> None:
     words = refused("cluster", prefix=["setarch", "linux32"], **kind | {"cluster_kind_binary": "no-such-kind"})
     assert re.fullmatch(
-        r"no-such-kind is not there, and kind is not released for \w+: "
+        r"kind is not on PATH, and is not released for \w+: "
         "build it, then put it on PATH or set cluster_kind_binary to it.",
         words,
     )
@@ -399,3 +404,138 @@ def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> N
 
 def test_nothing_here_is_left_behind() -> None:
     assert "guards-" not in docker("container", "ls", "--all", "--format", "{{.Names}}")
+
+
+PROGRAM = b"#!/bin/sh\nexit 7\n" * 1000
+CHECKSUM = hashlib.sha256(PROGRAM).hexdigest().encode()
+PORTAL = b"<html><body>Log in to the network of this hotel</body></html>"
+
+
+@contextlib.contextmanager
+def releases(program: bytes, checksum: bytes, length: int, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """A server of releases, whose answers say that a program has this length."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_checksum = self.path.endswith((".sha256", ".sha256sum", "checksums.txt"))
+            body = checksum if is_checksum else program
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body) if is_checksum else length))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+not_the_release = pytest.mark.parametrize(
+    ("body", "checksum", "length"),
+    [
+        (PROGRAM, b"0" * 64, len(PROGRAM)),
+        (PORTAL, PORTAL, len(PORTAL)),
+        (PORTAL, CHECKSUM, len(PORTAL)),
+        (PROGRAM[:500], CHECKSUM, len(PROGRAM)),
+    ],
+    ids=["another checksum", "a portal's pages", "a portal's page", "cut off"],
+)
+
+
+@pytest.mark.parametrize("program", ["kind", "minikube"])
+@not_the_release
+def test_a_download_that_is_not_the_release(
+    refused, tmp_path: Path, program: str, body: bytes, checksum: bytes, length: int
+) -> None:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    nowhere = {f"cluster_{program}_binary": str(tmp_path / "nothing"), "cluster_download_directory": str(downloads)}
+    with releases(body, checksum, length) as address:
+        words = refused(
+            "cluster",
+            cluster_provider=program,
+            cluster_name="cloud-django-test-never",
+            cluster_state_directory=str(tmp_path / "state"),
+            cluster_minikube_home=str(tmp_path),
+            **nowhere,
+            **{f"cluster_{program}_url": address},
+        )
+    assert words.startswith(f"{program} is not on PATH and could not be downloaded (")
+    assert words.endswith("or use inventory/mirrors where only package mirrors can be reached.")
+    assert list(downloads.iterdir()) == []
+
+
+@needs_root
+@not_the_release
+def test_a_buildx_that_is_not_the_release(refused, tmp_path: Path, body: bytes, checksum: bytes, length: int) -> None:
+    # One checksum for each line, as buildx is released.
+    listed = checksum + b" *buildx-v0.33.0.linux-amd64\n" + checksum + b" *buildx-v0.33.0.linux-arm64\n"
+    mine = programs(tmp_path / "bin", docker=WITHOUT_BUILDX)
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    folder = Path.home() / ".docker" / "cli-plugins"
+    with releases(body, listed if checksum != PORTAL else PORTAL, length) as address:
+        words = refused(
+            "container_engine",
+            prefix=elsewhere(f"mkdir -p {folder}\nmount --bind {plugins} {folder}"),
+            environment=mine,
+            container_engine_buildx_source="download",
+            container_engine_buildx_url=address,
+        )
+    assert words.startswith("docker buildx is not there and could not be downloaded (")
+    assert words.endswith("or container_engine_buildx_source to package or build.")
+    assert list(plugins.iterdir()) == []
+
+
+def test_a_download_goes_through_the_proxy(refused, tmp_path: Path) -> None:
+    """The server of releases is the proxy here, and the address of the releases leads nowhere."""
+    with releases(PROGRAM, CHECKSUM, len(PROGRAM)) as proxy:
+        words = refused(
+            "cluster",
+            cluster_provider="kind",
+            cluster_name="cloud-django-test-never",
+            cluster_state_directory=str(tmp_path / "state"),
+            cluster_kind_binary="no-such-kind",
+            cluster_download_directory=str(tmp_path / "downloads"),
+            cluster_kind_url="http://releases.invalid",
+            http_proxy=proxy,
+            changes=3,
+        )
+    # It is no kind, of course.
+    assert words.startswith("Cluster cloud-django-test-never failed with exit code 7")
+    assert (tmp_path / "downloads" / "kind").read_bytes() == PROGRAM
+
+
+@needs_root
+def test_a_download_trusts_the_given_authorities_only(refused, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    variables: dict[str, Any] = {
+        "cluster_provider": "kind",
+        "cluster_name": "cloud-django-test-never",
+        "cluster_state_directory": str(tmp_path / "state"),
+        "cluster_kind_binary": "no-such-kind",
+        "cluster_download_directory": str(tmp_path / "downloads"),
+    }
+    with releases(PROGRAM, CHECKSUM, len(PROGRAM), tls=(certificate, key)) as address:
+        variables["cluster_kind_url"] = address.replace("http://127.0.0.1", "https://localhost")
+        words = refused("cluster", changes=1, **variables)
+        assert words.startswith("kind is not on PATH and could not be downloaded (")
+        words = refused("cluster", changes=2, site_ca_file=str(certificate), **variables)
+    assert words.startswith("Cluster cloud-django-test-never failed with exit code 7")

@@ -107,6 +107,8 @@ def test_an_error_that_scrolled_away_is_told_first(play: Play) -> None:
         ("  error: denied", "error: denied"),
         ("Error response from daemon: conflict", "Error response from daemon: conflict"),
         ("fatal: not a repository", "fatal: not a repository"),
+        ("* Exiting due to RSRC_INSUFFICIENT: no.", "Exiting due to RSRC_INSUFFICIENT: no"),
+        ("X Exiting due to GUEST_START", "Exiting due to GUEST_START"),
         ("panic: index out of range", "panic: index out of range"),
         ("error " + "x" * 400, "error " + "x" * 294),
         ("no error: all is well", ""),

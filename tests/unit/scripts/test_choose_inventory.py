@@ -90,7 +90,11 @@ class Project:
         self.inventory = root / "inventory"
         self.choice = root / ".state" / "inventory"
         self.bin = root / "bin"
-        for folder in (root / "scripts", self.bin, self.inventory / "kind", self.inventory / "mirrors"):
+        for folder in (
+            root / "scripts",
+            self.bin,
+            *(self.inventory / name for name in ("minikube", "kind", "mirrors")),
+        ):
             folder.mkdir(parents=True)
         self.script = Path(shutil.copy(SCRIPT, root / "scripts"))
 
@@ -123,7 +127,7 @@ def test_kind_is_chosen_where_a_registry_answers(project: Project, registry: str
     assert choice.code == 0
     assert choice.path == f"{project.inventory}/kind\n"
     assert choice.reason == (
-        "Using inventory/kind: an image registry answers and kind can be had. "
+        "Using inventory/kind: kind is installed and an image registry answers. "
         "(INVENTORY=inventory/... overrides this.)\n"
     )
 
@@ -134,8 +138,8 @@ def test_registry_that_lets_everybody_in_is_one_as_well(project: Project) -> Non
         assert project.choose(registry=address).path == f"{project.inventory}/kind\n"
 
 
-def test_kind_may_be_downloaded(project: Project, registry: str, downloads: str) -> None:
-    assert project.choose(registry=registry, downloads=downloads).path == f"{project.inventory}/kind\n"
+def test_minikube_may_be_downloaded(project: Project, registry: str, downloads: str) -> None:
+    assert project.choose(registry=registry, downloads=downloads).path == f"{project.inventory}/minikube\n"
 
 
 def test_mirrors_are_chosen_where_kind_cannot_be_had(project: Project, registry: str, nothing: str) -> None:
@@ -190,7 +194,6 @@ def test_address_that_cannot_be_asked_is_no_registry(project: Project, address: 
 
 
 def test_minikube_is_chosen_where_it_is_installed(project: Project, registry: str) -> None:
-    (project.inventory / "minikube").mkdir()
     project.install("kind")
     project.install("minikube")
     choice = project.choose(registry=registry)
@@ -198,14 +201,7 @@ def test_minikube_is_chosen_where_it_is_installed(project: Project, registry: st
     assert "minikube is installed and an image registry answers" in choice.reason
 
 
-def test_minikube_needs_an_inventory(project: Project, registry: str) -> None:
-    project.install("kind")
-    project.install("minikube")
-    assert project.choose(registry=registry).path == f"{project.inventory}/kind\n"
-
-
 def test_minikube_needs_a_registry(project: Project, nothing: str) -> None:
-    (project.inventory / "minikube").mkdir()
     project.install("minikube")
     assert project.choose(registry=nothing).path == f"{project.inventory}/mirrors\n"
 
@@ -230,7 +226,7 @@ def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: st
     assert project.choose(registry=nothing).path == f"{project.inventory}/mirrors\n"
 
 
-@pytest.mark.parametrize("remembered", ["minikube\n", ""])
+@pytest.mark.parametrize("remembered", ["staging\n", ""])
 def test_remembered_inventory_that_is_not_there_is_chosen_anew(
     project: Project, registry: str, remembered: str
 ) -> None:

@@ -3,6 +3,7 @@ variable "COREDNS_VERSION" {}
 variable "ETCD_VERSION" {}
 variable "KUBERNETES_VERSION" {}
 variable "METRICS_SERVER_VERSION" {}
+variable "MINIKUBE_INPUTS" {}
 variable "NODE_INPUTS" {}
 variable "POSTGRESQL_INPUTS" {}
 variable "PREFIX" {}
@@ -66,4 +67,15 @@ target "node" {
   }
   tags   = ["${PREFIX}/node:${KUBERNETES_VERSION}"]
   labels = { "cloud-django.inputs" = NODE_INPUTS }
+}
+
+target "minikube" {
+  context = "minikube"
+  args = {
+    KUBERNETES_VERSION = KUBERNETES_VERSION
+    NODE               = "${PREFIX}/node:${KUBERNETES_VERSION}"
+    PREFIX             = PREFIX
+  }
+  tags   = ["${PREFIX}/minikube:${KUBERNETES_VERSION}"]
+  labels = { "cloud-django.inputs" = MINIKUBE_INPUTS }
 }
