@@ -1,13 +1,15 @@
-"""Copies of an image: in the container engine, in the nodes of a kind cluster, and in a registry."""
+"""Copies of an image: in the container engine, in the nodes of a kind or minikube cluster, and in a registry."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 # Holds the hash of what an image was made from. Only images of the right name that carry it are ours: whoever builds on
 # one of ours inherits the label.
@@ -16,6 +18,13 @@ _KIND_LABEL = "io.x-k8s.kind.cluster"
 _CTR = ("ctr", "--namespace=k8s.io")
 
 # Runs a command; returns its exit code, its output and its error output.
+# The options of doc_fragments/minikube.py.
+MINIKUBE_OPTIONS: dict[str, dict[str, Any]] = {
+    "minikube_profile": {"type": "str"},
+    "minikube_programs": {"type": "list", "elements": "str", "default": ["minikube"]},
+    "minikube_home": {"type": "path"},
+}
+
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 
@@ -114,13 +123,15 @@ def names_of(images: list[NodeImage], repository: str) -> dict[str, list[str]]:
     """Return the tags of `repository`, as full references, each with every name under which the node keeps it.
 
     Besides the reference, that is the name by which Kubernetes knows the image, its ID. Without both of them gone, the
-    image would stay.
+    image would stay. An ID that a tag of another repository has as well is none of ours.
     """
     repository = canonical(repository)
     ours = [image for image in images if image.name.rpartition(":")[0] == repository]
+    identifiers = [image for image in images if image.name.startswith("sha256:")]
+    elsewhere = {image.digest for image in images if image not in ours and image not in identifiers}
     return {
         tag.name: [tag.name]
-        + [image.name for image in images if image.digest == tag.digest and image.name.startswith("sha256:")]
+        + [image.name for image in identifiers if image.digest == tag.digest and image.digest not in elsewhere]
         for tag in ours
     }
 
@@ -157,6 +168,68 @@ def node_copies(run: Run, cluster: str, reference: str) -> list[dict[str, Any]]:
     nodes = kind_nodes(run, cluster)
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(lambda node: node_copy(run, node, reference), nodes))
+
+
+def minikube_command(parameters: dict[str, Any]) -> list[str]:
+    """Return how minikube is called: the first program that is there, for one profile below one MINIKUBE_HOME."""
+    known = parameters["minikube_programs"]
+    program = next((found for found in map(shutil.which, known) if found), None)
+    if not program:
+        raise CopiesError(f"minikube is neither of {', '.join(known)}: install it, or set image_minikube_binaries.")
+    return ["env", f"MINIKUBE_HOME={parameters['minikube_home']}", program, "--profile", parameters["minikube_profile"]]
+
+
+def minikube_copy(run: Run, command: list[str], reference: str) -> list[dict[str, Any]]:
+    """Return what :func:`node_copy` does, for all nodes of a profile as one; nothing if it is not there or stopped."""
+    repository, _ = split(reference)
+    code, output, _ = run([*command, "image", "ls", "--format=json"])
+    # A profile that does not run has no images to tell of, and minikube then prints words for people.
+    if code or not output.lstrip().startswith(("[", "null")):
+        return []
+    references, identifiers = [], []
+    for image in json.loads(output) or []:
+        tags = [
+            name for name in image.get("repoTags") or [] if canonical(name).rpartition(":")[0] == canonical(repository)
+        ]
+        references += [f"{repository}:{name.rpartition(':')[2]}" for name in tags]
+        if canonical(reference) in map(canonical, tags):
+            identifiers.append(f"sha256:{image['id'].removeprefix('sha256:')}")
+    return [{"name": command[-1], "references": sorted(references), "ids": identifiers}]
+
+
+def configuration_id(archive: IO[bytes]) -> str:
+    """Return the digest of an image's configuration, from what `docker image save` writes; empty if it has none."""
+    with tarfile.open(fileobj=archive, mode="r|") as tar:
+        for member in tar:
+            if member.name == "manifest.json" and (file := tar.extractfile(member)):
+                digest = json.loads(file.read())[0]["Config"].rpartition("/")[2].removesuffix(".json")
+                return f"sha256:{digest}"
+    return ""
+
+
+def saved_configuration_id(reference: str) -> str:
+    """Return :func:`configuration_id` of an image of the engine; empty if it cannot be saved."""
+    with subprocess.Popen(
+        ["docker", "image", "save", reference], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            return configuration_id(process.stdout) if process.stdout else ""
+        except (tarfile.TarError, ValueError, LookupError):
+            return ""
+        finally:
+            process.kill()
+
+
+def known_to(engine: str, nodes: list[dict[str, Any]], configuration: Callable[[], str]) -> list[dict[str, Any]]:
+    """Return the nodes, with the engine's own ID of an image among theirs where both have the same one.
+
+    Engines with containerd's image store call an image by its manifest, which minikube writes anew. The configuration
+    stays the same; to ask for it takes a while, so that is done only where it decides.
+    """
+    if not engine or all(not node["ids"] or engine in node["ids"] for node in nodes):
+        return nodes
+    same = configuration()
+    return [node | {"ids": [*node["ids"], engine]} if same in node["ids"] else node for node in nodes]
 
 
 def registry_copy(run: Run, reference: str) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_copies_info
-short_description: Look for an image in the engine, in the nodes of a kind cluster, or in a registry
+short_description: Look for an image in the engine, in the nodes of a kind or minikube cluster, or in a registry
 version_added: 0.1.0
 author: The Cloud Django authors
 description:
   - Says which tags of an image's repository the container engine has, by what ID and from what context, and where else
     the image is.
   - Images without the label C(cloud-django.context) are not ours, and are left out.
+extends_documentation_fragment:
+  - cloud_django.kubernetes.minikube
 options:
   reference:
     description: The image, as repository and tag.
@@ -56,7 +58,7 @@ missing_bases:
 nodes:
   description:
     - Running nodes, each with C(name), C(references), the tags of the repository that it has, and C(ids), by which
-      engines know its copy of O(reference). Without a copy C(ids) is empty.
+      engines know its copy of O(reference). Without a copy C(ids) is empty. The nodes of a profile of minikube are one.
   type: list
   elements: dict
   returned: always
@@ -66,20 +68,32 @@ registry:
   returned: always
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils import image_copies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.image_copies import execute
 
 
+def minikube_nodes(parameters: dict[str, Any], engine: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return what the nodes of a profile have, by the engine's own ID where it is the same image."""
+    reference = parameters["reference"]
+    nodes = image_copies.minikube_copy(execute, image_copies.minikube_command(parameters), reference)
+    built = next((image["id"] for image in engine if image["reference"] == reference), "")
+    return image_copies.known_to(built, nodes, lambda: image_copies.saved_configuration_id(reference))
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={
+        argument_spec=image_copies.MINIKUBE_OPTIONS
+        | {
             "reference": {"type": "str", "required": True},
             "kind_cluster": {"type": "str"},
             "registry": {"type": "bool", "default": False},
             "bases": {"type": "list", "elements": "str", "default": []},
         },
+        required_together=[("minikube_profile", "minikube_home")],
         supports_check_mode=True,
     )
     parameters = module.params
@@ -98,6 +112,8 @@ def main() -> None:
         ]
         if parameters["kind_cluster"]:
             result["nodes"] = image_copies.node_copies(execute, parameters["kind_cluster"], parameters["reference"])
+        if parameters["minikube_profile"]:
+            result["nodes"] = minikube_nodes(parameters, result["engine"])
         if parameters["registry"]:
             result["registry"] = image_copies.registry_copy(execute, parameters["reference"])
     except image_copies.CopiesError as error:

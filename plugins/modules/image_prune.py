@@ -1,17 +1,19 @@
 #!/usr/bin/python
-"""Module that removes old tags of an image from the engine and from the nodes of a kind cluster."""
+"""Module that removes old tags of an image from the engine and from the nodes of a kind or minikube cluster."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_prune
-short_description: Remove old tags of an image from the engine and from the nodes of a kind cluster
+short_description: Remove old tags of an image from the engine and from the nodes of a kind or minikube cluster
 version_added: 0.1.0
 author: The Cloud Django authors
 description:
   - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
     are touched, because only those are ours.
   - A copy in a registry is never removed.
+extends_documentation_fragment:
+  - cloud_django.kubernetes.minikube
 options:
   reference:
     description: The image whose repository is looked through. It stays itself, unless O(keep) is 0.
@@ -80,18 +82,25 @@ def removals(run: Run, parameters: dict[str, Any]) -> list[tuple[str, str, list[
         # Two tags can be one image; its other name must stay as long as one of them does.
         shared = {name for tag, every in tags.items() if tag not in old for name in every}
         found += [(node, tag, [*inside, "rm", *(name for name in tags[tag] if name not in shared)]) for tag in old]
+    if parameters["minikube_profile"]:
+        command = image_copies.minikube_command(parameters)
+        for node in image_copies.minikube_copy(run, command, parameters["reference"]):
+            old = image_copies.outdated(node["references"], newest_first, wanted, keep)
+            found += [(node["name"], tag, [*command, "image", "rm", tag]) for tag in old]
     return found
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={
+        argument_spec=image_copies.MINIKUBE_OPTIONS
+        | {
             "reference": {"type": "str", "required": True},
             "keep": {"type": "int", "required": True},
             "used": {"type": "list", "elements": "str", "default": []},
             "kind_cluster": {"type": "str"},
         },
+        required_together=[("minikube_profile", "minikube_home")],
         supports_check_mode=True,
     )
     removed, stayed = [], []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,7 +189,8 @@ def test_what_the_engine_does_not_know_is_the_oldest() -> None:
 
 def removals(**parameters: Any) -> list[tuple[str, str, list[str]]]:
     return image_prune.removals(
-        machine(), {"used": [], "kind_cluster": None, "reference": "localhost/polls:2"} | parameters
+        machine(),
+        {"used": [], "kind_cluster": None, "minikube_profile": None, "reference": "localhost/polls:2"} | parameters,
     )
 
 
@@ -222,3 +226,102 @@ def test_the_image_itself_stays_even_if_it_is_the_oldest() -> None:
 def test_commands_report_how_they_ended() -> None:
     assert image_copies.execute(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
     assert image_copies.execute(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
+
+
+def test_an_id_that_another_repository_needs_stays() -> None:
+    listing = LISTING + "localhost/other:1 application/json sha256:m1 310.8 MiB linux/amd64 -\n"
+    names = image_copies.names_of(image_copies.parse_listing(listing), "localhost/polls")
+    assert names["localhost/polls:1"] == ["localhost/polls:1"]
+    assert names["localhost/polls:2"] == ["localhost/polls:2", "sha256:c2"]
+
+
+MINIKUBE = ["env", "MINIKUBE_HOME=/home/me", "/usr/bin/minikube", "--profile", "mine"]
+MINIKUBE_LISTING = json.dumps(
+    [
+        {"id": "c2", "repoDigests": [], "repoTags": ["localhost/polls:2", "localhost/polls:2-b"], "size": "1"},
+        {"id": "sha256:c1", "repoDigests": [], "repoTags": ["localhost/polls:1"], "size": "1"},
+        {"id": "c9", "repoDigests": [], "repoTags": ["localhost/pollsters:2"], "size": "1"},
+        {"id": "c8", "repoDigests": [], "repoTags": None, "size": "1"},
+    ]
+)
+
+
+def minikube_copy(*answer: Any) -> list[dict[str, Any]]:
+    return image_copies.minikube_copy(lambda _: answer, MINIKUBE, "localhost/polls:2")
+
+
+def test_a_profile_has_tags_of_the_repository_and_the_ids_of_the_image() -> None:
+    tags = ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
+    assert minikube_copy(0, MINIKUBE_LISTING, "") == [{"name": "mine", "references": tags, "ids": ["sha256:c2"]}]
+
+
+@pytest.mark.parametrize(
+    "answer", [(85, "", "Profile not found"), (0, "* The control-plane node is not running\n", "")]
+)
+def test_a_profile_that_does_not_run_has_no_nodes(answer: tuple[int, str, str]) -> None:
+    assert minikube_copy(*answer) == []
+
+
+def test_a_profile_without_images_has_none_of_ours() -> None:
+    assert minikube_copy(0, "null\n", "") == [{"name": "mine", "references": [], "ids": []}]
+
+
+def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
+    program = tmp_path / "minikube"
+    program.touch(0o755)
+    programs = [str(tmp_path / "nothing"), str(program)]
+    found = image_copies.minikube_command(
+        {"minikube_programs": programs, "minikube_home": "/home/me", "minikube_profile": "mine"}
+    )
+    assert found == ["env", "MINIKUBE_HOME=/home/me", str(program), "--profile", "mine"]
+
+
+def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
+    with pytest.raises(CopiesError, match="minikube is neither of /nowhere/minikube"):
+        image_copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
+
+
+def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_copies, "minikube_command", lambda *_: MINIKUBE)
+    others = machine()
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        return (0, MINIKUBE_LISTING, "") if argv[: len(MINIKUBE)] == MINIKUBE else others(argv)
+
+    parameters = {"used": [], "kind_cluster": None, "keep": 1, "reference": "localhost/polls:2"}
+    parameters |= {"minikube_programs": [], "minikube_home": "/home/me", "minikube_profile": "mine"}
+    removed = [(tag, command) for place, tag, command in image_prune.removals(run, parameters) if place == "mine"]
+    assert removed == [(tag, [*MINIKUBE, "image", "rm", tag]) for tag in ("localhost/polls:2-b", "localhost/polls:1")]
+
+
+def archive(configuration: str) -> io.BytesIO:
+    """Return what `docker image save` writes, as far as it counts."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        for name, content in (("layer.tar", b"x" * 9000), ("manifest.json", json.dumps([{"Config": configuration}]))):
+            data = content if isinstance(content, bytes) else content.encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    written.seek(0)
+    return written
+
+
+@pytest.mark.parametrize("configuration", ["c2.json", "blobs/sha256/c2"])
+def test_an_archive_tells_the_configuration(configuration: str) -> None:
+    assert image_copies.configuration_id(archive(configuration)) == "sha256:c2"
+
+
+def test_an_image_that_is_called_by_its_manifest_is_known_by_its_configuration() -> None:
+    nodes = [{"name": "mine", "ids": ["sha256:c2"]}]
+    assert image_copies.known_to("sha256:m2", nodes, lambda: "sha256:c2")[0]["ids"] == ["sha256:c2", "sha256:m2"]
+    assert image_copies.known_to("sha256:m3", nodes, lambda: "sha256:c3") == nodes
+
+
+def test_the_configuration_is_asked_for_only_where_it_decides() -> None:
+    def never() -> str:
+        raise AssertionError
+
+    for ids in (["sha256:c2"], []):
+        nodes = [{"name": "mine", "ids": ids}]
+        assert image_copies.known_to("sha256:c2", nodes, never) == nodes
