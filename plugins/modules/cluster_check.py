@@ -75,10 +75,11 @@ server:
   type: str
   returned: success
   sample: https://192.0.2.1:6443
-certificate_authority:
-  description: The authority that the API server's certificate is checked against, in PEM; empty for the machine's own.
-  type: str
+cluster:
+  description: How the API server is reached, as the entry of a cluster in a kubeconfig. It holds no credentials.
+  type: dict
   returned: success
+  sample: {server: "https://192.0.2.1:6443", certificate-authority-data: LS0t}
 uid:
   description: The UID of the namespace C(kube-system), empty if the user may not read it.
   type: str
@@ -87,6 +88,7 @@ uid:
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -221,6 +223,20 @@ class Check:
             return False
 
 
+def cluster_entry(configuration: Any) -> dict[str, Any]:
+    """Return the entry of a kubeconfig that leads to the same server in the same way."""
+    entry: dict[str, Any] = {"server": configuration.host}
+    if configuration.ssl_ca_cert:
+        entry["certificate-authority-data"] = b64encode(Path(configuration.ssl_ca_cert).read_bytes()).decode()
+    if not configuration.verify_ssl:
+        entry["insecure-skip-tls-verify"] = True
+    if configuration.tls_server_name:
+        entry["tls-server-name"] = configuration.tls_server_name
+    if configuration.proxy:
+        entry["proxy-url"] = configuration.proxy
+    return entry
+
+
 def roles(name: str, namespace: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]) -> str:
     """Return a Role and a ClusterRole that suffice for a run, as YAML."""
     version = "rbac.authorization.k8s.io/v1"
@@ -239,9 +255,8 @@ def run(module: AnsibleK8SModule) -> dict[str, Any]:
     params = module.params
     with explained(params) as where:
         check = Check(connect(module), where)
-        authority = check.client.client.configuration.ssl_ca_cert
-        found = {"certificate_authority": Path(authority).read_text(encoding="utf-8") if authority else ""}
-        found |= {"server": check.check_server(params["server"]), "uid": check.check_uid(params["uid"])}
+        found = {"server": check.check_server(params["server"]), "uid": check.check_uid(params["uid"])}
+        found["cluster"] = cluster_entry(check.client.client.configuration)
         if params["rules"] or params["cluster_rules"]:
             check.check_rights(params["name"], params["namespace"], params["rules"], params["cluster_rules"])
         return found
