@@ -12,6 +12,8 @@ author: The Cloud Django authors
 description:
   - Returns the path that it is given. Fails if the context in that file leads to another server than the pinned one.
   - In C(module_defaults) of a play it guards each task that reaches the API, whichever tasks the play starts with.
+  - Fails as well if the environment holds other options of a connection, C(K8S_AUTH_HOST) and its like, which the
+    modules of kubernetes.core would follow.
   - A file that is not there yet, or that has no such context, passes, since the task says so better.
 options:
   _input:
@@ -43,33 +45,28 @@ _value:
   type: path
 """
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import same_server
-
-
-def server_of(text: str, context: str) -> str:
-    """Return the server that a context of a kubeconfig leads to; empty if there is none."""
-    try:
-        document = yaml.safe_load(text)
-        name = next(entry["context"]["cluster"] for entry in document["contexts"] if entry["name"] == context)
-        return str(next(entry["cluster"]["server"] for entry in document["clusters"] if entry["name"] == name))
-    except (yaml.YAMLError, LookupError, TypeError, StopIteration):
-        return ""
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
+    Trouble,
+    cluster_entry,
+    refuse_environment,
+    same_server,
+)
 
 
 def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
-    """Return the path of a kubeconfig. Raises AnsibleFilterError if its context leads to another server."""
+    """Return a kubeconfig's path. Raises AnsibleFilterError if its context, or the environment, leads elsewhere."""
+    try:
+        refuse_environment(os.environ)
+    except Trouble as trouble:
+        raise AnsibleFilterError(str(trouble)) from None
     if not server:
         return path
-    try:
-        found = server_of(Path(path).expanduser().read_text(encoding="utf-8"), context)
-    except (OSError, ValueError):
-        return path
+    found = cluster_entry(path, context).get("server", "")
     if found and not same_server(found, server):
         raise AnsibleFilterError(
             f"The context {context} of {path} leads to {found}, and cluster_server is pinned to {server}, so nothing "

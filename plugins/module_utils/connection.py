@@ -9,7 +9,8 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,41 @@ def same_server(one: str, other: str) -> bool:
     return parts(one) == parts(other)
 
 
+def cluster_entry(path: Any, context: str) -> dict[str, Any]:
+    """Return how a kubeconfig says that the server of a context is reached; nothing if it does not say so.
+
+    A certificate authority in a file of its own is read, so that the entry can stand anywhere.
+    """
+    # With the client, whose absence is told better by kubernetes.core.
+    import yaml
+
+    try:
+        file = Path(path).expanduser()
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        name = next(entry["context"]["cluster"] for entry in document["contexts"] if entry["name"] == context)
+        entry = dict(next(entry["cluster"] for entry in document["clusters"] if entry["name"] == name))
+        if authority := entry.pop("certificate-authority", None):
+            entry["certificate-authority-data"] = b64encode((file.parent / authority).read_bytes()).decode()
+        entry.pop("extensions", None)
+        return entry
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, StopIteration):
+        return {}
+
+
+def refuse_environment(environment: Mapping[str, str]) -> None:
+    """Raise Trouble if the environment would lead a context to another server, or sign in there as somebody else.
+
+    kubernetes.core takes each option of a connection that a task leaves out from a variable of this name.
+    """
+    known = {"K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT"}
+    foreign = sorted(name for name, value in environment.items() if name.startswith("K8S_AUTH_") and value)
+    if unknown := [name for name in foreign if name not in known]:
+        raise Trouble(
+            f"{', '.join(unknown)} in the environment would lead to another server or sign in as somebody else than "
+            "the kubeconfig says. Unset that, then run the playbook again."
+        )
+
+
 def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
     """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
     names = ("kubeconfig", "context")
@@ -73,11 +109,7 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
             f"This task needs both kubeconfig and context, and {unset} set. "
             "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
         )
-    if environment.get("K8S_AUTH_HOST") and not params.get("host"):
-        raise Trouble(
-            f"K8S_AUTH_HOST is set in the environment and would lead context {context} to another server. "
-            "Unset it, then run the playbook again."
-        )
+    refuse_environment(environment)
     if isinstance(kubeconfig, str):
         files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
         if not any(file.exists() for file in files):

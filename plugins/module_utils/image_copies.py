@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 # Holds the hash of what an image was made from. Only images of the right name that carry it are ours: whoever builds on
@@ -92,7 +93,7 @@ def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict
     for image in inspected:
         times = [image.get("Created") or "", (image.get("Metadata") or {}).get("LastTagTime") or ""]
         for name in image.get("RepoTags") or []:
-            if canonical(name).rpartition(":")[0] == canonical(repository):
+            if of_repository(name, repository):
                 entry = {
                     "reference": f"{repository}:{name.rpartition(':')[2]}",
                     "id": image["Id"],
@@ -179,22 +180,55 @@ def minikube_command(parameters: dict[str, Any]) -> list[str]:
     return ["env", f"MINIKUBE_HOME={parameters['minikube_home']}", program, "--profile", parameters["minikube_profile"]]
 
 
-def minikube_copy(run: Run, command: list[str], reference: str) -> list[dict[str, Any]]:
-    """Return what :func:`node_copy` does, for all nodes of a profile as one; nothing if it is not there or stopped."""
-    repository, _ = split(reference)
-    code, output, _ = run([*command, "image", "ls", "--format=json"])
-    # A profile that does not run has no images to tell of, and minikube then prints words for people.
-    if code or not output.lstrip().startswith(("[", "null")):
+def minikube_nodes(parameters: dict[str, Any]) -> list[str]:
+    """Return how minikube calls the nodes of a profile; none if there is no such profile."""
+    home, profile = Path(parameters["minikube_home"]), parameters["minikube_profile"]
+    folder = home if home.name == ".minikube" else home / ".minikube"
+    try:
+        nodes = json.loads((folder / "profiles" / profile / "config.json").read_text(encoding="utf-8"))["Nodes"]
+    except (OSError, ValueError, LookupError, TypeError):
         return []
-    references, identifiers = [], []
-    for image in json.loads(output) or []:
-        tags = [
-            name for name in image.get("repoTags") or [] if canonical(name).rpartition(":")[0] == canonical(repository)
-        ]
-        references += [f"{repository}:{name.rpartition(':')[2]}" for name in tags]
-        if canonical(reference) in map(canonical, tags):
-            identifiers.append(f"sha256:{image['id'].removeprefix('sha256:')}")
-    return [{"name": command[-1], "references": sorted(references), "ids": identifiers}]
+    return [f"{profile}-{node['Name']}" if node.get("Name") and len(nodes) > 1 else profile for node in nodes]
+
+
+def minikube_images(run: Run, command: list[str], node: str, single: bool) -> list[dict[str, Any]] | None:
+    """Return the images of a node, each with id and repoTags; None if it does not run.
+
+    minikube itself lists those of all nodes together, so of several nodes each is asked by itself.
+    """
+    alone = ["ssh", "--node", node, "--", "sudo", "crictl", "images", "--output", "json"]
+    code, output, _ = run([*command, *(["image", "ls", "--format=json"] if single else alone)])
+    if code:
+        return None
+    try:
+        listed = json.loads(output)
+    except ValueError:
+        # Of a profile that does not run it tells in words for people.
+        return None
+    return (listed.get("images") if isinstance(listed, dict) else listed) or []
+
+
+def minikube_copies(run: Run, command: list[str], nodes: list[str], reference: str) -> list[dict[str, Any]]:
+    """Return what :func:`node_copy` does, for each node of a profile that runs; all are asked at the same time."""
+    repository, _ = split(reference)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        listings = list(pool.map(lambda node: minikube_images(run, command, node, len(nodes) == 1), nodes))
+    found = []
+    for node, listing in zip(nodes, listings, strict=True):
+        if listing is None:
+            continue
+        references, identifiers = [], []
+        for image in listing:
+            tags = [tag for tag in image.get("repoTags") or [] if of_repository(tag, repository)]
+            references += [f"{repository}:{tag.rpartition(':')[2]}" for tag in tags]
+            if canonical(reference) in map(canonical, tags):
+                identifiers.append(f"sha256:{image['id'].removeprefix('sha256:')}")
+        found.append({"name": node, "references": sorted(references), "ids": identifiers})
+    return found
+
+
+def of_repository(reference: str, repository: str) -> bool:
+    return canonical(reference).rpartition(":")[0] == canonical(repository)
 
 
 def configuration_id(archive: IO[bytes]) -> str:

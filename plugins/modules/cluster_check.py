@@ -43,6 +43,10 @@ options:
     description: Name of the Role that is suggested where rights are missing.
     type: str
     default: deployer
+  entry:
+    description: Whether to return how the kubeconfig says that the API server is reached.
+    type: bool
+    default: false
   rules:
     description: What the run does in the namespace, as the rules of a Role.
     type: list
@@ -76,9 +80,9 @@ server:
   returned: success
   sample: https://192.0.2.1:6443
 cluster:
-  description: How the API server is reached, as the entry of a cluster in a kubeconfig. It holds no credentials.
+  description: The entry of the cluster in the kubeconfig, which holds no credentials of the user.
   type: dict
-  returned: success
+  returned: when O(entry=true)
   sample: {server: "https://192.0.2.1:6443", certificate-authority-data: LS0t}
 uid:
   description: The UID of the namespace C(kube-system), empty if the user may not read it.
@@ -88,10 +92,8 @@ uid:
 """
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -100,6 +102,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection
     ApiException,
     Trouble,
     cause_of,
+    cluster_entry,
     connect,
     explained,
     same_server,
@@ -223,27 +226,13 @@ class Check:
             return False
 
 
-def cluster_entry(configuration: Any) -> dict[str, Any]:
-    """Return the entry of a kubeconfig that leads to the same server in the same way."""
-    entry: dict[str, Any] = {"server": configuration.host}
-    if configuration.ssl_ca_cert:
-        entry["certificate-authority-data"] = b64encode(Path(configuration.ssl_ca_cert).read_bytes()).decode()
-    if not configuration.verify_ssl:
-        entry["insecure-skip-tls-verify"] = True
-    if configuration.tls_server_name:
-        entry["tls-server-name"] = configuration.tls_server_name
-    if configuration.proxy:
-        entry["proxy-url"] = configuration.proxy
-    return entry
-
-
 def roles(name: str, namespace: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]) -> str:
     """Return a Role and a ClusterRole that suffice for a run, as YAML."""
     version = "rbac.authorization.k8s.io/v1"
     role = {"apiVersion": version, "kind": "Role", "metadata": {"name": name, "namespace": namespace}, "rules": rules}
     documents = [role]
     if cluster_rules:
-        metadata = {"name": f"{namespace}-{name}"}
+        metadata = {"name": f"{namespace}:{name}"}
         documents.append({"apiVersion": version, "kind": "ClusterRole", "metadata": metadata, "rules": cluster_rules})
     # Without anchors for what stands there twice, and without the types of Ansible's own.
     plain = json.loads(json.dumps(documents))
@@ -256,7 +245,8 @@ def run(module: AnsibleK8SModule) -> dict[str, Any]:
     with explained(params) as where:
         check = Check(connect(module), where)
         found = {"server": check.check_server(params["server"]), "uid": check.check_uid(params["uid"])}
-        found["cluster"] = cluster_entry(check.client.client.configuration)
+        if params["entry"]:
+            found["cluster"] = cluster_entry(params["kubeconfig"], params["context"])
         if params["rules"] or params["cluster_rules"]:
             check.check_rights(params["name"], params["namespace"], params["rules"], params["cluster_rules"])
         return found
@@ -272,6 +262,7 @@ def main() -> None:
             "uid": {"type": "str", "default": ""},
             "namespace": {"type": "str", "default": ""},
             "name": {"type": "str", "default": "deployer"},
+            "entry": {"type": "bool", "default": False},
             "rules": {"type": "list", "elements": "dict", "default": []},
             "cluster_rules": {"type": "list", "elements": "dict", "default": []},
         },

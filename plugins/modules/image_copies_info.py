@@ -58,7 +58,7 @@ missing_bases:
 nodes:
   description:
     - Running nodes, each with C(name), C(references), the tags of the repository that it has, and C(ids), by which
-      engines know its copy of O(reference). Without a copy C(ids) is empty. The nodes of a profile of minikube are one.
+      engines know its copy of O(reference). Without a copy C(ids) is empty.
   type: list
   elements: dict
   returned: always
@@ -78,7 +78,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.image_copi
 def minikube_nodes(parameters: dict[str, Any], engine: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Return what the nodes of a profile have, by the engine's own ID where it is the same image."""
     reference = parameters["reference"]
-    nodes = image_copies.minikube_copy(execute, image_copies.minikube_command(parameters), reference)
+    command, names = image_copies.minikube_command(parameters), image_copies.minikube_nodes(parameters)
+    nodes = image_copies.minikube_copies(execute, command, names, reference)
     built = next((image["id"] for image in engine if image["reference"] == reference), "")
     return image_copies.known_to(built, nodes, lambda: image_copies.saved_configuration_id(reference))
 

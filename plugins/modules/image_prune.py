@@ -83,11 +83,28 @@ def removals(run: Run, parameters: dict[str, Any]) -> list[tuple[str, str, list[
         shared = {name for tag, every in tags.items() if tag not in old for name in every}
         found += [(node, tag, [*inside, "rm", *(name for name in tags[tag] if name not in shared)]) for tag in old]
     if parameters["minikube_profile"]:
-        command = image_copies.minikube_command(parameters)
-        for node in image_copies.minikube_copy(run, command, parameters["reference"]):
-            old = image_copies.outdated(node["references"], newest_first, wanted, keep)
-            found += [(node["name"], tag, [*command, "image", "rm", tag]) for tag in old]
+        command, nodes = image_copies.minikube_command(parameters), image_copies.minikube_nodes(parameters)
+        # minikube removes from all nodes at once.
+        tags = {
+            tag
+            for node in image_copies.minikube_copies(run, command, nodes, parameters["reference"])
+            for tag in node["references"]
+        }
+        old = image_copies.outdated(tags, newest_first, wanted, keep)
+        found += [(parameters["minikube_profile"], tag, [*command, "image", "rm", tag]) for tag in old]
     return found
+
+
+def left_over(run: Run, parameters: dict[str, Any], removed: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return what a profile of minikube still has of what was removed: it ends well whatever became of that."""
+    profile = parameters["minikube_profile"]
+    asked = [entry for entry in removed if entry["place"] == profile]
+    if not profile or not asked:
+        return []
+    command, nodes = image_copies.minikube_command(parameters), image_copies.minikube_nodes(parameters)
+    copies = image_copies.minikube_copies(run, command, nodes, parameters["reference"])
+    there = {tag for node in copies for tag in node["references"]}
+    return [entry for entry in asked if entry["reference"] in there]
 
 
 def main() -> None:
@@ -111,6 +128,9 @@ def main() -> None:
                 stayed.append(f"{reference} in {place}: {image_copies.last_line(error)}")
             else:
                 removed.append({"place": place, "reference": reference})
+        for entry in [] if module.check_mode else left_over(execute, module.params, removed):
+            removed.remove(entry)
+            stayed.append(f"{entry['reference']} in {entry['place']}: minikube did not remove it")
     except image_copies.CopiesError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(removed), removed=removed, stayed=stayed)

@@ -496,6 +496,59 @@ def test_a_buildx_that_is_not_the_release(refused, tmp_path: Path, body: bytes, 
     assert list(plugins.iterdir()) == []
 
 
+def test_minikube_is_told_what_the_variables_say(refused, tmp_path: Path) -> None:
+    """A program in its place writes down how it was called, since one real profile cannot have all of this."""
+    called = tmp_path / "called"
+    mine = programs(tmp_path / "bin", minikube=f'[ "$3" != start ] || printf "%s\\n" "$@" > {called}; exit 7')
+    words = refused(
+        "cluster",
+        environment=mine,
+        changes=2,
+        cluster_provider="minikube",
+        cluster_name="cloud-django-test-never",
+        cluster_state_directory=str(tmp_path / "state"),
+        cluster_minikube_home=str(tmp_path / "home") + "/.minikube/",
+        cluster_container_runtime="cri-o",
+        cluster_kubernetes_version="v1.36.3",
+        cluster_memory="3000",
+        cluster_cpus="1",
+        cluster_disk_size=10000,
+        cluster_workers="2",
+        cluster_cni="calico",
+        cluster_node_image="base:1",
+        cluster_addons=["ingress", "registry"],
+        cluster_port_mappings=[{"host": 8080, "node": 30080}],
+        cluster_minikube_arguments=["--extra-config=kubelet.max-pods=200"],
+    )
+    assert words.startswith("Cluster cloud-django-test-never failed with exit code 7")
+    told = called.read_text(encoding="utf-8").split()
+    assert told[:3] == ["--profile", "cloud-django-test-never", "start"]
+    assert {
+        "--driver=docker",
+        "--container-runtime=cri-o",
+        "--kubernetes-version=v1.36.3",
+        "--memory=3000mb",
+        "--cpus=1",
+        "--disk-size=10000mb",
+        "--nodes=3",
+        "--cni=calico",
+        "--base-image=base:1",
+        "--addons=ingress",
+        "--addons=registry",
+        "--ports=127.0.0.1:8080:30080",
+        "--extra-config=kubelet.max-pods=200",
+        "--keep-context",
+        "--embed-certs",
+    } <= set(told)
+    # It failed, so nothing is left; and a folder that ends in .minikube is MINIKUBE_HOME itself.
+    assert list((tmp_path / "home" / ".minikube" / "profiles").iterdir()) == []
+
+
+def test_minikube_has_no_home_that_depends_on_where_one_stands(refused, tmp_path: Path) -> None:
+    words = refused("cluster", cluster_provider="minikube", cluster_minikube_home="here", cluster_name="x")
+    assert words.endswith("which means another folder wherever it is read: give the whole path.")
+
+
 def test_a_download_goes_through_the_proxy(refused, tmp_path: Path) -> None:
     """The server of releases is the proxy here, and the address of the releases leads nowhere."""
     with releases(PROGRAM, CHECKSUM, len(PROGRAM)) as proxy:

@@ -249,6 +249,10 @@ def server_in_the_environment(place: Place) -> None:
     place.environment = {"K8S_AUTH_HOST": place.other["clusters"][0]["cluster"]["server"]}
 
 
+def credentials_in_the_environment(place: Place) -> None:
+    place.environment = {"K8S_AUTH_API_KEY": kubectl("create", "token", "runner").strip()}
+
+
 def credentials_of_a_pod(place: Place) -> None:
     """As if Ansible ran in a pod of the other cluster: there its service account is at a place that clients know."""
     address = docker(
@@ -276,7 +280,8 @@ WAYS = [
     (list_of_files, "does not exist"),
     (kubeconfig_in_the_environment, "does not exist"),
     (connection_in_the_environment, "does not exist"),
-    (server_in_the_environment, "K8S_AUTH_HOST"),
+    (server_in_the_environment, "K8S_AUTH_HOST in the environment would lead to another server"),
+    (credentials_in_the_environment, "K8S_AUTH_API_KEY in the environment would lead to another server"),
     (credentials_of_a_pod, "does not exist"),
 ]
 
@@ -341,6 +346,26 @@ def test_a_kind_cluster_that_was_made_again_is_another_one(other: Other) -> None
     assert content() == before
 
 
+def test_a_kind_cluster_is_checked_before_anything_changes_in_it(other: Other) -> None:
+    before = content()
+    wrong = ("--extra-vars=cluster_uid=another", '--extra-vars={"cluster_metrics_server": true}')
+    ended = other_cluster(other.folder, *SITE, "--tags=cluster", *wrong)
+    assert ended.code != 0, ended.output
+    assert "changed=0 " in ended.output
+    assert "cluster_uid is pinned to another" in ended.output.replace("\n", " ")
+    assert content() == before
+
+
+def test_no_cluster_is_made_or_removed_where_another_is_pinned(other: Other) -> None:
+    before = content()
+    for arguments in (DOWN, (*SITE, "--tags=cluster", "--extra-vars=cluster_name=cloud-django-test-never")):
+        ended = other_cluster(other.folder, *arguments, "--extra-vars=cluster_uid=another")
+        assert ended.code != 0, ended.output
+        assert "changed=0 " in ended.output
+        assert "pinned to" in ended.output
+    assert content() == before
+
+
 def test_without_the_pin_such_a_run_would_reach_the_other_cluster(place: Place) -> None:
     """Else the tests above would pass whatever the pin does."""
     context_renamed(place)
@@ -358,7 +383,7 @@ def test_a_second_pin_changes_nothing(place: Place) -> None:
 
 def test_a_pin_is_replaced_when_asked(place: Place) -> None:
     context_renamed(place)
-    ended = place.run("playbooks/pin.yml", "--extra-vars=pin_replace=true")
+    ended = place.run("playbooks/pin.yml", "--extra-vars=cluster_pin_replace=true")
     assert ended.code == 0, ended.output
     pinned = yaml.safe_load((place.inventory / "group_vars" / "all" / "pin.yml").read_text(encoding="utf-8"))
     assert pinned["cluster_server"] == place.other["clusters"][0]["cluster"]["server"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection
 from ansible_collections.cloud_django.kubernetes.plugins.modules import cluster_check
 from ansible_collections.cloud_django.kubernetes.plugins.modules.cluster_check import (
     Check,
-    cluster_entry,
     in_words,
     reviews,
     roles,
@@ -124,7 +122,7 @@ def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
     role, cluster_role = yaml.safe_load_all(documents)
     assert role["metadata"] == {"name": "deployer", "namespace": "polls"}
     assert role["rules"] == RULES
-    assert cluster_role["metadata"] == {"name": "polls-deployer"}
+    assert cluster_role["metadata"] == {"name": "polls:deployer"}
     assert cluster_role["rules"] == wide
 
 
@@ -149,19 +147,3 @@ def test_a_role_is_written_without_anchors() -> None:
 
 def test_rights_on_one_resource_stand_together() -> None:
     assert in_words(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
-
-
-def test_the_entry_of_the_cluster_leads_to_it_in_the_same_way(tmp_path: Path) -> None:
-    authority = tmp_path / "authority é.pem"
-    authority.write_text("PEM")
-    reached = {"host": "https://127.0.0.1:6443", "ssl_ca_cert": str(authority), "verify_ssl": True}
-    reached |= {"tls_server_name": None, "proxy": None}
-    plain = {"server": "https://127.0.0.1:6443", "certificate-authority-data": "UEVN"}
-    assert cluster_entry(SimpleNamespace(**reached)) == plain
-    odd = reached | {"ssl_ca_cert": None, "verify_ssl": False, "tls_server_name": "api", "proxy": "http://proxy"}
-    assert cluster_entry(SimpleNamespace(**odd)) == {
-        "server": "https://127.0.0.1:6443",
-        "insecure-skip-tls-verify": True,
-        "tls-server-name": "api",
-        "proxy-url": "http://proxy",
-    }

@@ -246,24 +246,61 @@ MINIKUBE_LISTING = json.dumps(
 )
 
 
-def minikube_copy(*answer: Any) -> list[dict[str, Any]]:
-    return image_copies.minikube_copy(lambda _: answer, MINIKUBE, "localhost/polls:2")
+def minikube_copies(*answers: tuple[int, str, str]) -> list[dict[str, Any]]:
+    """Return the copies in nodes that answer so, one after another."""
+    left = list(answers)
+    nodes = ["mine", "mine-m02"][: len(answers)]
+    return image_copies.minikube_copies(lambda _: left.pop(0), MINIKUBE, nodes, "localhost/polls:2")
+
+
+TAGS = ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
 
 
 def test_a_profile_has_tags_of_the_repository_and_the_ids_of_the_image() -> None:
-    tags = ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
-    assert minikube_copy(0, MINIKUBE_LISTING, "") == [{"name": "mine", "references": tags, "ids": ["sha256:c2"]}]
+    expected = [{"name": "mine", "references": TAGS, "ids": ["sha256:c2"]}]
+    assert minikube_copies((0, MINIKUBE_LISTING, "")) == expected
+
+
+def test_each_node_of_a_profile_is_asked_by_itself() -> None:
+    first = (0, json.dumps({"images": json.loads(MINIKUBE_LISTING)}), "")
+    second = (0, json.dumps({"images": []}), "")
+    asked: list[list[str]] = []
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        asked.append(argv)
+        return first if argv[argv.index("--node") + 1] == "mine" else second
+
+    copies = image_copies.minikube_copies(run, MINIKUBE, ["mine", "mine-m02"], "localhost/polls:2")
+    assert copies == [
+        {"name": "mine", "references": TAGS, "ids": ["sha256:c2"]},
+        {"name": "mine-m02", "references": [], "ids": []},
+    ]
 
 
 @pytest.mark.parametrize(
     "answer", [(85, "", "Profile not found"), (0, "* The control-plane node is not running\n", "")]
 )
 def test_a_profile_that_does_not_run_has_no_nodes(answer: tuple[int, str, str]) -> None:
-    assert minikube_copy(*answer) == []
+    assert minikube_copies(answer) == []
 
 
 def test_a_profile_without_images_has_none_of_ours() -> None:
-    assert minikube_copy(0, "null\n", "") == [{"name": "mine", "references": [], "ids": []}]
+    assert minikube_copies((0, "null\n", "")) == [{"name": "mine", "references": [], "ids": []}]
+
+
+@pytest.mark.parametrize("home", ["", ".minikube"])
+def test_the_nodes_of_a_profile_stand_in_its_configuration(tmp_path: Path, home: str) -> None:
+    parameters = {"minikube_home": str(tmp_path / home), "minikube_profile": "mine"}
+    assert image_copies.minikube_nodes(parameters) == []
+    folder = tmp_path / ".minikube" / "profiles" / "mine"
+    folder.mkdir(parents=True)
+    for nodes, names in (
+        ([{"Name": ""}], ["mine"]),
+        ([{"Name": "m01"}], ["mine"]),
+        ([{"Name": ""}, {"Name": "m02"}], ["mine", "mine-m02"]),
+    ):
+        (folder / "config.json").write_text(json.dumps({"Nodes": nodes}), encoding="utf-8")
+        assert image_copies.minikube_nodes(parameters) == names
 
 
 def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
@@ -283,6 +320,7 @@ def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
 
 def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_copies, "minikube_command", lambda *_: MINIKUBE)
+    monkeypatch.setattr(image_copies, "minikube_nodes", lambda *_: ["mine"])
     others = machine()
 
     def run(argv: list[str]) -> tuple[int, str, str]:
@@ -292,6 +330,9 @@ def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters |= {"minikube_programs": [], "minikube_home": "/home/me", "minikube_profile": "mine"}
     removed = [(tag, command) for place, tag, command in image_prune.removals(run, parameters) if place == "mine"]
     assert removed == [(tag, [*MINIKUBE, "image", "rm", tag]) for tag in ("localhost/polls:2-b", "localhost/polls:1")]
+    entries = [{"place": "mine", "reference": tag} for tag in ("localhost/polls:1", "localhost/polls:7")]
+    assert image_prune.left_over(run, parameters, entries) == entries[:1]
+    assert image_prune.left_over(run, parameters, []) == []
 
 
 def archive(configuration: str) -> io.BytesIO:

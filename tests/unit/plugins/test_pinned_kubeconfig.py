@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cloud_django.kubernetes.plugins.filter.pinned_kubeconfig import pinned_kubeconfig
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import cluster_entry
 
 SERVER = "https://192.0.2.1:6443"
 
@@ -46,3 +47,35 @@ def test_a_file_that_is_missing_or_none_is_left_to_the_task(tmp_path: Path) -> N
     assert pinned_kubeconfig(str(path), "production", SERVER) == str(path)
     path.write_text("a list: [", encoding="utf-8")
     assert pinned_kubeconfig(str(path), "production", SERVER) == str(path)
+
+
+@pytest.mark.parametrize("name", ["HOST", "API_KEY", "VERIFY_SSL", "PROXY", "IMPERSONATE_USER"])
+def test_what_the_environment_says_of_a_connection_is_refused(
+    kubeconfig: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"K8S_AUTH_{name}", "other")
+    for server in ("", SERVER):
+        with pytest.raises(AnsibleFilterError, match=f"^K8S_AUTH_{name} in the environment would lead to another"):
+            pinned_kubeconfig(kubeconfig, "production", server)
+
+
+def test_kubeconfig_and_context_in_the_environment_are_overridden_anyway(
+    kubeconfig: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("K8S_AUTH_KUBECONFIG", "other")
+    monkeypatch.setenv("K8S_AUTH_CONTEXT", "other")
+    assert pinned_kubeconfig(kubeconfig, "production", SERVER) == kubeconfig
+
+
+def test_an_entry_can_stand_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "authority é.pem").write_text("PEM", encoding="utf-8")
+    cluster = {"server": SERVER, "certificate-authority": "authority é.pem", "tls-server-name": "api", "extensions": []}
+    document = {
+        "contexts": [{"name": "production", "context": {"cluster": "one"}}],
+        "clusters": [{"name": "one", "cluster": cluster}],
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    wanted = {"server": SERVER, "certificate-authority-data": "UEVN", "tls-server-name": "api"}
+    assert cluster_entry(str(path), "production") == wanted
+    assert cluster_entry(str(path), "missing") == {}
