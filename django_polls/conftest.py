@@ -1,17 +1,26 @@
 """What the tests of all apps share."""
 
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser
+from django.db import connection
 from django.test import Client
 from django.test.utils import override_settings
 from django.utils import timezone
 
 from polls.models import Choice, Question
+from testing import PROJECT, Server, run_python
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,3 +66,65 @@ def admin_page(administrator: AbstractUser) -> Client:
     client = Client()
     client.force_login(administrator)
     return client
+
+
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The static files as the image has them."""
+    folder = tmp_path_factory.mktemp("static")
+    result = run_python(
+        "manage.py",
+        "collectstatic",
+        "--noinput",
+        DJANGO_SETTINGS_MODULE="config.assets",
+        DJANGO_STATIC_ROOT=str(folder),
+    )
+    if result.returncode:
+        raise AssertionError(result.stderr)
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
+    """Start gunicorn with changed variables and wait until it answers."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(**variables: str) -> Server:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        log = tmp_path / f"log-{port}"
+        environment = os.environ | {
+            "WEB_BIND": f"127.0.0.1:{port}",
+            "DATABASE_NAME": connection.settings_dict["NAME"],
+            "DJANGO_STATIC_ROOT": str(static_root),
+            "LOG_FORMAT": "json",
+            **variables,
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "config.wsgi"],
+                cwd=PROJECT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        running.append(process)
+        server = Server(port, log, process)
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                if server.get("/livez")[0] == 200:
+                    return server
+            time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    yield run
+    for process in running:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+@pytest.fixture
+def dead_database() -> dict[str, str]:
+    """A port where no database listens."""
+    return {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_SSLMODE": "disable"}

@@ -9,7 +9,8 @@ wsgi_app = "config.wsgi"
 bind = environment.text("WEB_BIND", "0.0.0.0:8000")
 
 # Threads, because a request mostly waits for the database; the product of the two is the pod's share of connections.
-worker_class = "gthread"
+# Ours keeps them free of clients that send slowly.
+worker_class = "config.worker.PatientWorker"
 workers = environment.number("WEB_CONCURRENCY", worker_count(cpu_limit()), least=1, most=64)
 threads = environment.number("WEB_THREADS", 4, least=1, most=64)
 

@@ -1,5 +1,7 @@
 """Helpers that the tests of all apps import."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -35,3 +37,23 @@ def run_python(*arguments: str, **variables: str | None) -> subprocess.Completed
         timeout=60,
         check=False,
     )
+
+
+class Server:
+    """A running gunicorn."""
+
+    def __init__(self, port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
+        self.port, self.log, self.process = port, log, process
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
+        """Status, headers in lower case, and body."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client.request(method, path, headers={"Host": "testserver", **headers})
+        response = client.getresponse()
+        body = response.read().decode(errors="replace")
+        client.close()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+
+    def lines(self) -> list[dict]:
+        """The log so far, line by line."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]

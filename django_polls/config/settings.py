@@ -4,6 +4,8 @@ A required variable that is missing stops the start with one sentence. No defaul
 developer's machine.
 """
 
+from datetime import timedelta
+
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
@@ -66,8 +68,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # Last, so that it is the first to hear of an exception in a view.
+    # After the others, so that it is the first to hear of an exception in a view.
     "config.middleware.DatabaseUnavailableMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -120,6 +123,9 @@ SECURE_HSTS_PRELOAD = environment.flag("DJANGO_HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # gunicorn speaks no TLS here, so an https address means that a proxy ends it and says so in a header.
+# How many proxies append to X-Forwarded-For, and which peers are such proxies.
+PROXY_COUNT = environment.number("DJANGO_PROXY_COUNT", 1 if public_url.is_https else 0, most=10)
+TRUSTED_PROXIES = environment.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Proto" if public_url.is_https else ""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
 
@@ -147,6 +153,24 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+
+# Five wrong passwords for one user from one address close that log-in, for this address only: nobody can lock anybody
+# else out, not even behind the same proxy. Attempts are counted in the database, which all pods share.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = environment.number("DJANGO_LOGIN_ATTEMPTS", 5, least=1, most=1000)
+AXES_COOLOFF_TIME = timedelta(seconds=environment.number("DJANGO_LOGIN_LOCK_SECONDS", 900, least=1, most=7 * 24 * 3600))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "config.throttle.locked_out"
+AXES_USERNAME_CALLABLE = "config.throttle.username"
+AXES_RESET_ON_SUCCESS = True
+# Who goes on trying does not prolong it, or an attacker at the same address could keep somebody out for ever.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# What is stored and logged of an attempt. A user name is sometimes a password in the wrong field.
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
 
 # ---- Language, time, files, logs -------------------------------------------------------------------------------------
 

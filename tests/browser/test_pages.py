@@ -92,6 +92,18 @@ def test_log_in(visitor: Person, screenshots: Path) -> None:
     inspect(visitor, screenshots, "admin-login", visitor.site.admin("login/"))
 
 
+def test_too_many_log_ins(new_person: Callable[..., Person], screenshots: Path) -> None:
+    person = new_person()
+    for answer in ["Please enter the correct"] * 4 + ["Too many attempts"]:
+        person.goes_to(person.site.admin("login/"))
+        person.finds("#id_username").send_keys("somebody-who-forgot")
+        person.finds("#id_password").send_keys("wrong")
+        person.finds("[type=submit]").click()
+        person.sees(answer)
+    assert (person.complaints(), person.barriers()) == ([], [])
+    person.driver.save_screenshot(str(screenshots / "429.png"))
+
+
 @pytest.mark.parametrize("page", ["", "polls/question/", "polls/question/add/", "{}change/", "{}history/", "{}delete/"])
 def test_admin(administrator: Person, asked: str, screenshots: Path, page: str) -> None:
     number = asked.strip("/").split("/")[-1]

@@ -1,102 +1,14 @@
 """gunicorn as it runs in a pod: its configuration, its logs, and what it does when the database goes away."""
 
-import contextlib
-import http.client
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from polls.models import Question
-from testing import PROJECT, run_python
-
-
-class Server:
-    """A running gunicorn."""
-
-    def __init__(self, port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
-        self.port, self.log, self.process = port, log, process
-
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers in lower case, and body."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        client.request(method, path, headers={"Host": "testserver", **headers})
-        response = client.getresponse()
-        body = response.read().decode(errors="replace")
-        client.close()
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
-
-    def lines(self) -> list[dict]:
-        """The log so far, line by line."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The static files as the image has them."""
-    folder = tmp_path_factory.mktemp("static")
-    result = run_python(
-        "manage.py",
-        "collectstatic",
-        "--noinput",
-        DJANGO_SETTINGS_MODULE="config.assets",
-        DJANGO_STATIC_ROOT=str(folder),
-    )
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-@pytest.fixture
-def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
-    """Start gunicorn with changed variables and wait until it answers."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def run(**variables: str) -> Server:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        log = tmp_path / f"log-{port}"
-        environment = os.environ | {
-            "WEB_BIND": f"127.0.0.1:{port}",
-            "DATABASE_NAME": connection.settings_dict["NAME"],
-            "DJANGO_STATIC_ROOT": str(static_root),
-            "LOG_FORMAT": "json",
-            **variables,
-        }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "config.wsgi"],
-                cwd=PROJECT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        running.append(process)
-        server = Server(port, log, process)
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                if server.get("/livez")[0] == 200:
-                    return server
-            time.sleep(0.1)
-        raise AssertionError(log.read_text())
-
-    yield run
-    for process in running:
-        process.terminate()
-        process.wait(timeout=40)
-
-
-@pytest.fixture
-def dead_database() -> dict[str, str]:
-    """A port where no database listens."""
-    return {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_SSLMODE": "disable"}
+from testing import Server, run_python
 
 
 def test_the_configuration(tmp_path: Path) -> None:
@@ -106,7 +18,7 @@ def test_the_configuration(tmp_path: Path) -> None:
     expected = {
         "workers": "3",
         "threads": "5",
-        "worker_class": "gthread",
+        "worker_class": "config.worker.PatientWorker",
         "preload_app": "True",
         "worker_tmp_dir": "/dev/shm",
         "control_socket_disable": "True",

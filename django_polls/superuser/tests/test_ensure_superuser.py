@@ -4,15 +4,23 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import django.contrib.auth
 import pytest
-from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
 from django.core.management import CommandError, call_command
+from django.test import RequestFactory
 
 from testing import ODD_PASSWORD
 
 pytestmark = pytest.mark.django_db
 
 FIRST, SECOND = "first sentinel passphrase", "second sentinel passphrase"
+
+
+def authenticate(username: str, password: str) -> AbstractUser | None:
+    """Somebody who logs in, at a site that counts attempts by address."""
+    return django.contrib.auth.authenticate(RequestFactory().post("/"), username=username, password=password)
 
 
 @pytest.fixture

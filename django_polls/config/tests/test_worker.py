@@ -1,0 +1,221 @@
+"""Clients that send slowly, too much or nothing at all hold nobody up."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from polls.models import Question
+from testing import Server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Connect = Callable[..., socket.socket]
+GET = b"GET /livez HTTP/1.1\r\nHost: testserver\r\n\r\n"
+# The few threads of one worker, which gunicorn's own worker would lose to as many slow clients.
+FEW = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "2"}
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Open a connection to a server and send something."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(server: Server, data: bytes = b"", receive_buffer: int = 0) -> socket.socket:
+            client = stack.enter_context(socket.socket())
+            if receive_buffer:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            client.settimeout(20)
+            client.connect(("127.0.0.1", server.port))
+            if data:
+                client.sendall(data)
+            return client
+
+        yield open_one
+
+
+def everything(client: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    parts = []
+    while data := client.recv(65536):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def longest_answer(server: Server, path: str = "/", times: int = 10) -> float:
+    """Seconds for the slowest of some requests."""
+    longest = 0.0
+    for _ in range(times):
+        started = time.monotonic()
+        assert server.get(path)[0] == 200
+        longest = max(longest, time.monotonic() - started)
+    return longest
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"G",
+        b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: testserver\r\nX-Slow: ",
+        b"POST /polls/1/vote/ HTTP/1.1\r\nHost: testserver\r\nContent-Length: 100\r\n\r\nchoice=",
+    ],
+)
+def test_500_slow_clients(start: Callable[..., Server], question: Question, connect: Connect, beginning: bytes) -> None:
+    server = start(**FEW)
+    slow = [connect(server, beginning) for _ in range(500)]
+    assert longest_answer(server) < 2
+    for client in slow:
+        client.sendall(b"x" if beginning else b"\r\n")
+    assert longest_answer(server) < 2
+
+
+def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(WEB_REQUEST_SECONDS="2", **FEW)
+    silent, slow = connect(server), connect(server, GET[:20])
+    started = time.monotonic()
+    answer = everything(slow)
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert everything(silent) == b""
+    assert 1.5 < time.monotonic() - started < 6
+
+
+def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question: Question, connect: Connect) -> None:
+    server = start(**FEW)
+    asset = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0].rpartition("/admin/")[0]
+    script = next(f"{asset}/admin/js/vendor/{path}" for path in ["select2/select2.full.js", "jquery/jquery.js"])
+    request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
+    for _ in range(50):
+        connect(server, request, receive_buffer=1)
+    assert longest_answer(server) < 2
+
+
+def test_who_does_not_hang_up_holds_nobody_up(
+    start: Callable[..., Server], question: Question, connect: Connect
+) -> None:
+    server = start(**FEW)
+    clients = [connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) for _ in range(50)]
+    assert longest_answer(server) < 1
+    assert all(everything(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
+
+
+def test_a_full_worker_still_accepts(start: Callable[..., Server], question: Question, connect: Connect) -> None:
+    server = start(GUNICORN_CMD_ARGS="--worker-connections=20", **FEW)
+    for _ in range(30):
+        connect(server, GET[:-1])
+    assert longest_answer(server) < 2
+    for _ in range(30):
+        assert connect(server, GET).recv(15) == b"HTTP/1.1 200 OK"
+    assert longest_answer(server) < 2
+    # Clients that leave at the very moment when room is made for others.
+    for _ in range(300):
+        connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).recv(65536)
+        connect(server, GET[:5]).close()
+    assert longest_answer(server) < 2
+    assert "Worker exiting" not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_requests_in_pieces_and_ahead_of_time(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    client = connect(server)
+    for number in range(len(GET)):
+        client.sendall(GET[number : number + 1])
+    assert b"200 OK" in client.recv(65536)
+    client.sendall(GET + GET + GET[:10])
+    answers = b""
+    while answers.count(b"HTTP/1.1 200 OK") < 2:
+        answers += client.recv(65536)
+    client.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    client.settimeout(20)
+    client.sendall(GET[10:])
+    assert b"200 OK" in client.recv(65536)
+
+
+def test_a_client_that_asks_before_it_sends(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    head = b"POST /livez HTTP/1.1\r\nHost: testserver\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+    client = connect(server, head + b"Connection: close\r\n\r\n")
+    assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(b"12345")
+    assert b"HTTP/1.1 405" in everything(client)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: testserver\r\nX-Long: " + b"x" * 40_000, b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 4000, b"431"),
+        (b"GET / HTTP/1.1\r\nHost: testserver\r\n" + b"X-Many: 1\r\n" * 100 + b"\r\n", b"431"),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: testserver\r\n\r\n", b"414"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 600000\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 99999999999999999999\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: abc\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n", b"411"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", b"411"),
+        (b"POST / HTTP/1.1\r\nHost: testserver\r\nTransfer-Encoding : chunked\r\n\r\n", b"411"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
+        (b"GET / HTTP/9.9\r\nHost: testserver\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: testserver\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", b"400"),
+    ],
+)
+def test_tricks_are_refused(start: Callable[..., Server], connect: Connect, request_: bytes, status: bytes) -> None:
+    server = start(**FEW)
+    started = time.monotonic()
+    answer = everything(connect(server, request_))
+    assert answer.split(b" ", 2)[1] == status, answer
+    assert time.monotonic() - started < 4
+    assert server.get("/livez")[0] == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_unfinished_requests_cannot_fill_the_memory(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    head = b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 500001\r\n\r\n"
+    clients = [connect(server, head + b"x" * 500_000) for _ in range(100)]
+    time.sleep(0.5)
+    assert server.get("/livez")[0] == 200
+    # 64 of half a million bytes are what a worker keeps.
+    assert sum(refused(client) for client in clients) >= 30
+
+
+def refused(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return b" 503 " in client.recv(100)
+    except OSError:
+        return False
+
+
+def test_connections_without_a_request_do_not_hold_up_the_stop(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    silent = [connect(server) for _ in range(20)]
+    kept = connect(server, GET)
+    assert b"200 OK" in kept.recv(65536)
+    started = time.monotonic()
+    server.process.terminate()
+    assert server.process.wait(timeout=20) == 0
+    assert time.monotonic() - started < 6
+    assert all(everything(client) == b"" for client in silent)
+
+
+def test_a_request_under_way_is_answered_before_the_stop(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    client = connect(server, GET[:-10])
+    time.sleep(0.3)
+    server.process.terminate()
+    time.sleep(1)
+    client.sendall(GET[-10:])
+    answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in answer
+    assert server.process.wait(timeout=20) == 0

@@ -1,0 +1,259 @@
+"""A gunicorn worker whose threads are never held up by the network.
+
+A thread of gunicorn's own gthread worker reads the request that it answers, so a few clients that send a byte a second
+occupy all threads of a site. Here the main loop reads: a thread gets a request when the last byte of it has arrived.
+What is too long, too slow or without a stated length is refused by the main loop, before any of our code sees it.
+"""
+
+import contextlib
+import re
+import selectors
+import socket
+import struct
+import time
+from concurrent.futures import Future
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from config.environment import Environment
+
+# In bytes. The longest honest request is a form in the admin: some kilobytes, after some kilobytes of cookies.
+HEAD_LIMIT = 32 * 1024
+BODY_LIMIT = 512 * 1024
+# For all unfinished requests of a worker together: a pod has little memory, and each client may open many connections.
+UNFINISHED_LIMIT = 32 * 1024 * 1024
+READ_SIZE = 64 * 1024
+# In seconds. How long a request may take to arrive, and how long we listen to a client after its last answer: one that
+# is cut off while it sends never sees it.
+REQUEST_SECONDS = Environment().number("WEB_REQUEST_SECONDS", 20, least=1, most=3600)
+ENDING_SECONDS = 2
+# A response that fits into the kernel's buffer leaves the thread at once, however slowly it is read.
+SEND_BUFFER = 1024 * 1024
+# The kernel's own limit to what a thread waits for, where a response does not fit.
+STALLED_SECONDS = 10
+
+END_OF_HEAD = b"\r\n\r\n"
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
+TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
+EXPECT = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+
+
+class RefusedRequestError(Exception):
+    """A request that no thread shall see; carries the status of the answer."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+class Connection(TConn):
+    """A connection, with what has been received of its next request."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # gunicorn's own wait for the first byte, which it does in a thread, is done here.
+        self.data_ready = True
+        self.received = bytearray()
+        self.length = 0
+        self.counted = 0
+        self.is_ending = False
+        # Events come in batches, and the one before may have closed it.
+        self.is_gone = False
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    def init(self) -> None:
+        """Called in the thread that answers: hand what was received to gunicorn's parser."""
+        super().init()
+        self.parser.unreader.unread(bytes(self.received))
+        self.received.clear()
+        self.length = 0
+
+    def is_complete(self) -> bool:
+        """Whether a whole request has been received. Raises RefusedRequestError for one that shall not be answered."""
+        if self.length == 0 and not self.measure():
+            return False
+        return len(self.received) >= self.length
+
+    def measure(self) -> bool:
+        """Compute how long the request will be, once its head is there, and say so to a client that waits for that."""
+        # Empty lines before a request are allowed, and would look like the end of its head.
+        while self.received.startswith((b"\r\n", b"\n")):
+            del self.received[: 2 if self.received.startswith(b"\r\n") else 1]
+        end = self.received.find(END_OF_HEAD)
+        if end < 0 and len(self.received) <= HEAD_LIMIT:
+            return False
+        if not 0 <= end <= HEAD_LIMIT:
+            raise RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        head = bytes(self.received[: end + 2])
+        if TRANSFER_ENCODING.search(head):
+            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED)
+        # Of several, or of what is no number, gunicorn complains without reading any further.
+        lengths = CONTENT_LENGTH.findall(head)
+        digits = lengths[0].lstrip(b"0") if lengths else b""
+        body = int(digits[:10] or b"0")
+        if body > BODY_LIMIT:
+            raise RefusedRequestError(HTTPStatus.CONTENT_TOO_LARGE)
+        self.length = end + len(END_OF_HEAD) + body
+        if body and len(self.received) < self.length and EXPECT.search(head):
+            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def answer(self, status: HTTPStatus) -> None:
+        """Refuse the request, without a thread."""
+        sentence = f"{status.value} {status.phrase}: {status.description or status.phrase}.\n".encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(sentence)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            self.sock.send(head.encode() + sentence)
+
+
+class PatientWorker(ThreadWorker):
+    """gunicorn's worker with threads, which get requests that have wholly arrived."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.unfinished_bytes = 0
+
+    def accept(self, listener: socket.socket) -> None:
+        self.make_room()
+        try:
+            client, address = listener.accept()
+        except OSError:  # Gone again, or taken by another worker.
+            return
+        self.nr_conns += 1
+        self.await_request(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def make_room(self) -> None:
+        """A worker that is full would accept nobody: whoever has been silent for longest has to go."""
+        if self.nr_conns < self.worker_connections - 1:
+            return
+        if self.pending_conns:
+            self.drop(self.pending_conns[0])
+        elif self.keepalived_conns:
+            idle = self.keepalived_conns.popleft()
+            self.poller.unregister(idle.sock)
+            self.close(idle)
+
+    def await_request(self, connection: Connection) -> None:
+        """Read from now on what comes on a connection, until it is a request."""
+        self.read_on(connection, REQUEST_SECONDS)
+
+    def read_on(self, connection: Connection, seconds: float) -> None:
+        connection.timeout = time.monotonic() + seconds
+        connection.sock.setblocking(False)
+        self.pending_conns.append(connection)
+        readable = partial(self.on_pending_socket_readable, connection)
+        self.poller.register(connection.sock, selectors.EVENT_READ, readable)
+
+    def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Called when a client that was kept waits no longer: it asks again, or leaves."""
+        if conn.is_gone:
+            return
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self.await_request(conn)
+        self.on_pending_socket_readable(conn, client)
+
+    def on_pending_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Called when more of a request has come."""
+        if conn.is_gone:
+            return
+        try:
+            data = client.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.drop(conn)
+        elif not conn.is_ending:
+            conn.received += data
+            self.consider(conn)
+
+    def consider(self, connection: Connection) -> None:
+        """Hand a request to a thread if it is complete."""
+        try:
+            complete = connection.is_complete()
+        except RefusedRequestError as refused:
+            self.refuse(connection, refused.status)
+            return
+        except OSError:
+            self.drop(connection)
+            return
+        if complete:
+            self.forget(connection)
+            self.enqueue_req(connection)
+            return
+        self.count(connection, len(connection.received))
+        if self.unfinished_bytes > UNFINISHED_LIMIT:
+            self.refuse(max(self.pending_conns, key=lambda pending: pending.counted), HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def count(self, connection: Connection, size: int) -> None:
+        self.unfinished_bytes += size - connection.counted
+        connection.counted = size
+
+    def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
+        """Called when a thread is done with a request."""
+        if fs.cancelled() or fs.exception() is not None or fs.result() is not True:
+            # gunicorn's own goodbye waits here for the client, and with this loop everybody else does.
+            self.end(conn)
+        elif ahead := conn.parser.unreader.take_buffered():
+            # What a client has sent ahead may be a part of its next request only.
+            conn.received += ahead
+            self.await_request(conn)
+            self.consider(conn)
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Called about once a second: give up requests that do not come."""
+        now = time.monotonic()
+        for connection in [pending for pending in self.pending_conns if pending.timeout <= now]:
+            if connection.received and not connection.is_ending:
+                self.refuse(connection, HTTPStatus.REQUEST_TIMEOUT)
+            else:
+                self.drop(connection)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Called once when the worker stops: those who have not begun to ask do not hold it up."""
+        super()._cap_keepalive(deadline)
+        for connection in self.pending_conns:
+            if not connection.received:
+                connection.timeout = min(connection.timeout, deadline)
+
+    def refuse(self, connection: Connection, status: HTTPStatus) -> None:
+        self.log.info("Refused a request from %s: %s.", connection.client[0], status.phrase)
+        self.forget(connection)
+        connection.answer(status)
+        self.end(connection)
+
+    def end(self, connection: Connection) -> None:
+        """Say that no more will come, and read a little longer only to throw away, so that the answer is seen."""
+        connection.is_ending = True
+        connection.received.clear()
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+            self.read_on(connection, ENDING_SECONDS)
+        except (OSError, ValueError):  # The client has closed it already, or gunicorn has.
+            self.close(connection)
+
+    def forget(self, connection: Connection) -> None:
+        self.count(connection, 0)
+        self.poller.unregister(connection.sock)
+        self.pending_conns.remove(connection)
+
+    def drop(self, connection: Connection) -> None:
+        self.forget(connection)
+        self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        connection.is_gone = True
+        self.nr_conns -= 1
+        connection.close()
