@@ -21,6 +21,7 @@ OURS = {
     for name in (
         "apply",
         "namespace_content_info",
+        "network_policy_info",
         "node_addresses_info",
         "postgresql_access",
         "postgresql_foundation",

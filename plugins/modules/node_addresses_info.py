@@ -39,6 +39,11 @@ addresses:
   elements: str
   returned: success
   sample: [172.18.0.2]
+nodes:
+  description: How many nodes the cluster has.
+  type: int
+  returned: success
+  sample: 1
 """
 
 import json
@@ -65,8 +70,8 @@ def addresses(nodes: list[dict[str, Any]]) -> list[str]:
     return [entry["address"] for wanted in ("ExternalIP", "InternalIP") for entry in known if entry["type"] == wanted]
 
 
-def run(module: AnsibleK8SModule) -> list[str]:
-    """Return the addresses. Raises Trouble if they cannot be read."""
+def run(module: AnsibleK8SModule) -> list[dict[str, Any]]:
+    """Return the nodes. Raises Trouble if they cannot be read."""
     with explained(module.params) as where:
         client = connect(module)
         try:
@@ -78,7 +83,7 @@ def run(module: AnsibleK8SModule) -> list[str]:
                 f"The nodes of {where} cannot be read: {cause_of(error)}. "
                 "Set web_node_address or app_public_url, then run the playbook again."
             ) from None
-        return addresses(json.loads(answer.data)["items"])
+        return json.loads(answer.data)["items"]
 
 
 def main() -> None:
@@ -88,7 +93,7 @@ def main() -> None:
         found = run(module)
     except Trouble as trouble:
         module.fail_json(changed=False, msg=str(trouble))
-    module.exit_json(changed=False, addresses=found)
+    module.exit_json(changed=False, addresses=addresses(found), nodes=len(found))
 
 
 if __name__ == "__main__":

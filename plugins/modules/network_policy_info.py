@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Ask a pod whether its NetworkPolicy is more than words."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: network_policy_info
+short_description: Ask a pod whether its NetworkPolicy is more than words
+version_added: 0.1.0
+author:
+  - The Cloud Django authors (@cloud-django)
+description:
+  - Runs a program in a pod that tries to connect to what the pod's NetworkPolicy forbids.
+  - A cluster whose network plug-in enforces no NetworkPolicies accepts them all the same: only an attempt can tell.
+options:
+  namespace:
+    description: Namespace of the pod.
+    type: str
+    required: true
+  label_selectors:
+    description: What selects the pods, of which the first that is ready is asked.
+    type: list
+    elements: str
+    required: true
+  container:
+    description: Container in which the program runs.
+    type: str
+    required: true
+  command:
+    description:
+      - The program and its arguments.
+      - It must end by itself, with C(0) if it could connect and with C(1) if not.
+    type: list
+    elements: str
+    required: true
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
+attributes:
+  check_mode:
+    description: It only reads; the program it runs is the caller's.
+    support: full
+notes:
+  - A user needs the verb C(list) on pods, and C(create) and C(get) on C(pods/exec).
+"""
+
+EXAMPLES = r"""
+- name: Ask whether the pods of the site can reach the API server
+  cloud_django.kubernetes.network_policy_info:
+    kubeconfig: ~/.kube/config
+    context: minikube
+    namespace: polls
+    label_selectors: [app.kubernetes.io/component=web]
+    container: web
+    command: [python, -c, "import socket; socket.create_connection(('10.96.0.1', 443), timeout=1)"]
+"""
+
+RETURN = r"""
+enforced:
+  description: Whether the attempt failed, as it should. Nothing if no pod was ready or the program could not tell.
+  type: bool
+  returned: success
+  sample: true
+pod:
+  description: Name of the pod that was asked; empty if none was ready.
+  type: str
+  returned: success
+  sample: polls-web-6d5c9f7b9-x2x7k
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster, connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+ANSWERS = {0: False, 1: True}
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Tell whether a pod serves, and is going to go on with it."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def ask(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what a pod found out. Raises Trouble if the cluster does not let us ask."""
+    selector = ",".join(params["label_selectors"])
+    pods = (cluster.request("get", cluster.path("Pod"), label_selector=selector) or {}).get("items") or []
+    pod = next((entry["metadata"]["name"] for entry in pods if is_ready(entry)), "")
+    if not pod:
+        return {"pod": "", "enforced": None}
+    ended = cluster.run(pod, params["container"], params["command"], timeout=20)
+    return {"pod": pod, "enforced": ANSWERS.get(ended.code)}
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "namespace": {"type": "str", "required": True},
+        "label_selectors": {"type": "list", "elements": "str", "required": True},
+        "container": {"type": "str", "required": True},
+        "command": {"type": "list", "elements": "str", "required": True},
+    }
+    module = AnsibleK8SModule(
+        module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
+    )
+    try:
+        found = ask(connect(module), module.params)
+    except Trouble as trouble:
+        module.fail_json(changed=False, msg=str(trouble))
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()
