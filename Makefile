@@ -7,7 +7,7 @@ INVENTORY ?=
 play = ansible-playbook --inventory "$$(scripts/choose_inventory $(INVENTORY))"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down scale url password pin test lint bench lock
+.PHONY: help up down scale url password pin sbom audit test lint bench lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,13 @@ password: .venv/complete ## Show the password of the site's superuser
 pin: .venv/complete ## Write into the inventory which cluster it means, so that no other is ever changed
 	@$(play) playbooks/pin.yml
 
+sbom: .venv/complete ## Write what the image contains, as CycloneDX, into sbom.cdx.json
+	@scripts/make_tool_venv sbom scripts/sbom/requirements.txt
+	@$(play) playbooks/sbom.yml
+
+audit: sbom ## Look for known vulnerabilities in the lock files and the image; needs a network
+	@.venv/sbom/bin/python scripts/sbom/audit.py sbom.cdx.json django_polls/requirements.txt requirements.txt
+
 test: .venv/complete ## Run every test: lint, unit tests, then the roles on a real cluster
 	@python tests/run.py
 
@@ -39,8 +46,11 @@ lint: .venv/complete ## Check style and types of everything
 bench: .venv/complete ## Measure the playbooks on the cluster, and put the figures into README.md
 	@python bench/bench.py "$$(scripts/choose_inventory $(INVENTORY))"
 
-lock: .venv/complete ## Pin the tools in requirements.in anew, with hashes
-	@uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate --output-file requirements.txt requirements.in
+lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
+	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \
+	  uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate \
+	    --output-file $$lock.txt $$lock.in; \
+	done
 
 .venv/complete: requirements.txt scripts/make_venv scripts/find_python
 	@scripts/make_venv

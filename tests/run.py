@@ -115,6 +115,12 @@ def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
             continue
         yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
     yield "cluster tests", lambda: pytest("tests/cluster")
+    for name, lock in {"checkov": "tests/security", "sbom": "scripts/sbom"}.items():
+        yield (
+            f"install {name}",
+            lambda name=name, lock=lock: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"),
+        )
+    yield "security tests", lambda: pytest("tests/security")
     yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")
 
 

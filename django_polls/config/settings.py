@@ -113,6 +113,9 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = public_url.is_https
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# A browser takes a cookie of such a name from this very host only, and over TLS only: no sister domain can plant one.
+SESSION_COOKIE_NAME = f"{'__Host-' if public_url.is_https else ''}sessionid"
+CSRF_COOKIE_NAME = f"{'__Host-' if public_url.is_https else ''}csrftoken"
 
 SECURE_SSL_REDIRECT = public_url.is_https
 SECURE_SSL_HOST = public_url.netloc if public_url.is_https else None

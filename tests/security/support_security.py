@@ -1,0 +1,239 @@
+"""What the attacks share: a site of their own with odd passwords, and a record of all that playbooks printed.
+
+The cluster is the one of the Molecule scenario `default`; postgresql_support.py tells how to name another.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import http.cookies
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from postgresql_support import (
+    INVENTORY,
+    ODD_PASSWORD,
+    PROJECT,
+    Cluster,
+    Unsafe,
+    UnsafeDumper,
+    cluster,
+    remove_namespace,
+)
+
+NAMESPACE = "test-security"
+STRANGERS = "test-security-strangers"
+SUPERUSER = "admin"
+# Given by the user. What is not given here is generated, and looked for as well.
+GIVEN = {
+    "superuser_password": Unsafe(f"superuser {ODD_PASSWORD}"),
+    "database_passwords": {"app": Unsafe(f"app {ODD_PASSWORD}"), "migrate": Unsafe(f"{ODD_PASSWORD} migrate")},
+    "postgresql_admin_password": Unsafe(f"{ODD_PASSWORD} administrator"),
+}
+SMALL = {"postgresql_storage_size": "1Gi", "web_replicas": 2}
+# Values of Secrets that are no secrets.
+PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a playbook was called with, how it ended and all that it printed."""
+
+    arguments: list[str]
+    code: int
+    output: str
+
+    @property
+    def changed(self) -> int:
+        return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
+
+
+@dataclass
+class Record:
+    """All playbooks that ran, and what stood in the process list of this machine meanwhile.
+
+    The nodes are containers on this machine, so the processes in pods are seen too.
+    """
+
+    runs: list[Ended] = field(default_factory=list)
+    processes: set[bytes] = field(default_factory=set)
+    started: float = field(default_factory=time.time)
+
+    def play(self, playbook: str, *options: str, inventory: Path = PROJECT / INVENTORY, **variables: Any) -> Ended:
+        """Run a playbook as loudly as possible, as a user does who keeps passwords in a file of variables."""
+        mine = os.environ | {
+            "ANSIBLE_NOCOLOR": "1",
+            "MOLECULE_PROJECT_DIRECTORY": str(PROJECT),
+            "MOLECULE_SCENARIO_NAME": "security",
+        }
+        extra = {"app_namespace": NAMESPACE, "image_context": str(PROJECT)} | SMALL | GIVEN | variables
+        with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
+            yaml.dump(extra, file, Dumper=UnsafeDumper, allow_unicode=True)
+            file.flush()
+            command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={inventory}"]
+            command += [f"--inventory={PROJECT / 'molecule/inventory'}", f"--extra-vars=@{file.name}"]
+            command += [str(PROJECT / "playbooks" / playbook), "-vvv", "--diff", *options]
+            with self.watched():
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    env=mine,
+                    cwd=PROJECT,
+                    timeout=500,
+                )
+        ended = Ended([playbook, *options, *variables], done.returncode, done.stdout)
+        self.runs.append(ended)
+        return ended
+
+    def watched(self) -> Watch:
+        return Watch(self.processes)
+
+
+class Watch:
+    """Looks at arguments and environment of every process, many times a second."""
+
+    def __init__(self, seen: set[bytes]) -> None:
+        self.seen = seen
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def look(self) -> None:
+        while not self.over.wait(0.05):
+            for process in Path("/proc").glob("[0-9]*"):
+                for name in ("cmdline", "environ"):
+                    try:
+                        self.seen.add((process / name).read_bytes())
+                    except OSError:  # It has ended.
+                        continue
+
+
+@dataclass
+class Site:
+    """The site under attack."""
+
+    where: Cluster
+    record: Record
+
+    @cached_property
+    def address(self) -> tuple[str, int]:
+        """Host and port at which this machine finds it."""
+        nodes = self.where.request("get", "/api/v1/nodes")["items"]
+        known = [entry for node in nodes for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
+        service = self.where.get("Service", "polls-web")
+        return known[0]["address"], service["spec"]["ports"][0]["nodePort"]
+
+    @property
+    def host(self) -> str:
+        return "{}:{}".format(*self.address)
+
+    def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
+        """Ask for one page, from this machine and over a connection of its own."""
+        client = http.client.HTTPConnection(*self.address, timeout=20)
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            client.request(method, path, body=body, headers={"Host": self.host} | names)
+            response = client.getresponse()
+            return Answer(response.status, response.headers, response.read().decode(errors="replace"))
+        finally:
+            client.close()
+
+    def pods(self, component: str = "web") -> list[dict[str, Any]]:
+        selector = f"app.kubernetes.io/component={component}"
+        return self.where.request("get", self.where.path("Pod"), label_selector=selector)["items"]
+
+    def in_pod(self, *command: str, stdin: str = "") -> Any:
+        """Run a program where an intruder would be: in a container of the site."""
+        pod = next(entry["metadata"]["name"] for entry in self.pods() if not entry["metadata"].get("deletionTimestamp"))
+        return self.where.run(pod, "web", list(command), stdin)
+
+    def secrets(self) -> dict[str, str]:
+        """All secret values of the site, by what they are."""
+        found = {}
+        for item in self.where.request("get", self.where.path("Secret"))["items"]:
+            for key, value in (item.get("data") or {}).items():
+                if key not in PUBLIC:
+                    found[f"{item['metadata']['name']}/{key}"] = base64.b64decode(value).decode()
+        return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the site answered."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+    def cookies(self) -> dict[str, http.cookies.Morsel]:
+        jar: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+        for line in self.headers.get_all("Set-Cookie") or []:
+            jar.load(line)
+        return dict(jar)
+
+
+def written(text: str) -> set[str]:
+    """Return a secret in every way in which it may be written somewhere, without what the place puts around it."""
+    raw = text.encode()
+    forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
+    forms |= {urllib.parse.quote(text), urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)}
+    forms |= {json.dumps(form)[1:-1] for form in tuple(forms)}
+    for shift in range(3):
+        # As a part of something longer; the characters at both ends depend on what stands there.
+        inside = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
+        forms.add(inside[4 if shift else 0 : -1])
+    # A log or an error may break it at its end of a line.
+    forms |= {line for line in text.splitlines() if len(line) > 20}
+    return {form for form in forms if len(form) >= 12}
+
+
+def leaks(secrets: Mapping[str, str], text: str) -> list[str]:
+    """Return the names of the secrets that are in a text."""
+    return [name for name, value in secrets.items() if any(form in text for form in written(value))]
+
+
+def outside_address() -> str:
+    """Return the address of this machine as the nodes see it."""
+    nodes = cluster(NAMESPACE).request("get", "/api/v1/nodes")["items"]
+    node = next(entry["address"] for entry in nodes[0]["status"]["addresses"] if entry["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect((node, 9))
+        return route.getsockname()[0]
+
+
+def deployed() -> Iterator[Site]:
+    """Yield a new site, and remove it at the end."""
+    for name in (NAMESPACE, STRANGERS):
+        remove_namespace(name)
+    site = Site(cluster(NAMESPACE), Record())
+    try:
+        ended = site.record.play("site.yml")
+        assert not ended.code, ended.output[-4000:]
+        yield site
+    finally:
+        for name in (NAMESPACE, STRANGERS):
+            remove_namespace(name)

@@ -1,0 +1,475 @@
+"""What a stranger and an intruder try, on the real site: each attempt fails, and what is allowed works."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from postgresql_support import admin_sql, cluster, pod, running_pod, secret
+from support_security import GIVEN, STRANGERS, SUPERUSER, Answer, Site, outside_address
+
+PYTHON_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
+PAGES = ["/", "/polls/1/", "/polls/1/results/", "/polls/1/results.json", "/admin/", "/admin/login/", "/none/", "/livez"]
+METRICS_PORTS = (9090, 9100, 9187, 8080, 10250)
+
+
+# --- (c) Strangers in the cluster -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stranger(site: Site) -> Iterator[Callable[[str], Any]]:
+    """A shell in a pod of another namespace."""
+    where = cluster(STRANGERS)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGERS, "labels": labels}}
+    where.request("post", "/api/v1/namespaces", body=body)
+    with running_pod(where, pod("stranger", {})) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def neighbour(site: Site) -> Iterator[Callable[[str], Any]]:
+    """A shell in a pod of the site's namespace that is no part of the site."""
+    with running_pod(site.where, pod("neighbour", {})) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def client(site: Site) -> Iterator[Callable[[str], Any]]:
+    """A shell in a pod that may talk to the database."""
+    with running_pod(site.where, pod("client", {"cloud-django/postgresql-client": "true"})) as shell:
+        yield shell
+
+
+def connects(shell: Callable[[str], Any], host: str, port: int) -> bool:
+    """Whether a connection can be opened. bash's own, since the image has no other program for it."""
+    return shell(f"timeout 2 bash -c ': < /dev/tcp/{host}/{port}' && echo open || echo closed").out.strip() == "open"
+
+
+def targets(site: Site) -> list[tuple[str, int]]:
+    """Everything of the site that listens, or might."""
+    server = site.pods("database")[0]["status"]["podIP"] if site.pods("database") else ""
+    database = [server or site.where.get("Pod", "polls-postgresql-0")["status"]["podIP"]]
+    database.append(f"polls-postgresql.{site.where.namespace}.svc.cluster.local")
+    web = [entry["status"]["podIP"] for entry in site.pods()]
+    found = [(host, 5432) for host in database]
+    return found + [(host, port) for host in [*database[:1], *web] for port in (6379, 26379, *METRICS_PORTS)]
+
+
+def test_the_allowed_connections_work(
+    site: Site, client: Callable[[str], Any], stranger: Callable[[str], Any], tell: Callable[[str], None]
+) -> None:
+    database = [target for target in targets(site) if target[1] == 5432]
+    tried = [connects(client, *target) for target in database]
+    # The site itself is for everybody, and its own way to the database is what makes its pods ready.
+    tried += [connects(stranger, entry["status"]["podIP"], 8000) for entry in site.pods()]
+    tried += [site.get("/readyz").status == 200]
+    tell(f"{sum(tried)} of {len(tried)} allowed connections succeeded")
+    assert all(tried)
+
+
+@pytest.mark.parametrize("who", ["stranger", "neighbour"])
+def test_no_connection_of_a_stranger_succeeds(
+    site: Site, who: str, request: pytest.FixtureRequest, tell: Callable[[str], None]
+) -> None:
+    shell = request.getfixturevalue(who)
+    found = [target for target in targets(site) if connects(shell, *target)]
+    tell(f"{len(found)} of {len(targets(site))} connections of the {who} succeeded")
+    assert found == []
+
+
+ALLOW_ALL = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "somebody-allows-all"},
+    "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+}
+FORBIDDEN = "could connect to the API server, which its NetworkPolicy forbids"
+
+
+def test_the_probe_is_silent_where_policies_are_enforced(site: Site) -> None:
+    ended = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require")
+    assert (ended.code, ended.changed) == (0, 0), ended.output[-2000:]
+    assert FORBIDDEN not in ended.output
+
+
+def test_the_probe_tells_where_they_are_not(site: Site) -> None:
+    """As in a cluster that enforces none, the pods may do everything here."""
+    site.where.create(ALLOW_ALL)
+    try:
+        required = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require")
+        assert required.code != 0
+        assert FORBIDDEN in required.output
+        other = {"django_settings": {"POLLS_PAGE_SIZE": "9"}}
+        warned = site.record.play("site.yml", "--tags=web", **other)
+        assert (warned.code, FORBIDDEN in warned.output) == (0, True)
+        ignored = site.record.play("site.yml", "--tags=web", web_network_policy_probe="ignore")
+        assert (ignored.code, ignored.changed > 0, FORBIDDEN in ignored.output) == (0, True, False)
+    finally:
+        site.where.delete("NetworkPolicy", "somebody-allows-all")
+
+
+def test_with_peers_named_nobody_else_reaches_the_pods(
+    site: Site, stranger: Callable[[str], Any], neighbour: Callable[[str], Any]
+) -> None:
+    peers = [{"podSelector": {}, "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": STRANGERS}}}]
+    assert site.record.play("site.yml", "--tags=web", web_network_policy_peers=peers, web_proof=False).code == 0
+    web = [entry["status"]["podIP"] for entry in site.pods()]
+    assert all(connects(stranger, address, 8000) for address in web)
+    assert not any(connects(neighbour, address, 8000) for address in web)
+    assert site.record.play("site.yml", "--tags=web").code == 0
+
+
+# --- (d) An intruder in a pod of the site -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/app", "/opt/venv", "/etc", "/run/secrets/django", "/usr/local/bin", "/var/tmp"]
+)
+def test_the_intruder_cannot_write(site: Site, path: str) -> None:
+    ended = site.in_pod("python", "-c", "import sys; open(sys.argv[1] + '/intruder', 'w')", path)
+    assert ended.code == 1
+    assert "Read-only file system" in ended.err
+
+
+def test_the_intruder_can_write_to_tmp_only(site: Site) -> None:
+    assert site.in_pod("python", "-c", "open('/tmp/file', 'w').write('x')").code == 0
+
+
+def test_the_intruder_is_nobody(site: Site) -> None:
+    script = "import os; print(os.getuid(), os.getgid()); print(open('/proc/self/status').read())"
+    told = site.in_pod("python", "-c", script)
+    assert told.out.startswith("10001 10001\n")
+    status = dict(line.split(":\t", 1) for line in told.out.splitlines() if ":\t" in line)
+    assert status["CapEff"].strip("0") == status["CapBnd"].strip("0") == ""
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert site.in_pod("python", "-c", "import os; os.setuid(0)").code == 1
+    assert site.in_pod("python", "-c", "open('/var/run/secrets/kubernetes.io/serviceaccount/token')").code == 1
+
+
+def test_secret_files_have_the_narrowest_mode(site: Site) -> None:
+    script = "import glob, os\nfor path in glob.glob('/run/secrets/*/*'): print(oct(os.stat(path).st_mode))"
+    told = site.in_pod("python", "-c", script).out.split("\n")
+    modes = {line.split()[0] for line in told if line}
+    assert len(told) > 3
+    assert modes == {"0o100440"}
+
+
+def test_the_intruder_cannot_reach_the_api_server(site: Site) -> None:
+    host = site.in_pod("python", "-c", "import os; print(os.environ['KUBERNETES_SERVICE_HOST'])").out.strip()
+    assert site.in_pod("python", "-c", PYTHON_CONNECT, host, "443").code == 1
+    names = site.in_pod("python", "-c", "import os; print(*os.environ)").out.split()
+    assert not [name for name in names if name.startswith("POLLS_") and name.endswith(("_HOST", "_PORT"))]
+
+
+def test_the_intruder_cannot_reach_the_internet(site: Site, stranger: Callable[[str], Any]) -> None:
+    """A server outside of the cluster stands for it; a pod without a NetworkPolicy reaches it."""
+    gateway = outside_address()
+    with http.server.ThreadingHTTPServer((gateway, 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        assert connects(stranger, gateway, port)
+        ended = site.in_pod("python", "-c", PYTHON_CONNECT, gateway, str(port))
+        server.shutdown()
+    assert ended.code == 1
+    assert "timed out" in ended.err or "refused" in ended.err
+
+
+def sql(site: Site, statement: str) -> str:
+    """Run SQL as the site does; returns the result or the error."""
+    code = (
+        "import django, sys; django.setup(); from django.db import connection\n"
+        "with connection.cursor() as c:\n  c.execute(sys.argv[1]); print(c.fetchall() if c.description else 'done')"
+    )
+    ended = site.in_pod("python", "-c", code, statement)
+    return (ended.out + ended.err).strip()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE intruder (id int)",
+        "CREATE TABLE public.intruder (id int)",
+        "CREATE TEMPORARY TABLE intruder (id int)",
+        "CREATE SCHEMA intruder",
+        "CREATE EXTENSION dblink",
+        "DROP TABLE polls_choice",
+        "ALTER TABLE polls_choice ADD COLUMN x int",
+        "TRUNCATE polls_choice",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "SET ROLE polls_owner",
+        "SET ROLE postgres",
+        "ALTER ROLE polls_app SUPERUSER",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY polls_choice TO PROGRAM 'id'",
+        "COPY polls_choice FROM '/etc/passwd'",
+        "SELECT * FROM other.diary",
+        "SELECT lo_import('/etc/passwd')",
+    ],
+)
+def test_the_intruder_has_no_rights_in_the_database(site: Site, other_table: None, statement: str) -> None:
+    answer = sql(site, statement)
+    assert "InsufficientPrivilege" in answer or "permission denied" in answer or "must be" in answer, answer
+
+
+@pytest.fixture(scope="module")
+def other_table(site: Site) -> None:
+    """A table of another role in the same database."""
+    database = secret(site.where, "polls-database-app")["database"]
+    admin_sql(site.where, "CREATE ROLE other; CREATE SCHEMA other AUTHORIZATION other", database)
+    admin_sql(site.where, "CREATE TABLE other.diary (entry text); ALTER TABLE other.diary OWNER TO other", database)
+
+
+def test_the_site_itself_can_read_and_vote(site: Site) -> None:
+    assert "(1,)" in sql(site, "SELECT 1")
+    assert sql(site, "UPDATE polls_choice SET votes = votes WHERE false") == "done"
+
+
+def test_connections_to_the_database_are_encrypted_and_verified(site: Site) -> None:
+    assert "True" in sql(site, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    database = secret(site.where, "polls-database-app")["database"]
+    over_network = "pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
+    assert admin_sql(site.where, f"SELECT DISTINCT ssl FROM {over_network}", database) == "t"
+    code = (
+        "import os, psycopg2 as p; p.connect(host=os.environ['DATABASE_HOST'], user='x', dbname='x', sslmode='disable')"
+    )
+    assert "no encryption" in site.in_pod("python", "-c", code).err
+
+
+# --- (e) Pod Security -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        {"hostNetwork": True},
+        {"hostPID": True},
+        {"volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]},
+        {"securityContext": {"runAsUser": 0}},
+        {"containers": [{"name": "main", "image": "x", "securityContext": {"privileged": True}}]},
+    ],
+)
+def test_the_namespace_enforces_restricted(site: Site, breach: dict[str, Any]) -> None:
+    with pytest.raises(Trouble, match='violates PodSecurity "restricted'):
+        site.where.create(pod("breach", {}, **breach))
+
+
+# --- (f) Headers and cookies ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_headers_of_every_page(site: Site, path: str) -> None:
+    answer = site.get(path)
+    if path == "/livez":
+        assert answer.status == 200
+        return
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert "camera=()" in answer.headers["Permissions-Policy"]
+    assert "Python" not in str(answer.headers)
+    assert "27." not in (answer.headers["Server"] or "")
+
+
+def test_cookies(site: Site) -> None:
+    cookies = site.get("/admin/login/").cookies() | log_in(site, str(GIVEN["superuser_password"])).cookies()
+    assert set(cookies) == {"csrftoken", "sessionid"}
+    for cookie in cookies.values():
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+        assert cookie["path"] == "/"
+
+
+def log_in(site: Site, password: str, username: str = SUPERUSER, **headers: str) -> Answer:
+    """Fill in the form of the admin as a browser does."""
+    form = site.get("/admin/login/", **headers)
+    token = form.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    body = urllib.parse.urlencode({"username": username, "password": password, "csrfmiddlewaretoken": token})
+    cookie = f"csrftoken={form.cookies()['csrftoken'].value}"
+    kind = "application/x-www-form-urlencoded"
+    origin = f"http://{site.host}"
+    return site.get("/admin/login/", "POST", body, Cookie=cookie, Content_Type=kind, Origin=origin, **headers)
+
+
+# --- (g) Guessing passwords -------------------------------------------------------------------------------------------
+
+POD_LOG_IN = """
+import http.client, sys, urllib.parse, json
+host, user, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+password = sys.stdin.read()
+def ask(method, body=None, **headers):
+    client = http.client.HTTPConnection(host, 8000, timeout=10)
+    client.request(method, "/admin/login/", body, {"Host": "localhost", **headers})
+    answer = client.getresponse()
+    return answer, answer.read().decode()
+statuses = []
+for _ in range(times):
+    answer, page = ask("GET")
+    token = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    cookie = answer.headers["Set-Cookie"].split(";")[0]
+    body = urllib.parse.urlencode({"username": user, "password": password, "csrfmiddlewaretoken": token})
+    kind = "application/x-www-form-urlencoded"
+    statuses.append(ask("POST", body, **{"Cookie": cookie, "Content-Type": kind, "Origin": "http://localhost"})[0].status)
+print(json.dumps(statuses))
+"""
+
+
+def python_pod(site: Site, name: str) -> dict[str, Any]:
+    """A pod in the strangers' namespace that has Python: the image of the site."""
+    manifest = pod(name, {})
+    manifest["spec"]["containers"][0] |= {
+        "image": site.pods()[0]["spec"]["containers"][0]["image"],
+        "command": ["sleep", "600"],
+    }
+    manifest["spec"]["securityContext"] |= {"runAsUser": 10001, "runAsGroup": 10001}
+    return manifest
+
+
+def test_ten_bad_log_ins_lock_out_their_address_only(site: Site, stranger: Callable[[str], Any]) -> None:
+    where = cluster(STRANGERS)
+    web = site.pods()[0]["status"]["podIP"]
+
+    def attempts(name: str, password: str, times: int) -> list[int]:
+        command = ["sh", "-c", 'head -c "$1" | python -c "$2" "$3" "$4" "$5"', "sh"]
+        data = password.encode()
+        ended = where.run(name, "main", [*command, str(len(data)), POD_LOG_IN, web, SUPERUSER, str(times)], password)
+        assert not ended.code, ended.err
+        return json.loads(ended.out)
+
+    with ExitStack() as stack:
+        for name in ("attacker", "owner"):
+            stack.enter_context(running_pod(where, python_pod(site, name)))
+        assert attempts("attacker", "guess", 10) == [200] * 4 + [429] * 6
+        right = str(GIVEN["superuser_password"])
+        assert attempts("attacker", right, 1) == [429]
+        assert attempts("owner", right, 1) == [302]
+    assert log_in(site, right).status == 302
+
+
+def test_clients_from_outside_have_their_own_address(site: Site) -> None:
+    """Behind one address for all, the first attacker would lock out everybody."""
+    assert log_in(site, "guess", "marker").status == 200
+    database = secret(site.where, "polls-database-app")["database"]
+    address = admin_sql(
+        site.where, "SELECT DISTINCT ip_address FROM polls.axes_accessattempt WHERE username = 'marker'", database
+    )
+    assert address == outside_address()
+
+
+# --- (h) Tricks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "headers", "status"),
+    [
+        ("/", "GET", {"Host": "evil.example"}, {400}),
+        ("/", "GET", {"Host": "localhost@evil.example"}, {400}),
+        ("/", "GET", {"Host": ""}, {400}),
+        ("/", "GET", {"X_Forwarded_Host": "evil.example"}, {200}),
+        ("/", "GET", {"X_Forwarded_Proto": "https", "X_Forwarded_For": "127.0.0.1"}, {200}),
+        ("/", "GET", {"Forwarded": "host=evil.example;proto=https"}, {200}),
+        ("/", "GET", {"X_Original_URL": "/admin/", "X_Rewrite_URL": "/admin/"}, {200}),
+        ("/", "GET", {"X_HTTP_Method_Override": "DELETE"}, {200}),
+        ("/", "POST", {}, {403, 405}),
+        ("/", "TRACE", {}, {405}),
+        ("/", "DELETE", {}, {403, 405}),
+        ("/", "INVENTED", {}, {400, 403, 405}),
+        ("/polls/1/vote/", "POST", {}, {403}),
+        ("/../../etc/passwd", "GET", {}, {404}),
+        ("/static/../../etc/passwd", "GET", {}, {404}),
+        ("/static/%2e%2e/%2e%2e/etc/passwd", "GET", {}, {404}),
+        ("/static/..%5c..%5cetc/passwd", "GET", {}, {404}),
+        ("/%00", "GET", {}, {404}),
+        ("/polls/1%00/", "GET", {}, {404}),
+        ("/polls/99999999999999999999/", "GET", {}, {404}),
+        ("/polls/1'%20OR%201=1/", "GET", {}, {404}),
+        ("//evil.example/", "GET", {}, {404}),
+        ("/polls//evil.example", "GET", {}, {404, 301}),
+        ("/?page=%27;DROP%20TABLE", "GET", {}, {200}),
+        ("/.env", "GET", {}, {404}),
+        ("/.git/config", "GET", {}, {404}),
+        ("/readyz/", "GET", {}, {404}),
+        ("/admin/login/?next=//evil.example/", "GET", {}, {200}),
+    ],
+)
+def test_tricks(site: Site, path: str, method: str, headers: dict[str, str], status: set[int]) -> None:
+    answer = site.get(path, method, **headers)
+    assert answer.status in status
+    location = answer.headers["Location"] or ""
+    assert not location.startswith("//")
+    assert "evil.example" not in location
+    assert 'href="http' not in answer.text or "evil.example" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_requests_that_are_too_large(site: Site) -> None:
+    assert site.get("/polls/1/vote/", "POST", "x" * 1_000_000).status == 413
+    assert site.get("/", X_Long="x" * 40_000).status == 431
+    assert site.get("/" + "x" * 5000).status in {400, 414}
+    fields = "&".join(f"a{number}=1" for number in range(5000))
+    assert site.get("/polls/1/vote/", "POST", fields, Content_Type="application/x-www-form-urlencoded").status in {
+        400,
+        403,
+    }
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"],
+)
+def test_the_site_serves_on_under_500_slow_connections(
+    site: Site, beginning: bytes, tell: Callable[[str], None]
+) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(site.address, timeout=20)) for _ in range(500)]
+        for connection in slow:
+            connection.sendall(beginning)
+        times = []
+        for turn in range(40):
+            started = time.monotonic()
+            assert site.get("/").status == 200
+            times.append(time.monotonic() - started)
+            if beginning and turn % 10 == 0:
+                for connection in slow:
+                    connection.sendall(b"x")
+        tell(f"500 slow connections: slowest of 40 requests {max(times):.3f} s")
+        assert max(times) < 2
+
+
+def test_the_admin_speaks_of_nobody(site: Site) -> None:
+    known, unknown = log_in(site, "wrong"), log_in(site, "wrong", "nobody-of-this-name")
+    assert (known.status, unknown.status) == (200, 200)
+
+    def message(answer: Answer) -> str:
+        return answer.text.split('class="errornote"')[1].split("</p>")[0]
+
+    assert message(known) == message(unknown)
+
+
+def test_no_page_tells_the_version(site: Site) -> None:
+    """Neither in headers nor in an error."""
+    for path in ("/none/", "/polls/999999/"):
+        answer = site.get(path)
+        assert "Django" not in answer.text
+        assert "gunicorn/" not in str(answer.headers)
+
+
+def test_the_database_refuses_what_is_not_encrypted(site: Site, client: Callable[[str], Any]) -> None:
+    access = secret(site.where, "polls-database-app")
+    where = f"host={access['host']} user={access['username']} dbname={access['database']} sslmode=disable"
+    told = client(f"psql '{where}' 2>&1 || true")
+    assert "no encryption" in told.out

@@ -1,0 +1,86 @@
+"""The bill of materials names all that is in the image, and the audit never takes silence for good news."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_security import PROJECT, Site
+
+PYTHON = PROJECT / ".venv" / "sbom" / "bin" / "python"
+LOCK = PROJECT / "django_polls" / "requirements.txt"
+
+
+@pytest.fixture(scope="module")
+def bill(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The one of the image that runs."""
+    path = tmp_path_factory.mktemp("sbom") / "sbom.json"
+    first = site.record.play("sbom.yml", sbom_path=str(path))
+    assert (first.code, first.changed) == (0, 1), first.output[-2000:]
+    again = site.record.play("sbom.yml", sbom_path=str(path))
+    assert (again.code, again.changed) == (0, 0), again.output[-2000:]
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_it_is_of_the_image_that_runs(site: Site, bill: dict[str, Any]) -> None:
+    whole = bill["metadata"]["component"]
+    assert f"{whole['name']}:{whole['version']}" == site.pods()[0]["spec"]["containers"][0]["image"]
+    assert site.pods()[0]["status"]["containerStatuses"][0]["imageID"].endswith(whole["hashes"][0]["content"])
+
+
+def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:
+    urls = {component.get("purl", "").partition("?")[0] for component in bill["components"]}
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)(?! ; implementation_name)", LOCK.read_text(), re.MULTILINE))
+    script = (
+        "import importlib.metadata as packages, json\n"
+        "print(json.dumps([(package.name.lower(), package.version) for package in packages.distributions()]))"
+    )
+    installed = dict(json.loads(site.in_pod("python", "-c", script).out))
+    assert set(installed) <= set(locked)
+    assert {f"pkg:pypi/{name.replace('_', '-')}@{version}" for name, version in installed.items()} <= urls
+    debian = site.in_pod("sh", "-c", "grep -c '^Status: install ok installed' /var/lib/dpkg/status")
+    binaries = [
+        component
+        for component in bill["components"]
+        if "arch=amd64" in component.get("purl", "") or "arch=all" in component.get("purl", "")
+    ]
+    assert len(binaries) >= int(debian.out) > 50
+
+
+def test_an_image_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), app_image="localhost/none:1")
+    assert ended.code != 0
+    assert "Image localhost/none:1 is not in the container engine: run `make up`" in ended.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "sbom.json"
+    path.write_text(json.dumps(bill), encoding="utf-8")
+    done = subprocess.run(
+        [str(PYTHON), "scripts/sbom/audit.py", str(path), str(LOCK)], cwd=PROJECT, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    asked = "packages, 0 known vulnerabilities" in lines[0]
+    assert asked or "not audited" in lines[0] or " has " in lines[0]
+    if not asked or not (shutil.which("trivy") or shutil.which("grype")):
+        assert done.returncode == 1
+
+
+def test_an_audit_without_an_answer_fails(bill: dict[str, Any], tmp_path: Path) -> None:
+    """A package that no index has ever heard of."""
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"cloud-django-of-nowhere==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    done = subprocess.run(
+        [str(PYTHON), "scripts/sbom/audit.py", str(tmp_path / "none"), str(lock)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "1 of 1 packages not audited" in done.stdout

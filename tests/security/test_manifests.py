@@ -1,0 +1,99 @@
+"""A scanner over the manifests of the running site: no check fails but those that checkov.yaml gives a reason for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support_security import PROJECT, Site
+
+HERE = Path(__file__).resolve().parent
+CHECKOV = PROJECT / ".venv" / "checkov" / "bin" / "checkov"
+EXCEPTIONS = HERE / "checkov.yaml"
+KINDS = {
+    "/api/v1": ["ConfigMap", "Service", "ServiceAccount"],
+    "/apis/apps/v1": ["Deployment", "StatefulSet"],
+    "/apis/batch/v1": ["Job"],
+    "/apis/networking.k8s.io/v1": ["NetworkPolicy"],
+    "/apis/policy/v1": ["PodDisruptionBudget"],
+}
+
+
+@pytest.fixture(scope="module")
+def manifests(site: Site) -> list[dict[str, Any]]:
+    """What the API server holds of the site, without what it added about the state."""
+    found = []
+    for api, kinds in KINDS.items():
+        for kind in kinds:
+            plural = re.sub("y$", "ie", kind.lower()) + "s"
+            path = f"{api}/namespaces/{site.where.namespace}/{plural}"
+            listed = site.where.request("get", path, label_selector="app.kubernetes.io/part-of=polls")
+            for item in listed["items"]:
+                item.pop("status", None)
+                item["metadata"].pop("managedFields", None)
+                found.append({"apiVersion": api.removeprefix("/apis/").removeprefix("/api/"), "kind": kind} | item)
+    return found
+
+
+def scan(folder: Path, manifests: list[dict[str, Any]], exceptions: Path = EXCEPTIONS) -> dict[str, Any]:
+    """Run checkov over manifests, without asking anybody on the network."""
+    (folder / "site.yaml").write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(CHECKOV),
+            f"--config-file={exceptions}",
+            f"--directory={folder}",
+            "--framework=kubernetes",
+            "--output=json",
+            "--compact",
+            "--quiet",
+            "--skip-download",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"ANSI_COLORS_DISABLED": "1"},
+    )
+    return json.loads(done.stdout)
+
+
+def failed(report: dict[str, Any]) -> list[str]:
+    checks = report["results"]["failed_checks"]
+    return sorted({f"{check['check_id']} {check['resource']}: {check['check_name']}" for check in checks})
+
+
+def test_no_check_fails(manifests: list[dict[str, Any]], tmp_path: Path, tell: Callable[[str], None]) -> None:
+    report = scan(tmp_path, manifests)
+    summary = report["summary"]
+    kinds = {manifest["kind"] for manifest in manifests}
+    assert kinds == {kind for kinds in KINDS.values() for kind in kinds}
+    assert summary["resource_count"] >= len(manifests)
+    tell(f"checkov: {summary['passed']} checks passed, {summary['failed']} failed over {len(manifests)} manifests")
+    assert failed(report) == []
+    assert summary["passed"] > 200
+
+
+def test_the_scanner_finds_what_is_wrong(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
+    broken = json.loads(json.dumps([item for item in manifests if item["kind"] == "Deployment"]))
+    broken[0]["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    assert any(line.startswith("CKV_K8S_16 ") for line in failed(scan(tmp_path, broken)))
+
+
+def test_every_exception_is_needed_and_has_a_reason(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
+    text = EXCEPTIONS.read_text(encoding="utf-8")
+    skipped = yaml.safe_load(text).get("skip-check") or []
+    for check in skipped:
+        assert re.search(rf"^  # .{{30,}}(\n  # .*)*\n  - {check}$", text, re.MULTILINE), f"{check} has no reason"
+    bare = tmp_path / "none.yaml"
+    bare.write_text("{}\n", encoding="utf-8")
+    manifests_folder = tmp_path / "manifests"
+    manifests_folder.mkdir()
+    needed = {line.split()[0] for line in failed(scan(manifests_folder, manifests, bare))}
+    assert set(skipped) == needed
