@@ -49,7 +49,7 @@ bench: .venv/complete ## Measure the playbooks on the cluster, and put the figur
 lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
 	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \
 	  uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate \
-	    --output-file $$lock.txt $$lock.in; \
+	    --output-file $$lock.txt $$lock.in || exit 1; \
 	done
 
 .venv/complete: requirements.txt scripts/make_venv scripts/find_python

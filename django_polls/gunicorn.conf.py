@@ -14,6 +14,8 @@ worker_class = "config.worker.PatientWorker"
 workers = environment.number("WEB_CONCURRENCY", worker_count(cpu_limit()), least=1, most=64)
 threads = environment.number("WEB_THREADS", 4, least=1, most=64)
 
+# It would wait in a thread, without an end, for a client that does not read.
+sendfile = False
 # Once for all workers: they share its memory, and a setting that is wrong ends the start instead of each worker.
 preload_app = True
 # A heartbeat on a disk that is slow looks like a worker that hangs.

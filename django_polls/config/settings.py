@@ -157,8 +157,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
-# Five wrong passwords for one user from one address close that log-in, for this address only: nobody can lock anybody
-# else out, not even behind the same proxy. Attempts are counted in the database, which all pods share.
+# Five wrong passwords for one user from one address close that log-in, for this address only: who guesses locks nobody
+# out elsewhere, if the address is a client's own. Attempts are counted in the database, which all pods share.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = environment.number("DJANGO_LOGIN_ATTEMPTS", 5, least=1, most=1000)
 AXES_COOLOFF_TIME = timedelta(seconds=environment.number("DJANGO_LOGIN_LOCK_SECONDS", 900, least=1, most=7 * 24 * 3600))

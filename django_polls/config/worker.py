@@ -6,6 +6,7 @@ What is too long, too slow or without a stated length is refused by the main loo
 """
 
 import contextlib
+import errno
 import re
 import selectors
 import socket
@@ -30,10 +31,11 @@ READ_SIZE = 64 * 1024
 # is cut off while it sends never sees it.
 REQUEST_SECONDS = Environment().number("WEB_REQUEST_SECONDS", 20, least=1, most=3600)
 ENDING_SECONDS = 2
-# A response that fits into the kernel's buffer leaves the thread at once, however slowly it is read.
-SEND_BUFFER = 1024 * 1024
-# The kernel's own limit to what a thread waits for, where a response does not fit.
-STALLED_SECONDS = 10
+# How long a client may take for an answer, and how long that may be.
+ANSWER_SECONDS = 60
+ANSWER_LIMIT = 4 * 1024 * 1024
+# The kernel's limit to what a thread waits for, should gunicorn ever read more than we saw.
+STALLED_SECONDS = 5
 
 END_OF_HEAD = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -49,11 +51,32 @@ class RefusedRequestError(Exception):
         self.status = status
 
 
+class PatientSocket(socket.socket):
+    """A socket that makes no thread wait for its reader: what the kernel does not take is kept for the main loop."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.unsent = bytearray()
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        if len(self.unsent) + len(data) > ANSWER_LIMIT:
+            raise BrokenPipeError(errno.EPIPE, "The client does not read")
+        self.unsent += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the kernel takes now."""
+        with contextlib.suppress(BlockingIOError):
+            while self.unsent:
+                del self.unsent[: self.send(self.unsent, socket.MSG_DONTWAIT)]
+
+
 class Connection(TConn):
     """A connection, with what has been received of its next request."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, cfg: Any, accepted: socket.socket, *addresses: Any) -> None:
+        super().__init__(cfg, PatientSocket(accepted), *addresses)
         # gunicorn's own wait for the first byte, which it does in a thread, is done here.
         self.data_ready = True
         self.received = bytearray()
@@ -62,9 +85,6 @@ class Connection(TConn):
         self.is_ending = False
         # Events come in batches, and the one before may have closed it.
         self.is_gone = False
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     def init(self) -> None:
         """Called in the thread that answers: hand what was received to gunicorn's parser."""
@@ -99,7 +119,7 @@ class Connection(TConn):
         if body > BODY_LIMIT:
             raise RefusedRequestError(HTTPStatus.CONTENT_TOO_LARGE)
         self.length = end + len(END_OF_HEAD) + body
-        if body and len(self.received) < self.length and EXPECT.search(head):
+        if body and len(self.received) < self.length and b" HTTP/1.1\r\n" in head and EXPECT.search(head):
             self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 
@@ -131,19 +151,24 @@ class PatientWorker(ThreadWorker):
         self.await_request(Connection(self.cfg, client, address, listener.getsockname()))
 
     def make_room(self) -> None:
-        """A worker that is full would accept nobody: whoever has been silent for longest has to go."""
+        """A worker that is full would accept nobody: whoever has been silent for longest has to go.
+
+        First of those who have had an answer, then of those who have not begun to ask.
+        """
         if self.nr_conns < self.worker_connections - 1:
             return
-        if self.pending_conns:
-            self.drop(self.pending_conns[0])
-        elif self.keepalived_conns:
+        if self.keepalived_conns:
             idle = self.keepalived_conns.popleft()
             self.poller.unregister(idle.sock)
             self.close(idle)
+        elif self.pending_conns:
+            ending = (connection for connection in self.pending_conns if connection.is_ending)
+            silent = (connection for connection in self.pending_conns if not connection.received)
+            self.drop(next(ending, None) or next(silent, None) or self.pending_conns[0])
 
     def await_request(self, connection: Connection) -> None:
         """Read from now on what comes on a connection, until it is a request."""
-        self.read_on(connection, REQUEST_SECONDS)
+        self.read_on(connection, REQUEST_SECONDS if connection.received else max(self.cfg.keepalive, REQUEST_SECONDS))
 
     def read_on(self, connection: Connection, seconds: float) -> None:
         connection.timeout = time.monotonic() + seconds
@@ -174,6 +199,8 @@ class PatientWorker(ThreadWorker):
         if not data:
             self.drop(conn)
         elif not conn.is_ending:
+            if not conn.received:
+                conn.timeout = time.monotonic() + REQUEST_SECONDS
             conn.received += data
             self.consider(conn)
 
@@ -187,21 +214,26 @@ class PatientWorker(ThreadWorker):
         except OSError:
             self.drop(connection)
             return
+        # Counted until a thread is done with it, since there may be a queue before them.
+        self.count(connection, len(connection.received))
+        if self.unfinished_bytes > UNFINISHED_LIMIT:
+            largest = max(self.pending_conns, key=lambda pending: pending.counted)
+            self.refuse(largest, HTTPStatus.SERVICE_UNAVAILABLE)
+            complete = complete and largest is not connection
         if complete:
             self.forget(connection)
             self.enqueue_req(connection)
-            return
-        self.count(connection, len(connection.received))
-        if self.unfinished_bytes > UNFINISHED_LIMIT:
-            self.refuse(max(self.pending_conns, key=lambda pending: pending.counted), HTTPStatus.SERVICE_UNAVAILABLE)
 
     def count(self, connection: Connection, size: int) -> None:
         self.unfinished_bytes += size - connection.counted
         connection.counted = size
 
     def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
-        """Called when a thread is done with a request."""
-        if fs.cancelled() or fs.exception() is not None or fs.result() is not True:
+        """Called when a thread is done with a request, and again when its answer has been sent."""
+        self.count(conn, len(conn.sock.unsent))
+        if conn.sock.unsent:
+            self.send_on(conn, fs)
+        elif fs.cancelled() or fs.exception() is not None or fs.result() is not True:
             # gunicorn's own goodbye waits here for the client, and with this loop everybody else does.
             self.end(conn)
         elif ahead := conn.parser.unreader.take_buffered():
@@ -211,6 +243,33 @@ class PatientWorker(ThreadWorker):
             self.consider(conn)
         else:
             super().finish_request(conn, fs)
+
+    def send_on(self, connection: Connection, future: "Future[Any]") -> None:
+        """Send from now on what a client has not taken yet."""
+        try:
+            connection.sock.setblocking(False)
+            self.poller.register(connection.sock, selectors.EVENT_WRITE, partial(self.on_writable, connection, future))
+        except (OSError, ValueError):  # gunicorn has closed it.
+            self.count(connection, 0)
+            self.close(connection)
+            return
+        connection.timeout = time.monotonic() + ANSWER_SECONDS
+        self.pending_conns.append(connection)
+        if self.unfinished_bytes > UNFINISHED_LIMIT:
+            self.drop(max(self.pending_conns, key=lambda pending: pending.counted))
+
+    def on_writable(self, connection: Connection, future: "Future[Any]", _: socket.socket) -> None:
+        """Called when a client has taken some of its answer."""
+        if connection.is_gone:
+            return
+        try:
+            connection.sock.flush()
+        except OSError:
+            self.drop(connection)
+            return
+        if not connection.sock.unsent:
+            self.forget(connection)
+            self.finish_request(connection, future)
 
     def murder_pending(self) -> None:
         """Called about once a second: give up requests that do not come."""
@@ -229,7 +288,11 @@ class PatientWorker(ThreadWorker):
                 connection.timeout = min(connection.timeout, deadline)
 
     def refuse(self, connection: Connection, status: HTTPStatus) -> None:
-        self.log.info("Refused a request from %s: %s.", connection.client[0], status.phrase)
+        self.log.info(
+            "Refused a request from %s: %s.",
+            connection.client[0] if connection.client else "a Unix socket",
+            status.phrase,
+        )
         self.forget(connection)
         connection.answer(status)
         self.end(connection)
@@ -238,6 +301,7 @@ class PatientWorker(ThreadWorker):
         """Say that no more will come, and read a little longer only to throw away, so that the answer is seen."""
         connection.is_ending = True
         connection.received.clear()
+        self.count(connection, 0)
         try:
             connection.sock.shutdown(socket.SHUT_WR)
             self.read_on(connection, ENDING_SECONDS)
@@ -245,12 +309,12 @@ class PatientWorker(ThreadWorker):
             self.close(connection)
 
     def forget(self, connection: Connection) -> None:
-        self.count(connection, 0)
         self.poller.unregister(connection.sock)
         self.pending_conns.remove(connection)
 
     def drop(self, connection: Connection) -> None:
         self.forget(connection)
+        self.count(connection, 0)
         self.close(connection)
 
     def close(self, connection: Connection) -> None:

@@ -12,15 +12,15 @@ version_added: 0.1.0
 author:
   - The Cloud Django authors (@cloud-django)
 description:
-  - Runs a program in a pod that tries to connect to what the pod's NetworkPolicy forbids.
-  - A cluster whose network plug-in enforces no NetworkPolicies accepts them all the same: only an attempt can tell.
+  - A cluster whose network plug-in enforces no NetworkPolicies accepts them all. Only an attempt can tell.
+  - A cluster whose network plug-in enforces no NetworkPolicies accepts them all the same, so only an attempt can tell.
 options:
   namespace:
-    description: Namespace of the pod.
+    description: Namespace of the pods.
     type: str
     required: true
   label_selectors:
-    description: What selects the pods, of which the first that is ready is asked.
+    description: What selects the pods. Of those that are ready, one tries to reach another.
     type: list
     elements: str
     required: true
@@ -30,8 +30,8 @@ options:
     required: true
   command:
     description:
-      - The program and its arguments.
-      - It must end by itself, with C(0) if it could connect and with C(1) if not.
+      - The program and its arguments, to which the other pod's address is appended.
+      - It must end by itself, with C(0) if it could connect and with C(3) if not.
     type: list
     elements: str
     required: true
@@ -47,24 +47,24 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Ask whether the pods of the site can reach the API server
+- name: Ask whether the pods of the site can reach each other
   cloud_django.kubernetes.network_policy_info:
     kubeconfig: ~/.kube/config
     context: minikube
     namespace: polls
     label_selectors: [app.kubernetes.io/component=web]
     container: web
-    command: [python, -c, "import socket; socket.create_connection(('10.96.0.1', 443), timeout=1)"]
+    command: [sh, -c, "nc -z -w 1 \"$0\" 8000 || exit 3"]
 """
 
 RETURN = r"""
 enforced:
-  description: Whether the attempt failed, as it should. Nothing if no pod was ready or the program could not tell.
+  description: Whether the attempt failed, as it should. Nothing without two ready pods, or if none can tell.
   type: bool
   returned: success
   sample: true
 pod:
-  description: Name of the pod that was asked; empty if none was ready.
+  description: Name of the pod that tried; empty without two that are ready.
   type: str
   returned: success
   sample: polls-web-6d5c9f7b9-x2x7k
@@ -78,7 +78,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-ANSWERS = {0: False, 1: True}
+ANSWERS = {0: False, 3: True}
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -92,11 +92,12 @@ def ask(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
     """Return what a pod found out. Raises Trouble if the cluster does not let us ask."""
     selector = ",".join(params["label_selectors"])
     pods = (cluster.request("get", cluster.path("Pod"), label_selector=selector) or {}).get("items") or []
-    pod = next((entry["metadata"]["name"] for entry in pods if is_ready(entry)), "")
-    if not pod:
+    ready = [pod for pod in pods if is_ready(pod)]
+    if len(ready) < 2:
         return {"pod": "", "enforced": None}
-    ended = cluster.run(pod, params["container"], params["command"], timeout=20)
-    return {"pod": pod, "enforced": ANSWERS.get(ended.code)}
+    name, address = ready[0]["metadata"]["name"], ready[1]["status"]["podIP"]
+    ended = cluster.run(name, params["container"], [*params["command"], address], timeout=20)
+    return {"pod": name, "enforced": ANSWERS.get(ended.code)}
 
 
 def main() -> None:

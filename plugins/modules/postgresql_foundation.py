@@ -334,6 +334,8 @@ def steps(params: dict[str, Any], found: Found, now: datetime) -> list[Step]:
     password = (
         params["admin_password"] or admin.get("password") or ("" if params["external"] else scram.generated_password())
     )
+    if "\0" in password:
+        raise Trouble("The password of the administrator has a null character. Choose another.")
     username = params["admin_username"] if not params["external"] or params["admin_password"] else admin.get("username")
     if not password:
         raise Trouble(

@@ -88,12 +88,13 @@ def bill(image: str) -> dict[str, Any]:
         archive = unpack(image, folder)
         version, python = python_part(image, folder)
         debian = debian_part(archive)
-    name, _, tag = image.partition("@")[0].rpartition(":")
+    path, _, last = image.partition("@")[0].rpartition("/")
+    name, _, tag = last.partition(":")
     whole = {
         "type": "container",
         "bom-ref": "image",
-        "name": name or tag,
-        "version": tag if name else identifier,
+        "name": f"{path}/{name}" if path else name,
+        "version": tag or identifier,
         "hashes": [{"alg": "SHA-256", "content": identifier.removeprefix("sha256:")}],
     }
     interpreter = {

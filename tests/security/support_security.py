@@ -59,6 +59,11 @@ class Ended:
     output: str
 
     @property
+    def unfolded(self) -> str:
+        """The output without the line feeds that Ansible puts into long sentences."""
+        return " ".join(self.output.split())
+
+    @property
     def changed(self) -> int:
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
 
@@ -201,6 +206,9 @@ def written(text: str) -> set[str]:
     raw = text.encode()
     forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
     forms |= {urllib.parse.quote(text), urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)}
+    # As Ansible shows results.
+    forms |= {text.replace("'", "''"), yaml.safe_dump(text, default_style='"', width=10**6)[1:-2]}
+    forms |= {yaml.safe_dump(text, default_style='"', width=10**6, allow_unicode=True)[1:-2]}
     forms |= {json.dumps(form)[1:-1] for form in tuple(forms)}
     for shift in range(3):
         # As a part of something longer; the characters at both ends depend on what stands there.
@@ -213,7 +221,14 @@ def written(text: str) -> set[str]:
 
 def leaks(secrets: Mapping[str, str], text: str) -> list[str]:
     """Return the names of the secrets that are in a text."""
-    return [name for name, value in secrets.items() if any(form in text for form in written(value))]
+    # Ansible folds long lines at a space.
+    unfolded = " ".join(text.split())
+    found = []
+    for name, value in secrets.items():
+        forms = written(value)
+        if any(form in text or " ".join(form.split()) in unfolded for form in forms):
+            found.append(name)
+    return found
 
 
 def outside_address() -> str:

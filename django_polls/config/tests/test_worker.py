@@ -73,7 +73,7 @@ def test_500_slow_clients(start: Callable[..., Server], question: Question, conn
 
 
 def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], connect: Connect) -> None:
-    server = start(WEB_REQUEST_SECONDS="2", **FEW)
+    server = start(WEB_REQUEST_SECONDS="2", WEB_KEEPALIVE="2", **FEW)
     silent, slow = connect(server), connect(server, GET[:20])
     started = time.monotonic()
     answer = everything(slow)
@@ -87,9 +87,22 @@ def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question
     asset = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0].rpartition("/admin/")[0]
     script = next(f"{asset}/admin/js/vendor/{path}" for path in ["select2/select2.full.js", "jquery/jquery.js"])
     request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
-    for _ in range(50):
-        connect(server, request, receive_buffer=1)
+    for times in [1] * 50 + [30] * 20:
+        connect(server, request * times, receive_buffer=1)
     assert longest_answer(server) < 2
+
+
+def test_who_reads_slowly_gets_everything(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    style = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0]
+    script = f"{style.rpartition('/admin/')[0]}/admin/js/vendor/select2/select2.full.js"
+    whole = server.get(script)[2].encode()
+    request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n"
+    last = f"{request}Connection: close\r\n\r\n"
+    client = connect(server, f"{request}\r\n{request}\r\n{last}".encode(), receive_buffer=1)
+    time.sleep(1)
+    answer = everything(client)
+    assert answer.count(whole) == answer.count(b"HTTP/1.1 200 OK") == 3
 
 
 def test_who_does_not_hang_up_holds_nobody_up(

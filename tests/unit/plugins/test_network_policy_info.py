@@ -1,0 +1,50 @@
+"""Whom network_policy_info asks, and how it takes the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Ended
+from ansible_collections.cloud_django.kubernetes.plugins.modules.network_policy_info import ask
+
+PARAMS = {"label_selectors": ["a=b", "c=d"], "container": "web", "command": ["try"]}
+
+
+class Recorded:
+    """A cluster with some pods, in which a program ends with a code."""
+
+    def __init__(self, pods: list[dict[str, Any]], code: int = 0) -> None:
+        self.pods, self.code, self.ran = pods, code, []
+
+    def path(self, kind: str) -> str:
+        return kind
+
+    def request(self, method: str, path: str, label_selector: str) -> dict[str, Any]:
+        assert (method, path, label_selector) == ("get", "Pod", "a=b,c=d")
+        return {"items": self.pods}
+
+    def run(self, *arguments: Any, timeout: float) -> Ended:
+        self.ran.append(arguments)
+        return Ended(self.code, "", "")
+
+
+def pod(name: str, ready: str = "True", **metadata: str) -> dict[str, Any]:
+    conditions = [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}]
+    return {"metadata": {"name": name, **metadata}, "status": {"podIP": f"10.0.0.{name}", "conditions": conditions}}
+
+
+@pytest.mark.parametrize(("code", "enforced"), [(0, False), (3, True), (1, None), (127, None)])
+def test_a_connection_that_should_have_failed(code: int, enforced: bool | None) -> None:
+    cluster = Recorded([pod("1", "False"), pod("2"), pod("3", deletionTimestamp="now"), pod("4")], code)
+    assert ask(cluster, PARAMS) == {"pod": "2", "enforced": enforced}
+    assert cluster.ran == [("2", "web", ["try", "10.0.0.4"])]
+
+
+@pytest.mark.parametrize(
+    "pods", [[], [pod("1")], [pod("1"), pod("2", "False")], [pod("1"), {"metadata": {"name": "2"}}]]
+)
+def test_it_takes_two(pods: list[dict[str, Any]]) -> None:
+    cluster = Recorded(pods)
+    assert ask(cluster, PARAMS) == {"pod": "", "enforced": None}
+    assert cluster.ran == []
