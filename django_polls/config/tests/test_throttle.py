@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractUser
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
-from config.client_address import client_address
+from config.client_address import NOBODY, client_address
 from testing import run_python
 
 PASSWORD = "a long enough passphrase"
@@ -95,8 +95,8 @@ def test_odd_names(administrator: AbstractUser, username: str) -> None:
         (1, "*", "[2001:db8:1:2:3:4:5:6]:4711", "2001:db8:1:2::"),
         (1, "*", "2001:DB8:1:2:ffff::1", "2001:db8:1:2::"),
         (1, "*", "::ffff:192.0.2.9", "192.0.2.9"),
-        (1, "*", "unknown", "0.0.0.0"),  # noqa: S104
-        (1, "*", "'; DROP TABLE x", "0.0.0.0"),  # noqa: S104
+        (1, "*", "unknown", NOBODY),
+        (1, "*", "'; DROP TABLE x", NOBODY),
         (1, "10.0.0.0/8", "192.0.2.9", "203.0.113.1"),
         (1, "203.0.113.0/24", "192.0.2.9", "192.0.2.9"),
         (1, "203.0.113.1", "192.0.2.9", "192.0.2.9"),
