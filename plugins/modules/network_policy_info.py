@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The Cloud Django authors (@cloud-django)
 description:
+  - Runs a program in a pod. It tries to connect to another pod of the same kind, which their NetworkPolicy forbids.
   - A cluster whose network plug-in enforces no NetworkPolicies accepts them all. Only an attempt can tell.
-  - A cluster whose network plug-in enforces no NetworkPolicies accepts them all the same, so only an attempt can tell.
 options:
   namespace:
     description: Namespace of the pods.
