@@ -31,8 +31,8 @@ READ_SIZE = 64 * 1024
 # is cut off while it sends never sees it.
 REQUEST_SECONDS = Environment().number("WEB_REQUEST_SECONDS", 20, least=1, most=3600)
 ENDING_SECONDS = 2
-# How long a client may take for an answer, and how long that may be.
-ANSWER_SECONDS = 60
+# How long a client may take for an answer, and how much of it may wait for the client, in seconds and bytes.
+ANSWER_SECONDS = 3 * REQUEST_SECONDS
 ANSWER_LIMIT = 4 * 1024 * 1024
 # The kernel's limit to what a thread waits for, should gunicorn ever read more than we saw.
 STALLED_SECONDS = 5
@@ -60,10 +60,10 @@ class PatientSocket(socket.socket):
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
-        if len(self.unsent) + len(data) > ANSWER_LIMIT:
-            raise BrokenPipeError(errno.EPIPE, "The client does not read")
         self.unsent += data
         self.flush()
+        if len(self.unsent) > ANSWER_LIMIT:
+            raise BrokenPipeError(errno.EPIPE, "The client does not read")
 
     def flush(self) -> None:
         """Send what the kernel takes now."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from config.worker import ANSWER_LIMIT, PatientSocket
 from polls.models import Question
 from testing import Server
 
@@ -41,6 +43,12 @@ def everything(client: socket.socket) -> bytes:
     while data := client.recv(65536):
         parts.append(data)
     return b"".join(parts)
+
+
+def longest_file(server: Server) -> str:
+    """The path of a file that no small buffer holds."""
+    style = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0]
+    return f"{style.rpartition('/admin/')[0]}/admin/js/vendor/select2/select2.full.js"
 
 
 def longest_answer(server: Server, path: str = "/", times: int = 10) -> float:
@@ -84,8 +92,7 @@ def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], 
 
 def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question: Question, connect: Connect) -> None:
     server = start(**FEW)
-    asset = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0].rpartition("/admin/")[0]
-    script = next(f"{asset}/admin/js/vendor/{path}" for path in ["select2/select2.full.js", "jquery/jquery.js"])
+    script = longest_file(server)
     request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
     for times in [1] * 50 + [30] * 20:
         connect(server, request * times, receive_buffer=1)
@@ -94,8 +101,7 @@ def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question
 
 def test_who_reads_slowly_gets_everything(start: Callable[..., Server], connect: Connect) -> None:
     server = start(**FEW)
-    style = server.get("/admin/login/")[2].split('rel="stylesheet" href="')[1].split('"')[0]
-    script = f"{style.rpartition('/admin/')[0]}/admin/js/vendor/select2/select2.full.js"
+    script = longest_file(server)
     whole = server.get(script)[2].encode()
     request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n"
     last = f"{request}Connection: close\r\n\r\n"
@@ -103,6 +109,31 @@ def test_who_reads_slowly_gets_everything(start: Callable[..., Server], connect:
     time.sleep(1)
     answer = everything(client)
     assert answer.count(whole) == answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_who_never_reads_is_given_up(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(WEB_REQUEST_SECONDS="1", **FEW)
+    script = longest_file(server)
+    request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
+    client = connect(server, request * 30, receive_buffer=1)
+    time.sleep(6)
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        received = everything(client)
+    assert received.count(b"HTTP/1.1 200 OK") < 30
+
+
+def test_a_long_answer_reaches_who_reads_and_breaks_off_for_others() -> None:
+    near, far = socket.socketpair()
+    with PatientSocket(near) as patient, far:
+        with pytest.raises(BrokenPipeError):
+            patient.sendall(bytes(3 * ANSWER_LIMIT))
+        patient.unsent.clear()
+        threading.Thread(target=everything, args=[far], daemon=True).start()
+        for _ in range(3 * ANSWER_LIMIT // 65536):
+            patient.sendall(bytes(65536))
+            while patient.unsent:
+                patient.flush()
 
 
 def test_who_does_not_hang_up_holds_nobody_up(
