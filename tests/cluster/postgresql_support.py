@@ -93,17 +93,23 @@ def run_play(
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default" if plain else "ansible.posix.json",
         "ANSIBLE_NOCOLOR": "1",
     }
-    extra = {"test_roles": roles, "app_namespace": namespace} | dict(variables)
-    with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
-        yaml.dump(extra, file, Dumper=UnsafeDumper, allow_unicode=True)
-        file.flush()
+    with extra_variables({"test_roles": roles, "app_namespace": namespace} | dict(variables)) as option:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={PROJECT / INVENTORY}"]
-        command += [f"--inventory={PROJECT / 'molecule/inventory'}", f"--extra-vars=@{file.name}"]
+        command += [f"--inventory={PROJECT / 'molecule/inventory'}", option]
         command += [str(PROJECT / "tests/cluster/postgresql.yml"), *options]
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, cwd=PROJECT, timeout=500, check=False
         )
     return parse_play(done) if not plain else Play(done.returncode, -1, [], [], done.stdout + done.stderr)
+
+
+@contextmanager
+def extra_variables(variables: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an option for ansible-playbook that names a file with variables, where they stand in no argument."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
+        yaml.dump(dict(variables), file, Dumper=UnsafeDumper, allow_unicode=True)
+        file.flush()
+        yield f"--extra-vars=@{file.name}"
 
 
 class Unsafe(str):

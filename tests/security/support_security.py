@@ -12,9 +12,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -31,10 +28,11 @@ from postgresql_support import (
     PROJECT,
     Cluster,
     Unsafe,
-    UnsafeDumper,
     cluster,
+    extra_variables,
     remove_namespace,
 )
+from support import run_playbook
 
 NAMESPACE = "test-security"
 STRANGERS = "test-security-strangers"
@@ -81,30 +79,13 @@ class Record:
 
     def play(self, playbook: str, *options: str, inventory: Path = PROJECT / INVENTORY, **variables: Any) -> Ended:
         """Run a playbook as loudly as possible, as a user does who keeps passwords in a file of variables."""
-        mine = os.environ | {
-            "ANSIBLE_NOCOLOR": "1",
-            "MOLECULE_PROJECT_DIRECTORY": str(PROJECT),
-            "MOLECULE_SCENARIO_NAME": "security",
-        }
+        mine = os.environ | {"MOLECULE_PROJECT_DIRECTORY": str(PROJECT), "MOLECULE_SCENARIO_NAME": "security"}
         extra = {"app_namespace": NAMESPACE, "image_context": str(PROJECT)} | SMALL | GIVEN | variables
-        with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
-            yaml.dump(extra, file, Dumper=UnsafeDumper, allow_unicode=True)
-            file.flush()
-            command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={inventory}"]
-            command += [f"--inventory={PROJECT / 'molecule/inventory'}", f"--extra-vars=@{file.name}"]
-            command += [str(PROJECT / "playbooks" / playbook), "-vvv", "--diff", *options]
-            with self.watched():
-                done = subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    env=mine,
-                    cwd=PROJECT,
-                    timeout=500,
-                )
-        ended = Ended([playbook, *options, *variables], done.returncode, done.stdout)
+        with extra_variables(extra) as option, self.watched():
+            arguments = [f"--inventory={inventory}", f"--inventory={PROJECT / 'molecule/inventory'}", option]
+            arguments += [str(PROJECT / "playbooks" / playbook), "-vvv", "--diff", *options]
+            done = run_playbook(PROJECT, arguments, mine | {"ANSIBLE_NOCOLOR": "1"}, limit=500)
+        ended = Ended([playbook, *options, *variables], done.code, done.output)
         self.runs.append(ended)
         return ended
 
@@ -166,6 +147,15 @@ class Site:
             return Answer(response.status, response.headers, response.read().decode(errors="replace"))
         finally:
             client.close()
+
+    def log_in(self, password: str, username: str = SUPERUSER) -> Answer:
+        """Fill in the form of the admin as a browser does."""
+        form = self.get("/admin/login/")
+        token = form.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+        body = urllib.parse.urlencode({"username": username, "password": password, "csrfmiddlewaretoken": token})
+        cookie = f"csrftoken={form.cookies()['csrftoken'].value}"
+        kind = "application/x-www-form-urlencoded"
+        return self.get("/admin/login/", "POST", body, Cookie=cookie, Content_Type=kind, Origin=f"http://{self.host}")
 
     def pods(self, component: str = "web") -> list[dict[str, Any]]:
         selector = f"app.kubernetes.io/component={component}"

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from postgresql_support import INVENTORY, Unsafe
 from support_security import GIVEN, NAMESPACE, PROJECT, Ended, Site, leaks, written
-from test_attacks import log_in
 
 # Where a program might leave a file on the controller.
 FOLDERS = [PROJECT, Path.home() / ".ansible", Path.home() / ".cache", Path.home() / ".kube", Path("/var/tmp")]
@@ -75,7 +74,7 @@ def test_a_dry_run_shows_nothing(site: Site, known: dict[str, str]) -> None:
 
 
 def test_the_odd_passwords_work(site: Site) -> None:
-    assert log_in(site, str(GIVEN["superuser_password"])).status == 302
+    assert site.log_in(str(GIVEN["superuser_password"])).status == 302
     assert site.get("/readyz").status == 200
 
 
@@ -146,10 +145,10 @@ def test_another_password(site: Site, known: dict[str, str]) -> None:
     }
     known |= {"other superuser": str(other["superuser_password"])}
     assert clean(site, known, site.record.play("site.yml", **other)).code == 0
-    assert log_in(site, str(other["superuser_password"])).status == 302
-    assert log_in(site, str(GIVEN["superuser_password"])).status == 200
+    assert site.log_in(str(other["superuser_password"])).status == 302
+    assert site.log_in(str(GIVEN["superuser_password"])).status == 200
     assert clean(site, known, site.record.play("site.yml")).code == 0
-    assert log_in(site, str(GIVEN["superuser_password"])).status == 302
+    assert site.log_in(str(GIVEN["superuser_password"])).status == 302
 
 
 def test_objects_and_events(site: Site, known: dict[str, str]) -> None:
