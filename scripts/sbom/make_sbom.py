@@ -1,9 +1,10 @@
 """Write what an image contains as CycloneDX: Debian's packages, Python and its packages, each with a package URL.
 
-    .venv/sbom/bin/python scripts/sbom/make_sbom.py IMAGE FILE
+    .venv/sbom/bin/python scripts/sbom/make_sbom.py [--check] IMAGE FILE
 
 Debian's part is told by debsbom, Python's by cyclonedx-bom. Both read the image's own files; nothing in it runs but
-Python, which says where it looks for packages. The same image gives the same file.
+Python, which says where it looks for packages. The same image gives the same file. --check only says
+whether it would be written.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def check(text: str) -> None:
         raise Stopped(f"The bill of materials is not valid: {str(error)[:500]}")
 
 
-def main(image: str, path: Path) -> None:
+def main(image: str, path: Path, check_only: bool) -> None:
     """Write the file if it would differ, and say how much is in it."""
     found = bill(image)
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -140,6 +141,9 @@ def main(image: str, path: Path) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         print(f"unchanged: {path} with {counts}")
         return
+    if check_only:
+        print(f"would be written: {path} with {counts}")
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
@@ -148,6 +152,7 @@ def main(image: str, path: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], Path(sys.argv[2]))
+        image, path = (argument for argument in sys.argv[1:] if argument != "--check")
+        main(image, Path(path), "--check" in sys.argv)
     except Stopped as stopped:
         sys.exit(str(stopped))

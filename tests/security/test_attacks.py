@@ -125,6 +125,14 @@ def test_the_probe_tells_where_they_are_not(site: Site) -> None:
         site.where.delete("NetworkPolicy", "somebody-allows-all")
 
 
+def test_the_probe_does_not_take_silence_for_good_news(site: Site) -> None:
+    """One pod alone cannot find out."""
+    ended = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require", web_replicas=1)
+    assert ended.code != 0
+    assert "Whether the cluster enforces NetworkPolicies could not be found out" in ended.unfolded
+    assert site.record.play("site.yml", "--tags=web").code == 0
+
+
 def test_with_peers_named_nobody_else_reaches_the_pods(
     site: Site, stranger: Callable[[str], Any], neighbour: Callable[[str], Any]
 ) -> None:

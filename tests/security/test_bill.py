@@ -20,6 +20,8 @@ LOCK = PROJECT / "django_polls" / "requirements.txt"
 def bill(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The one of the image that runs."""
     path = tmp_path_factory.mktemp("sbom") / "sbom.json"
+    dry = site.record.play("sbom.yml", "--check", sbom_path=str(path))
+    assert (dry.code, dry.changed, path.exists()) == (0, 1, False), dry.output[-2000:]
     first = site.record.play("sbom.yml", sbom_path=str(path))
     assert (first.code, first.changed) == (0, 1), first.output[-2000:]
     again = site.record.play("sbom.yml", sbom_path=str(path))
@@ -57,6 +59,13 @@ def test_an_image_that_is_not_there(site: Site, tmp_path: Path) -> None:
     assert ended.code != 0
     assert "Image localhost/none:1 is not in the container engine: run `make up`" in ended.unfolded
     assert not list(tmp_path.iterdir())
+
+
+def test_tools_that_are_not_there(site: Site, tmp_path: Path) -> None:
+    missing = str(tmp_path / "python")
+    ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=missing)
+    assert ended.code != 0
+    assert f"{missing} is not there, so nothing was read: run `make sbom`" in ended.unfolded
 
 
 def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Path) -> None:
