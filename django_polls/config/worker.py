@@ -63,6 +63,7 @@ class PatientSocket(socket.socket):
         self.unsent += data
         self.flush()
         if len(self.unsent) > ANSWER_LIMIT:
+            self.unsent.clear()
             raise BrokenPipeError(errno.EPIPE, "The client does not read")
 
     def flush(self) -> None:
@@ -85,6 +86,11 @@ class Connection(TConn):
         self.is_ending = False
         # Events come in batches, and the one before may have closed it.
         self.is_gone = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the client has not begun to ask, and waits for nothing."""
+        return not self.received and not self.sock.unsent
 
     def init(self) -> None:
         """Called in the thread that answers: hand what was received to gunicorn's parser."""
@@ -163,7 +169,7 @@ class PatientWorker(ThreadWorker):
             self.close(idle)
         elif self.pending_conns:
             ending = (connection for connection in self.pending_conns if connection.is_ending)
-            silent = (connection for connection in self.pending_conns if not connection.received)
+            silent = (connection for connection in self.pending_conns if connection.is_silent)
             self.drop(next(ending, None) or next(silent, None) or self.pending_conns[0])
 
     def await_request(self, connection: Connection) -> None:
@@ -216,13 +222,20 @@ class PatientWorker(ThreadWorker):
             return
         # Counted until a thread is done with it, since there may be a queue before them.
         self.count(connection, len(connection.received))
-        if self.unfinished_bytes > UNFINISHED_LIMIT:
-            largest = max(self.pending_conns, key=lambda pending: pending.counted)
-            self.refuse(largest, HTTPStatus.SERVICE_UNAVAILABLE)
-            complete = complete and largest is not connection
-        if complete:
+        if self.give_up_largest() is not connection and complete:
             self.forget(connection)
             self.enqueue_req(connection)
+
+    def give_up_largest(self) -> Connection | None:
+        """Return the connection that has to go since too much waits in memory, if it does."""
+        if self.unfinished_bytes <= UNFINISHED_LIMIT:
+            return None
+        largest = max(self.pending_conns, key=lambda pending: pending.counted)
+        if largest.sock.unsent:  # In the middle of an answer there is no room for another.
+            self.drop(largest)
+        else:
+            self.refuse(largest, HTTPStatus.SERVICE_UNAVAILABLE)
+        return largest
 
     def count(self, connection: Connection, size: int) -> None:
         self.unfinished_bytes += size - connection.counted
@@ -255,8 +268,7 @@ class PatientWorker(ThreadWorker):
             return
         connection.timeout = time.monotonic() + ANSWER_SECONDS
         self.pending_conns.append(connection)
-        if self.unfinished_bytes > UNFINISHED_LIMIT:
-            self.drop(max(self.pending_conns, key=lambda pending: pending.counted))
+        self.give_up_largest()
 
     def on_writable(self, connection: Connection, future: "Future[Any]", _: socket.socket) -> None:
         """Called when a client has taken some of its answer."""
@@ -284,7 +296,7 @@ class PatientWorker(ThreadWorker):
         """Called once when the worker stops: those who have not begun to ask do not hold it up."""
         super()._cap_keepalive(deadline)
         for connection in self.pending_conns:
-            if not connection.received:
+            if connection.is_silent:
                 connection.timeout = min(connection.timeout, deadline)
 
     def refuse(self, connection: Connection, status: HTTPStatus) -> None:

@@ -1,14 +1,18 @@
 """Clients that send slowly, too much or nothing at all hold nobody up."""
 
 import contextlib
+import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from selectors import DefaultSelector
+from types import SimpleNamespace
 
 import pytest
 
-from config.worker import ANSWER_LIMIT, PatientSocket
+from config.worker import ANSWER_LIMIT, UNFINISHED_LIMIT, Connection, PatientSocket, PatientWorker
 from polls.models import Question
 from testing import Server
 
@@ -130,7 +134,7 @@ def test_a_long_answer_reaches_who_reads_and_breaks_off_for_others() -> None:
     with PatientSocket(near) as patient, far:
         with pytest.raises(BrokenPipeError):
             patient.sendall(bytes(3 * ANSWER_LIMIT))
-        patient.unsent.clear()
+        assert not patient.unsent
         reader = threading.Thread(target=everything, args=[far], daemon=True)
         reader.start()
         for _ in range(3 * ANSWER_LIMIT // 65536):
@@ -140,6 +144,58 @@ def test_a_long_answer_reaches_who_reads_and_breaks_off_for_others() -> None:
         patient.shutdown(socket.SHUT_WR)
         reader.join(timeout=20)
         assert not reader.is_alive()
+
+
+@pytest.fixture
+def unstarted() -> PatientWorker:
+    """A worker whose loop does not run, for states that no client can bring about for sure."""
+    worker = PatientWorker.__new__(PatientWorker)
+    worker.keepalived_conns, worker.pending_conns = deque(), deque()
+    worker.poller, worker.nr_conns, worker.unfinished_bytes = DefaultSelector(), 0, 0
+    worker.log, worker.cfg = logging.getLogger(__name__), SimpleNamespace(keepalive=75)
+    return worker
+
+
+@pytest.fixture
+def pend(unstarted: PatientWorker) -> Iterator[Callable[[bytes, bytes], tuple[Connection, socket.socket]]]:
+    """A connection that has sent something and waits for something, and its client."""
+    with contextlib.ExitStack() as stack:
+
+        def make(received: bytes, unsent: bytes) -> tuple[Connection, socket.socket]:
+            near, far = socket.socketpair()
+            stack.enter_context(far)
+            connection = Connection(unstarted.cfg, near, ("192.0.2.1", 1), None)
+            stack.enter_context(connection.sock)
+            connection.received += received
+            connection.sock.unsent += unsent
+            unstarted.nr_conns += 1
+            unstarted.await_request(connection)
+            unstarted.count(connection, len(received) + len(unsent))
+            return connection, far
+
+        yield make
+
+
+def test_a_stop_waits_for_who_reads_and_for_who_asks(
+    unstarted: PatientWorker, pend: Callable[[bytes, bytes], tuple[Connection, socket.socket]]
+) -> None:
+    reads, asks, silent = (pend(*state)[0] for state in [(b"", b"answer"), (b"GET", b""), (b"", b"")])
+    unstarted._cap_keepalive(5)
+    assert silent.timeout == 5
+    assert min(reads.timeout, asks.timeout) > 5
+
+
+def test_a_full_memory_breaks_an_answer_off_and_refuses_a_request(
+    unstarted: PatientWorker, pend: Callable[[bytes, bytes], tuple[Connection, socket.socket]]
+) -> None:
+    reads, reader = pend(b"", bytes(2 * UNFINISHED_LIMIT))
+    asks, asker = pend(bytes(UNFINISHED_LIMIT + 1), b"")
+    assert unstarted.give_up_largest() is reads
+    assert reader.recv(100) == b""
+    assert unstarted.give_up_largest() is asks
+    assert asker.recv(100).startswith(b"HTTP/1.1 503 ")
+    assert unstarted.give_up_largest() is None
+    assert (unstarted.unfinished_bytes, unstarted.nr_conns) == (0, 1)
 
 
 def test_who_does_not_hang_up_holds_nobody_up(
