@@ -1,4 +1,4 @@
-"""A site of their own for the attacks, and a person at its door."""
+"""A site of their own for the attacks, and the figures that come of it."""
 
 from __future__ import annotations
 
