@@ -1,6 +1,7 @@
 """Answer the probes before anything else can refuse or redirect them."""
 
 import logging
+import mmap
 from collections.abc import Callable
 
 from django.conf import settings
@@ -24,7 +25,8 @@ class HealthCheckMiddleware:
             getattr(settings, "HEALTH_LIVE_PATH", "/livez"): self.live,
             getattr(settings, "HEALTH_READY_PATH", "/readyz"): self.ready,
         }
-        self.migrated = False
+        # One byte for all workers that are forked after this: a probe reaches any of them.
+        self.was_ready = mmap.mmap(-1, 1)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         check = self.checks.get(request.path_info)
@@ -32,32 +34,37 @@ class HealthCheckMiddleware:
             return self.get_response(request)
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        problem = check()
+        is_well, sentence = check()
         return HttpResponse(
-            f"{problem or 'ok'}\n",
-            status=503 if problem else 200,
+            f"{sentence}\n",
+            status=200 if is_well else 503,
             content_type="text/plain; charset=utf-8",
             headers={"Cache-Control": "no-store"},
         )
 
-    def live(self) -> str:
+    def live(self) -> tuple[bool, str]:
         """Nothing to ask: that this runs is the answer. A database that is away is no reason to restart us."""
-        return ""
+        return True, "ok"
 
-    def ready(self) -> str:
-        """The reason why we should get no traffic, or nothing. Details go to the log, not to whoever asks."""
+    def ready(self) -> tuple[bool, str]:
+        """Whether we should get traffic, and why not. Details go to the log, not to whoever asks.
+
+        A database that goes away later is no reason: all pods lose it at once, and a page that asks to come back in a
+        moment is better than a refused connection.
+        """
+        was_ready = self.was_ready[0] == 1
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            missing = 0 if self.migrated else unapplied_migrations()
+            # Applied migrations stay applied while this release runs, so the costly question is asked until the first yes.
+            missing = 0 if was_ready else unapplied_migrations()
         except Error as error:
-            logger.warning("Not ready: the database does not answer: %s", " ".join(str(error).split()))
-            return "database unavailable"
+            logger.warning("The database does not answer the probe: %s", " ".join(str(error).split()))
+            return (True, "ok, without the database") if was_ready else (False, "database unavailable")
         if missing:
-            return f"unapplied migrations: {missing}"
-        # Applied migrations stay applied while this release runs, so the costly question is asked until the first yes.
-        self.migrated = True
-        return ""
+            return False, f"unapplied migrations: {missing}"
+        self.was_ready[0] = 1
+        return True, "ok"
 
 
 def unapplied_migrations() -> int:

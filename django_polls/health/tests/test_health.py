@@ -1,15 +1,18 @@
 """The probes."""
 
 import logging
+import os
 
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from health.apps import check_order
+from health.middleware import HealthCheckMiddleware
 
 
 def test_alive_without_a_database(client: Client) -> None:
@@ -68,6 +71,31 @@ def test_not_ready_without_the_database(
         response = client.get("/readyz")
     assert (response.status_code, response.text) == (503, "database unavailable\n")
     assert "db.internal" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_database_that_goes_away_later_takes_no_traffic_away(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise OperationalError("connection to db.internal failed")
+
+    assert client.get("/readyz").text == "ok\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "cursor", fail)
+        response = client.get("/readyz")
+    assert (response.status_code, response.text) == (200, "ok, without the database\n")
+    assert "db.internal" in caplog.text
+    assert client.get("/readyz").text == "ok\n"
+
+
+def test_one_worker_tells_the_others() -> None:
+    middleware = HealthCheckMiddleware(lambda request: HttpResponse())
+    if not (child := os.fork()):
+        middleware.was_ready[0] = 1
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert middleware.was_ready[0] == 1
 
 
 def test_only_reading(client: Client) -> None:
