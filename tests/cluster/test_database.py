@@ -171,7 +171,7 @@ def test_every_stored_verifier_is_scram(where) -> None:
 def test_connections_are_encrypted_and_limited(where) -> None:
     assert run(where, "app", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").out.strip() == "t"
     limits = admin_sql(where, "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname LIKE 'polls%' ORDER BY 1")
-    assert limits.split() == ["polls_app|37", "polls_backup|2", "polls_migrate|5", "polls_owner|-1", "polls_read|5"]
+    assert limits.split() == ["polls_app|185", "polls_backup|2", "polls_migrate|5", "polls_owner|-1", "polls_read|5"]
 
 
 # --- Drift ------------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ DRIFT = [
         ("ALTER ROLE polls_app VALID UNTIL '2020-01-01'", "let the password of role polls_app never expire"),
         ("ALTER ROLE polls_owner LOGIN PASSWORD 'x'", "make role polls_owner NOLOGIN"),
         ("ALTER ROLE polls_read CREATEDB CREATEROLE BYPASSRLS REPLICATION", "make role polls_read NOCREATEDB"),
-        ("ALTER ROLE polls_app NOLOGIN CONNECTION LIMIT 1", "make role polls_app LOGIN CONNECTION LIMIT 37"),
+        ("ALTER ROLE polls_app NOLOGIN CONNECTION LIMIT 1", "make role polls_app LOGIN CONNECTION LIMIT 185"),
         ("GRANT polls_owner TO polls_app", "revoke membership in polls_owner from polls_app"),
         ("GRANT pg_read_server_files TO polls_read", "revoke membership in pg_read_server_files from polls_read"),
         ("REVOKE polls_owner FROM polls_migrate", "let role polls_migrate become polls_owner"),
@@ -326,7 +326,7 @@ def test_extensions_come_into_the_schema(where) -> None:
 def test_more_connections_than_the_server_accepts_are_refused_before_anything_changes(where) -> None:
     admin_sql(where, "ALTER ROLE polls_app CONNECTION LIMIT 7")
     sentence = play(database_web_connections=500).sentence()
-    assert sentence.startswith("The site may open 515 connections, and the server accepts 100.")
+    assert sentence.startswith("The site may open 515 connections, and the server accepts 200.")
     assert admin_sql(where, "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'polls_app'") == "7"
     play().succeeded()
 
@@ -334,7 +334,7 @@ def test_more_connections_than_the_server_accepts_are_refused_before_anything_ch
 def test_the_postgresql_role_refuses_them_as_well(where) -> None:
     revision = where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"]
     sentence = play(roles=["postgresql"], postgresql_max_connections=20).sentence()
-    assert sentence.startswith("The site may open 47 connections (32 by web pods, 5 by jobs, 10 reserved)")
+    assert sentence.startswith("The site may open 71 connections (56 by web pods, 5 by jobs, 10 reserved)")
     assert where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"] == revision
 
 

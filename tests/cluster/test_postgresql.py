@@ -97,7 +97,7 @@ def test_numbers_given_on_the_command_line_are_texts_and_work_all_the_same(where
         "postgresql_timeout": "600",
         "postgresql_user_id": "999",
         "postgresql_port": "5432",
-        "postgresql_max_connections": "100",
+        "postgresql_max_connections": "200",
         "postgresql_max_unavailable": "1",
         "postgresql_certificate_days": "365",
         "postgresql_storage_timeout": "15",
