@@ -26,7 +26,7 @@ func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet
 	if err := rules.AppendUnique("nat", "POSTROUTING", "-s", podSubnet, "!", "-d", podSubnet, "-j", "MASQUERADE"); err != nil {
 		return fmt.Errorf("masquerade rule: %w", err)
 	}
-	if err := queueForPolicies(rules, podSubnet); err != nil {
+	if err := queueForPolicies(ctx, rules, podSubnet); err != nil {
 		return err
 	}
 
