@@ -18,7 +18,7 @@ def database_settings(environment: Environment) -> dict[str, Any]:
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        "tcp_user_timeout": 20_000,
+        "tcp_user_timeout": 5_000,
         "sslmode": environment.choice("DATABASE_SSLMODE", "verify-full", SSL_MODES),
         "application_name": environment.text("DATABASE_APPLICATION_NAME", "django_polls"),
     }
@@ -34,7 +34,7 @@ def database_settings(environment: Environment) -> dict[str, Any]:
     if role := environment.text("DATABASE_ROLE"):
         options["assume_role"] = role
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "config.postgresql",
         "HOST": environment.required("DATABASE_HOST", "the host name of the PostgreSQL server"),
         "PORT": str(environment.number("DATABASE_PORT", 5432, least=1, most=65535)),
         "NAME": environment.required("DATABASE_NAME", "the name of the database"),

@@ -4,6 +4,6 @@
     MIDDLEWARE.insert(0, "health.middleware.HealthCheckMiddleware")
 
 `/livez` says only that the process answers. `/readyz` also asks the database, and whether all migrations that this
-release knows are applied; after its first yes it goes on saying so while the database is away, since then the site's own
-answer is better than none. Other paths by the settings HEALTH_LIVE_PATH and HEALTH_READY_PATH.
+release knows are applied; after its first yes it goes on saying so while the database is away, since then the site's
+own answer is better than none. Other paths by the settings HEALTH_LIVE_PATH and HEALTH_READY_PATH.
 """

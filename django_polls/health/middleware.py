@@ -56,7 +56,7 @@ class HealthCheckMiddleware:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            # Applied migrations stay applied while this release runs, so the costly question is asked until the first yes.
+            # Applied migrations stay applied while this release runs: the costly question is asked until the first yes.
             missing = 0 if was_ready else unapplied_migrations()
         except Error as error:
             logger.warning("The database does not answer the probe: %s", " ".join(str(error).split()))
