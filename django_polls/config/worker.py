@@ -11,6 +11,7 @@ import re
 import selectors
 import socket
 import struct
+import threading
 import time
 from concurrent.futures import Future
 from functools import partial
@@ -34,6 +35,8 @@ ENDING_SECONDS = 2
 # How long a client may take for an answer, and how much of it may wait for the client, in seconds and bytes.
 ANSWER_SECONDS = 3 * REQUEST_SECONDS
 ANSWER_LIMIT = 4 * 1024 * 1024
+# How long nobody may have come before we stop listening, in seconds.
+QUIET_SECONDS = 1.0
 # The kernel's limit to what a thread waits for, should gunicorn ever read more than we saw.
 STALLED_SECONDS = 5
 
@@ -146,6 +149,36 @@ class PatientWorker(ThreadWorker):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.unfinished_bytes = 0
+        self.is_stopping = False
+        self.last_arrival = 0.0
+        self.last_moment = 0.0
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Called for SIGTERM: go on as before until nobody comes any more, but ask everybody to come back elsewhere.
+
+        The nodes are told at the same time as we are, and a busy one is late: what it goes on sending would be refused.
+        """
+        if not self.is_stopping:
+            self.is_stopping = True
+            self.last_arrival = time.monotonic()
+            self.last_moment = self.last_arrival + self.cfg.graceful_timeout / 2
+            self.await_quiet()
+
+    def await_quiet(self) -> None:
+        """Stop once a second has passed without a new connection, or when it gets late."""
+        now = time.monotonic()
+        quiet_at = min(self.last_arrival + QUIET_SECONDS, self.last_moment)
+        if now >= quiet_at:
+            self.alive = False
+            return
+        timer = threading.Timer(quiet_at - now, self.method_queue.defer, [self.await_quiet])
+        timer.daemon = True
+        timer.start()
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        if self.is_stopping:
+            req.force_close()
+        return super().handle_request(req, conn)
 
     def accept(self, listener: socket.socket) -> None:
         self.make_room()
@@ -153,6 +186,7 @@ class PatientWorker(ThreadWorker):
             client, address = listener.accept()
         except OSError:  # Gone again, or taken by another worker.
             return
+        self.last_arrival = time.monotonic()
         self.nr_conns += 1
         self.await_request(Connection(self.cfg, client, address, listener.getsockname()))
 

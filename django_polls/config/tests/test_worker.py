@@ -338,3 +338,34 @@ def test_a_request_under_way_is_answered_before_the_stop(start: Callable[..., Se
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"Connection: close" in answer
     assert server.process.wait(timeout=20) == 0
+
+
+def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(**FEW)
+    kept = connect(server, GET)
+    assert answers(kept, 1) == 1
+    server.process.terminate()
+    signalled = time.monotonic()
+    while time.monotonic() - signalled < 3:
+        answer = everything(connect(server, GET))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        # The signal comes by way of the master.
+        assert b"\r\nConnection: close\r\n" in answer or time.monotonic() - signalled < 0.5
+        time.sleep(0.3)
+    kept.sendall(GET)
+    assert b"\r\nConnection: close\r\n" in everything(kept)
+    quiet = time.monotonic()
+    assert server.process.wait(timeout=20) == 0
+    assert time.monotonic() - quiet < 4
+
+
+def test_a_stop_comes_even_if_people_do_not_stop_coming(start: Callable[..., Server], connect: Connect) -> None:
+    server = start(WEB_GRACEFUL_TIMEOUT="6", **FEW)
+    server.process.terminate()
+    signalled = time.monotonic()
+    with contextlib.suppress(OSError):
+        while time.monotonic() - signalled < 20:
+            everything(connect(server, GET))
+            time.sleep(0.1)
+    assert 2.5 < time.monotonic() - signalled < 6
+    assert server.process.wait(timeout=20) == 0
