@@ -50,17 +50,17 @@ class HealthCheckMiddleware:
         """Whether we should get traffic, and why not. Details go to the log, not to whoever asks.
 
         A database that goes away later is no reason: all pods lose it at once, and a page that asks to come back in a
-        moment is better than a refused connection.
+        moment is better than a refused connection. So it is not asked again.
         """
-        was_ready = self.was_ready[0] == 1
+        if self.was_ready[0]:
+            return True, "ok"
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            # Applied migrations stay applied while this release runs: the costly question is asked until the first yes.
-            missing = 0 if was_ready else unapplied_migrations()
+            missing = unapplied_migrations()
         except Error as error:
-            logger.warning("The database does not answer the probe: %s", " ".join(str(error).split()))
-            return (True, "ok, without the database") if was_ready else (False, "database unavailable")
+            logger.warning("Not ready: the database does not answer: %s", " ".join(str(error).split()))
+            return False, "database unavailable"
         if missing:
             return False, f"unapplied migrations: {missing}"
         self.was_ready[0] = 1

@@ -47,11 +47,11 @@ def test_not_ready_with_a_migration_to_go_and_ready_after_it(client: Client) -> 
 
 
 @pytest.mark.django_db
-def test_the_costly_question_is_asked_until_the_first_yes(client: Client) -> None:
+def test_the_database_is_asked_until_the_first_yes(client: Client) -> None:
     client.get("/readyz")
     with CaptureQueriesContext(connection) as captured:
         client.get("/readyz")
-    assert [query["sql"] for query in captured.captured_queries] == ["SELECT 1"]
+    assert len(captured) == 0
 
 
 @pytest.mark.django_db
@@ -74,19 +74,14 @@ def test_not_ready_without_the_database(
 
 
 @pytest.mark.django_db
-def test_a_database_that_goes_away_later_takes_no_traffic_away(
-    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_database_that_goes_away_later_takes_no_traffic_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OperationalError("connection to db.internal failed")
 
     assert client.get("/readyz").text == "ok\n"
-    with monkeypatch.context() as patch:
-        patch.setattr(connection, "cursor", fail)
-        response = client.get("/readyz")
-    assert (response.status_code, response.text) == (200, "ok, without the database\n")
-    assert "db.internal" in caplog.text
-    assert client.get("/readyz").text == "ok\n"
+    monkeypatch.setattr(connection, "cursor", fail)
+    response = client.get("/readyz")
+    assert (response.status_code, response.text) == (200, "ok\n")
 
 
 def test_one_worker_tells_the_others() -> None:
