@@ -484,7 +484,8 @@ def plan(
     for role in wanted.roles:
         found = roles.get(role.name)
         stored = verifier(role.password) if found is None or role.name in wrong else ""
-        changes += _role_changes(role.name, attributes(True, role.connection_limit), found, role.name in wrong, stored)
+        limit = role.connection_limit if role.connection_limit >= -1 else catalog["connections"] + role.connection_limit
+        changes += _role_changes(role.name, attributes(True, limit), found, role.name in wrong, stored)
     changes += _membership_changes(wanted, catalog)
     database, target = catalog["database"], ident(wanted.database)
     if not database:

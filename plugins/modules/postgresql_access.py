@@ -111,7 +111,9 @@ options:
         description: Password. Unset, the one in the Secret is kept, or one is generated.
         type: str
       connection_limit:
-        description: How many connections it may have at the same time; V(-1) is no limit.
+        description:
+          - How many connections it may have at the same time; V(-1) is no limit.
+          - A number below that leaves so many of those that the server accepts to others; V(-15) leaves 15.
         type: int
         default: -1
       settings:
