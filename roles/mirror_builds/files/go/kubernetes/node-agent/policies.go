@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
+	"time"
 
 	"github.com/coreos/go-iptables/iptables"
 	"k8s.io/klog/v2"
@@ -15,12 +18,12 @@ const policyQueue = "98"
 // policyTable is the table that kube-network-policies calls its own.
 const policyTable = "inet kube-network-policies"
 
-// queueForPolicies hands the first packet of each connection of a pod to kube-network-policies.
+// queueForPolicies hands the first packet of each connection of a pod to kube-network-policies, on a node whose kernel has no
+// queue in nftables. Elsewhere kube-network-policies does so itself. Without either every NetworkPolicy would be a dead letter.
 //
-// By itself it does so with nftables, for which some kernels have no queue, so that every NetworkPolicy would be a dead letter. And
-// whenever a pod comes or goes it makes its chains anew. A kernel that loses a chain throws away all packets that wait in any queue:
-// the first ones of new connections, whose clients try again a second later, or five for a question of DNS. So where iptables can
-// queue, it does, and nftables is kept from it.
+// On such a node it tries all the same, whenever a pod comes or goes, and gives up each time. A kernel that loses a chain throws away
+// all packets that wait in any queue: the first ones of new connections, whose clients try again a second later, or five for a
+// question of DNS. So it is kept from trying.
 //
 // What a pod sends to its own node, where the API server may be, kube-network-policies never looks at: no such packet leaves the node.
 func queueForPolicies(ctx context.Context, rules *iptables.IPTables, podSubnet string) error {
@@ -31,6 +34,12 @@ func queueForPolicies(ctx context.Context, rules *iptables.IPTables, podSubnet s
 		if err := rules.AppendUnique("mangle", "INPUT", rule...); err != nil {
 			return fmt.Errorf("rule for network policies: %w", err)
 		}
+	}
+	probe := "add table inet probe; add chain inet probe probe; add rule inet probe probe queue num " + policyQueue
+	if output, err := exec.Command("nft", "--check", probe).CombinedOutput(); err == nil {
+		return nil
+	} else {
+		klog.InfoS("nftables cannot queue on this kernel, so iptables does", "output", string(output))
 	}
 	for _, rule := range [][]string{
 		{"-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN"},
@@ -68,5 +77,11 @@ func keepTable(ctx context.Context) error {
 		err := keeper.Wait()
 		klog.ErrorS(err, "The table of kube-network-policies is not kept any more")
 	}()
-	return nil
+	for range 50 {
+		if listed, _ := exec.Command("nft", "list", "table", "inet", "kube-network-policies").Output(); strings.Contains(string(listed), "owner") {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return errors.New("nft has made no table with an owner")
 }
