@@ -20,6 +20,7 @@ OURS = {
     f"cloud_django.kubernetes.{name}"
     for name in (
         "apply",
+        "lease",
         "namespace_content_info",
         "network_policy_info",
         "node_addresses_info",

@@ -1,0 +1,254 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""One run at a time: a Lease that belongs to a process, is renewed as long as that lives, and goes when it ends."""
+
+from __future__ import annotations
+
+import gc
+import getpass
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+
+# In seconds: how long a Lease counts that nobody renews, how often it is renewed, and how often we ask for another's.
+DURATION = 30
+RENEWAL = 5.0
+PAUSE = 0.5
+# For a renewal, connecting and reading, in seconds: the next one is worth more than waiting for this one.
+LIMIT = (3.0, 5.0)
+# Clocks differ, but hardly by so much, in seconds: a Lease that old is nobody's.
+LONG_AGO = 900
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The Lease that a run wants."""
+
+    name: str
+    holder: str
+    labels: Mapping[str, str]
+
+
+def holder_of(process: int) -> str:
+    """Return how a process is called in a Lease and in a sentence: two of them never have the same name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()} (process {process}, started {start_of(process)})"
+
+
+def start_of(process: int) -> str:
+    """Return when a process started, in UTC; its number alone may be that of an earlier one."""
+    with suppress(OSError, IndexError, ValueError):
+        ticks = int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+        return datetime.fromtimestamp(round(started), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "some time ago"
+
+
+def now() -> str:
+    """Return the time as the API writes it in a Lease."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def age(renewed: str) -> float:
+    """Return how many seconds ago a Lease was renewed, by the clocks of both; 0 if it does not say."""
+    with suppress(ValueError):
+        return (datetime.now(UTC) - datetime.fromisoformat(renewed)).total_seconds()
+    return 0.0
+
+
+def take(cluster: Cluster, wanted: Wanted, patience: float, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Take the Lease, waiting for another run to end if need be.
+
+    Returns `taken`, `held` if it was ours before, or `none` if there is no namespace to have it in. Raises Trouble if
+    another run holds it for longer than `patience` seconds. Whether the other one still lives is told by its renewals
+    and by our own clock, since clocks differ.
+    """
+    started = time.monotonic()
+    seen, since = "", started
+    was_held = False
+    while True:
+        found = cluster.get("Lease", wanted.name)
+        if found is None:
+            if not create(cluster, wanted):
+                if not cluster.namespace_exists():
+                    if was_held:
+                        raise Trouble(
+                            f"The run that this one waited for has removed namespace {cluster.namespace}. "
+                            "Run the playbook again."
+                        )
+                    return "none"
+                continue
+            return "taken"
+        spec = found.get("spec") or {}
+        holder, renewed = spec.get("holderIdentity") or "", spec.get("renewTime") or ""
+        if holder == wanted.holder:
+            return "held"
+        was_held = True
+        if seen != holder + renewed:
+            seen, since = holder + renewed, time.monotonic()
+        silent = max(time.monotonic() - since, 0 if age(renewed) < LONG_AGO else LONG_AGO)
+        is_over = not holder or silent > (spec.get("leaseDurationSeconds") or DURATION)
+        if is_over and patch(cluster, wanted, found["metadata"]["resourceVersion"]):
+            return "taken"
+        if time.monotonic() - started > patience:
+            raise Trouble(
+                f"Another run is changing namespace {cluster.namespace}: that of {holder}. "
+                "Wait until it is done, then run the playbook again."
+            )
+        sleep(PAUSE)
+
+
+def create(cluster: Cluster, wanted: Wanted) -> bool:
+    """Make the Lease; False if somebody was faster, or if there is no namespace."""
+    spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
+    metadata = {"name": wanted.name, "namespace": cluster.namespace, "labels": dict(wanted.labels)}
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    try:
+        return cluster.create(body) is not None
+    except Trouble:
+        if cluster.get("Lease", wanted.name) is None:
+            raise
+        return False
+
+
+def patch(cluster: Cluster, wanted: Wanted, version: str) -> bool:
+    """Make a Lease that has not changed since ours; False if it has."""
+    spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
+    operations = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "replace", "path": "/spec", "value": spec},
+    ]
+    return change(cluster, wanted.name, operations)
+
+
+def renew(cluster: Cluster, wanted: Wanted) -> bool:
+    """Say that we still hold it; False if it is gone or another's."""
+    operations = [
+        {"op": "test", "path": "/spec/holderIdentity", "value": wanted.holder},
+        {"op": "replace", "path": "/spec/renewTime", "value": now()},
+    ]
+    return change(cluster, wanted.name, operations, _request_timeout=LIMIT)
+
+
+def change(cluster: Cluster, name: str, operations: list[dict[str, Any]], **params: Any) -> bool:
+    path = cluster.path("Lease", name)
+    try:
+        kind = "application/json-patch+json"
+        return cluster.request("patch", path, body=operations, content_type=kind, **params) is not None
+    except Trouble:
+        found = cluster.request("get", path, **params)
+        if found is not None and all(holds(found, operation) for operation in operations):
+            raise
+        return False
+
+
+def holds(found: Mapping[str, Any], operation: Mapping[str, Any]) -> bool:
+    """Tell whether an object passes a test of a JSON patch; what is no test passes."""
+    value: Any = found
+    for part in operation["path"].strip("/").split("/"):
+        value = (value or {}).get(part)
+    return operation["op"] != "test" or value == operation["value"]
+
+
+def release(cluster: Cluster, wanted: Wanted) -> None:
+    """Remove the Lease if it is ours."""
+    found = cluster.get("Lease", wanted.name)
+    if found is None or found["spec"].get("holderIdentity") != wanted.holder:
+        return
+    version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+    body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": version}
+    cluster.request("delete", cluster.path("Lease", wanted.name), body=body)
+
+
+def hold(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float) -> str:
+    """Take the Lease for another process, and leave one in the background that keeps it until that ends.
+
+    Returns and raises what `take` does. All is done by the process in the background: its connection is then its own,
+    and so are the files that the client keeps certificates in.
+    """
+    reader, writer = os.pipe()
+    if not os.fork():
+        # Nothing may come back to the caller from here, since its work is the first process's.
+        try:
+            detach(writer)
+            keep(connect, wanted, process, patience, writer)
+        finally:
+            remove_files()
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as answer:
+        told = json.loads(answer.read() or '{"trouble": "The process that keeps the Lease broke off."}')
+    if "trouble" in told:
+        raise Trouble(told["trouble"])
+    return told["outcome"]
+
+
+def keep(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float, writer: int) -> None:
+    """Take the Lease, tell so, renew it until a process ends, and remove it. End the process if it is lost."""
+    descriptor = os.pidfd_open(process)
+    ending = select.poll()
+    ending.register(descriptor, select.POLLIN)
+
+    def sleep(seconds: float) -> None:
+        if ending.poll(seconds * 1000):
+            raise InterruptedError
+
+    try:
+        cluster = connect()
+        told = {"outcome": take(cluster, wanted, patience, sleep)}
+    except Trouble as trouble:
+        told = {"trouble": str(trouble)}
+    with os.fdopen(writer, "w", encoding="utf-8") as answer:
+        json.dump(told, answer)
+    if told.get("outcome") != "taken":
+        return
+    while not ending.poll(RENEWAL * 1000):
+        with suppress(Trouble):
+            if not renew(cluster, wanted):
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                return
+    until = time.monotonic() + DURATION
+    while time.monotonic() < until:
+        try:
+            release(cluster, wanted)
+        except Trouble:
+            time.sleep(1)
+        else:
+            return
+
+
+def detach(*kept: int) -> None:
+    """Leave the terminal and everything that is open, but for some descriptors."""
+    os.setsid()
+    # What Python still knows of the first process must not be closed once more when it is cleared away.
+    gc.freeze()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if descriptor not in kept:
+            with suppress(OSError):
+                os.close(descriptor)
+    while os.open(os.devnull, os.O_RDWR) < 2:
+        pass
+
+
+def remove_files() -> None:
+    """Remove the files that the client has written certificates to, which it does itself only where Python ends."""
+    from kubernetes.config import kube_config
+
+    getattr(kube_config, "_cleanup_temp_files", lambda: None)()

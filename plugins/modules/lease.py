@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Let one run at a time change a namespace."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lease
+short_description: Let one run at a time change a namespace
+version_added: 0.1.0
+author:
+  - The Cloud Django authors (@cloud-django)
+description:
+  - Takes a Lease, which another run cannot have at the same time. If another one has it, waits, and then fails.
+  - A process in the background renews the Lease as long as the playbook runs, and removes it when that ends, however
+    it ends. If it cannot do so any more, for instance because the machine is off, the Lease counts for 30 seconds.
+  - A run that loses its Lease, since it could not renew it for so long and another took it, is ended.
+  - It is never a change, since nothing of it is left.
+options:
+  namespace:
+    description:
+      - Namespace that the run is going to change, and that the Lease is in.
+      - If it does not exist there is nothing to protect yet.
+    type: str
+    required: true
+  name:
+    description: Name of the Lease.
+    type: str
+    required: true
+  labels:
+    description: Labels of the Lease.
+    type: dict
+    default: {}
+  wait:
+    description:
+      - Seconds to wait for another run.
+      - With fewer than 30 the Lease of a run whose machine has gone is waited for in vain, until it is a quarter of an
+        hour old.
+    type: int
+    default: 60
+  process:
+    description:
+      - Number of the process whose end ends the run. Where the task runs on the controller, that is the playbook's.
+      - With 0, which is what a task that runs elsewhere has, the Lease of others is respected, and none is kept.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - cloud_django.kubernetes.connection
+attributes:
+  check_mode:
+    description: It does nothing, since a run that changes nothing is in nobody's way.
+    support: full
+notes:
+  - A user needs the verbs C(create), C(delete), C(get) and C(patch) on leases.
+"""
+
+EXAMPLES = r"""
+- name: Keep other runs out
+  cloud_django.kubernetes.lease:
+    kubeconfig: ~/.kube/config
+    context: minikube
+    namespace: polls
+    name: polls-run
+"""
+
+RETURN = r"""
+held:
+  description: Whether this run has the Lease.
+  type: bool
+  returned: success
+  sample: true
+holder:
+  description: How this run is called in it.
+  type: str
+  returned: success
+  sample: me@laptop (process 4711, started 2026-01-31 12:00:00 UTC)
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.leases import (
+    Wanted,
+    hold,
+    holder_of,
+    release,
+    take,
+)
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "namespace": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "labels": {"type": "dict", "default": {}},
+        "wait": {"type": "int", "default": 60},
+        "process": {"type": "int", "default": 0},
+    }
+    module = AnsibleK8SModule(
+        module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
+    )
+    params = module.params
+    process = params["process"]
+    wanted = Wanted(params["name"], holder_of(process or os.getpid()), params["labels"])
+    outcome = "none"
+    if not module.check_mode:
+        try:
+            if process:
+                outcome = hold(lambda: connect(module), wanted, process, params["wait"])
+            elif take(cluster := connect(module), wanted, params["wait"]) == "taken":
+                release(cluster, wanted)
+                module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
+        except Trouble as trouble:
+            module.fail_json(changed=False, msg=str(trouble))
+    module.exit_json(changed=False, held=outcome != "none", holder=wanted.holder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""One run at a time: whoever has the Lease, and when another may have it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils import leases
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.leases import Wanted, hold, holder_of, take
+
+OURS = Wanted("polls-run", "me@here (process 1, started now)", {"a": "b"})
+
+
+class Kept:
+    """A cluster with one Lease, which is in a file, so that several processes see it."""
+
+    namespace = "polls"
+
+    def __init__(self, file: Path, namespace_is_there: bool = True) -> None:
+        self.file, self.namespace_is_there = file, namespace_is_there
+
+    def namespace_exists(self) -> bool:
+        return self.namespace_is_there
+
+    def path(self, kind: str, name: str) -> str:
+        return f"{kind}/{name}"
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        assert (kind, name) == ("Lease", "polls-run")
+        try:
+            return json.loads(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write(self, lease: dict[str, Any]) -> dict[str, Any]:
+        version = int((self.get("Lease", "polls-run") or {"metadata": {}})["metadata"].get("resourceVersion", 0))
+        lease["metadata"]["resourceVersion"] = str(version + 1)
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(lease), encoding="utf-8")
+        new.replace(self.file)
+        return lease
+
+    def create(self, lease: dict[str, Any]) -> dict[str, Any] | None:
+        if not self.namespace_is_there:
+            return None
+        if self.file.exists():
+            raise Trouble("it exists")
+        return self.write(lease)
+
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "", _request_timeout: Any = None
+    ) -> dict[str, Any] | None:
+        # One at a time, as the API server has it.
+        with self.file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self.answer(method, path, body, content_type)
+
+    def answer(self, method: str, path: str, body: Any, content_type: str) -> dict[str, Any] | None:
+        found = self.get(*path.split("/"))
+        if found is None:
+            return None
+        if method == "get":
+            return found
+        if method == "delete":
+            assert body["preconditions"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+            self.file.unlink()
+            return {}
+        assert (method, content_type) == ("patch", "application/json-patch+json")
+        for operation in body:
+            *parents, last = operation["path"].strip("/").split("/")
+            place = found
+            for parent in parents:
+                place = place[parent]
+            if operation["op"] == "test" and place.get(last) != operation["value"]:
+                raise Trouble("the test failed")
+            place[last] = operation["value"]
+        return self.write(found)
+
+    def holder(self) -> str:
+        return (self.get("Lease", "polls-run") or {"spec": {"holderIdentity": ""}})["spec"]["holderIdentity"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Kept:
+    return Kept(tmp_path / "lease.json")
+
+
+class Clock:
+    """A clock that only waiting puts forward."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(leases.time, "monotonic", clock.monotonic)
+    return clock
+
+
+def test_one_that_nobody_has(cluster: Kept, clock: Clock) -> None:
+    assert take(cluster, OURS, 0, clock.sleep) == "taken"
+    lease = cluster.get("Lease", "polls-run")
+    assert lease["spec"]["holderIdentity"] == OURS.holder
+    assert lease["metadata"]["labels"] == {"a": "b"}
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", lease["spec"]["renewTime"])
+    assert take(cluster, OURS, 0, clock.sleep) == "held"
+
+
+def test_without_a_namespace_there_is_nothing_to_protect(tmp_path: Path, clock: Clock) -> None:
+    assert take(Kept(tmp_path / "lease.json", namespace_is_there=False), OURS, 0, clock.sleep) == "none"
+
+
+def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
+    other = Wanted("polls-run", "you@there", {})
+    take(cluster, other, 0, clock.sleep)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        assert leases.renew(cluster, other)
+
+    with pytest.raises(Trouble, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"):
+        take(cluster, OURS, 60, sleep)
+    assert 60 <= clock.now < 62
+    assert cluster.holder() == "you@there"
+
+
+def test_one_that_nobody_renews_any_more(cluster: Kept, clock: Clock) -> None:
+    take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
+    assert take(cluster, OURS, 60, clock.sleep) == "taken"
+    assert leases.DURATION < clock.now < leases.DURATION + 2
+    assert cluster.holder() == OURS.holder
+
+
+def test_one_that_is_very_old_is_nobodys(cluster: Kept, clock: Clock) -> None:
+    take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
+    lease = cluster.get("Lease", "polls-run")
+    lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+    cluster.write(lease)
+    assert take(cluster, OURS, 0, clock.sleep) == "taken"
+    assert clock.now == 0
+
+
+def test_waiting_for_a_run_that_removes_the_namespace(cluster: Kept, clock: Clock) -> None:
+    take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        cluster.file.unlink()
+        cluster.namespace_is_there = False
+
+    with pytest.raises(Trouble, match="has removed namespace polls"):
+        take(cluster, OURS, 60, sleep)
+
+
+def test_without_patience_it_is_refused_at_once(cluster: Kept, clock: Clock) -> None:
+    take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
+    with pytest.raises(Trouble):
+        take(cluster, OURS, 0, clock.sleep)
+    assert clock.now <= leases.PAUSE
+
+
+def test_one_that_becomes_free(cluster: Kept, clock: Clock) -> None:
+    other = Wanted("polls-run", "you@there", {})
+    take(cluster, other, 0, clock.sleep)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now > 5:
+            leases.release(cluster, other)
+
+    assert take(cluster, OURS, 60, sleep) == "taken"
+    assert clock.now < 7
+
+
+def test_what_is_lost_is_neither_renewed_nor_removed(cluster: Kept, clock: Clock) -> None:
+    take(cluster, OURS, 0, clock.sleep)
+    other = Wanted("polls-run", "you@there", {})
+    assert leases.patch(cluster, other, cluster.get("Lease", "polls-run")["metadata"]["resourceVersion"])
+    assert not leases.renew(cluster, OURS)
+    leases.release(cluster, OURS)
+    assert cluster.holder() == "you@there"
+    # Somebody was faster.
+    assert not leases.patch(cluster, OURS, "1")
+
+
+def test_two_processes_never_have_the_same_name() -> None:
+    mine = holder_of(os.getpid())
+    assert re.fullmatch(r".+@.+ \(process \d+, started 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\)", mine)
+    assert mine != holder_of(os.getppid())
+    assert mine == holder_of(os.getpid())
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def until(cluster: Kept, holder: str) -> None:
+    end = time.monotonic() + 10
+    while cluster.holder() != holder:
+        assert time.monotonic() < end, f"{cluster.holder()} has it"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_is_kept_until_the_process_ends_however_it_ends(
+    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, signal_number: int
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    assert hold(lambda: cluster, OURS, process.pid, 0) == "taken"
+    first = cluster.get("Lease", "polls-run")["spec"]["renewTime"]
+    time.sleep(1)
+    assert cluster.get("Lease", "polls-run")["spec"]["renewTime"] > first
+    assert hold(lambda: cluster, OURS, process.pid, 0) == "held"
+    process.send_signal(signal_number)
+    until(cluster, "")
+
+
+def test_a_run_that_has_lost_it_is_ended(
+    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    hold(lambda: cluster, OURS, process.pid, 0)
+    other = Wanted("polls-run", "you@there", {})
+    while not leases.patch(cluster, other, cluster.get("Lease", "polls-run")["metadata"]["resourceVersion"]):
+        pass
+    # What goes on without it would be in the other's way.
+    assert process.wait(timeout=10) == -signal.SIGTERM
+    time.sleep(0.5)
+    assert cluster.holder() == "you@there"
+
+
+def test_the_sentence_of_a_refusal_arrives(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
+    take(cluster, Wanted("polls-run", "you@there", {}), 0)
+    with pytest.raises(Trouble, match="that of you@there"):
+        hold(lambda: cluster, OURS, process.pid, 0)
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_who_has_ended_or_ends_while_waiting_gets_nothing(cluster: Kept, seconds: int) -> None:
+    """The one in the background must not take it for somebody who has gone."""
+    other = Wanted("polls-run", "you@there", {})
+    take(cluster, other, 0)
+    process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
+    if not seconds:
+        process.wait()
+    with pytest.raises(Trouble, match="broke off"):
+        hold(lambda: cluster, OURS, process.pid, 60)
+    process.wait()
+    assert cluster.holder() == "you@there"
