@@ -7,7 +7,7 @@ INVENTORY ?=
 play = ansible-playbook --inventory "$$(scripts/choose_inventory $(INVENTORY))"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down scale url password pin sbom audit test lint bench lock
+.PHONY: help up down scale url password pin sbom audit test lint bench prove lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ lint: .venv/complete ## Check style and types of everything
 
 bench: .venv/complete ## Measure the playbooks on the cluster, and put the figures into README.md
 	@python bench/bench.py "$$(scripts/choose_inventory $(INVENTORY))"
+
+prove: .venv/complete ## Break the site in every way while people vote, and count what they lost
+	@python bench/prove.py "$$(scripts/choose_inventory $(INVENTORY))" $(ROWS)
 
 lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
 	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \

@@ -5,11 +5,7 @@ Prints a table, writes bench/results.json, and puts the figures into README.md.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -22,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+from plays import PROJECT, Failed, Plays, kubectl, machine, put_into_readme, say
+
 RESULTS = PROJECT / "bench" / "results.json"
-README = PROJECT / "README.md"
 NAMESPACE = "cloud-django-bench"
 REPEATS = 5
 # name: (what it is, its limit in its own unit or None)
@@ -37,59 +33,6 @@ FIGURES: dict[str, tuple[str, float | None]] = {
     "image_change_seconds": ("One word changed in a template until the page shows it", 40),
     "teardown_seconds": ("The site and its data removed, the cluster stays", 20),
 }
-
-
-class Failed(Exception):
-    """A measurement that cannot be made; the text says why."""
-
-
-class Plays:
-    """Playbooks on the inventory, as a user runs them, with a namespace of their own."""
-
-    def __init__(self, inventory: str, folder: Path) -> None:
-        self.inventory = inventory
-        self.folder = folder
-        self.api_tasks = folder / "api_tasks"
-        self.environment = os.environ | {
-            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "bench" / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "api_tasks",
-            "ANSIBLE_NOCOLOR": "1",
-            "API_TASKS_FILE": str(self.api_tasks),
-        }
-
-    def __call__(self, playbook: str, *arguments: str, **variables: Any) -> int:
-        """Run a playbook; return how many tasks changed something."""
-        extra = json.dumps({"app_namespace": NAMESPACE, "app_public_url": ""} | variables)
-        command = ["ansible-playbook", f"--inventory={self.inventory}", f"playbooks/{playbook}.yml", *arguments]
-        done = subprocess.run(
-            [*command, "--extra-vars", extra],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.output = done.stdout
-        if done.returncode:
-            raise Failed(f"{playbook}.yml failed:\n{done.stdout}")
-        return sum(int(number) for number in re.findall(r"changed=(\d+)", done.stdout))
-
-    def address(self) -> str:
-        """Return the site's address, as the playbook just told it."""
-        found = re.search(r"Site: (http\S+?)[\"',]*$", self.output, re.MULTILINE)
-        if not found:
-            raise Failed(f"site.yml names no address:\n{self.output}")
-        return found[1]
-
-    def variable(self, name: str) -> str:
-        """Return an inventory variable as text."""
-        command = ["ansible", f"--inventory={self.inventory}", "all", "--module-name=ansible.builtin.debug"]
-        environment = os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(
-            [*command, f"--args=var={name}"], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
-        )
-        return str(json.loads(done.stdout[done.stdout.index("{") :])[name])
 
 
 @contextmanager
@@ -114,12 +57,7 @@ class Kubectl:
     """The objects of the site, and kubectl to apply them."""
 
     def __init__(self, plays: Plays) -> None:
-        beside = Path(plays.variable("cluster_kind_binary")).parent / "kubectl"
-        program = str(beside) if beside.is_file() else shutil.which("kubectl")
-        if not program:
-            raise Failed("kubectl is not installed, and is measured for comparison: install it.")
-        kubeconfig, context = plays.variable("cluster_kubeconfig"), plays.variable("cluster_context")
-        self.command = [program, f"--kubeconfig={kubeconfig}", f"--context={context}", f"--namespace={NAMESPACE}"]
+        self.command = [*kubectl(plays), f"--namespace={NAMESPACE}"]
 
     def run(self, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True)
@@ -191,7 +129,13 @@ def measure(inventory: str) -> dict[str, float]:
     """Return the figures."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
-        plays = Plays(inventory, Path(name))
+        api_tasks = Path(name, "api_tasks")
+        environment = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "bench" / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "api_tasks",
+            "API_TASKS_FILE": str(api_tasks),
+        }
+        plays = Plays([inventory], {"app_namespace": NAMESPACE, "app_public_url": ""}, environment)
         say("Preparing the cluster and the image")
         plays("site", "--tags=container_engine,mirror_builds,cluster,namespace,image")
         plays("teardown", teardown_data="purge", teardown_cluster=False)
@@ -218,7 +162,7 @@ def measure(inventory: str) -> dict[str, float]:
         figures["site_rerun_seconds"] = statistics.median(reruns)
         figures["kubectl_apply_seconds"] = statistics.median(applies)
         figures["site_rerun_ratio"] = statistics.median(a / b for a, b in zip(reruns, applies, strict=True))
-        figures["site_rerun_api_tasks"] = int(plays.api_tasks.read_text())
+        figures["site_rerun_api_tasks"] = int(api_tasks.read_text())
 
         say("Changing a template")
         copy = changed_copy(Path(name))
@@ -239,18 +183,6 @@ def measure(inventory: str) -> dict[str, float]:
     return {key: round(value, 2) for key, value in figures.items()}
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpus": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory / 2**30, 1),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "ansible_core": importlib.metadata.version("ansible-core"),
-    }
-
-
 def shown(figures: dict[str, float]) -> list[str]:
     """Return the figures as lines of a table in Markdown."""
     lines = ["| What | Measured | Goal |", "|---|---|---|"]
@@ -258,19 +190,6 @@ def shown(figures: dict[str, float]) -> list[str]:
         unit = " s" if key.endswith("_seconds") else ""
         lines.append(f"| {what} | {figures[key]:g}{unit} | {f'≤ {limit:g}{unit}' if limit else ''} |")
     return lines
-
-
-def put_into_readme(lines: list[str]) -> None:
-    """Replace the table between the two marks."""
-    text = README.read_text(encoding="utf-8")
-    mark = "<!-- figures: written by `make bench` -->"
-    before, _, after = text.split(mark)
-    README.write_text(mark.join([before, "\n" + "\n".join(lines) + "\n", after]), encoding="utf-8")
-
-
-def say(text: str) -> None:
-    """Tell what is going on, beside the table."""
-    print(f"{text} …", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -281,7 +200,7 @@ def main() -> None:
         sys.exit(str(failure))
     RESULTS.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n", encoding="utf-8")
     lines = shown(figures)
-    put_into_readme(lines)
+    put_into_readme("make bench", lines)
     print("\n".join(lines))
     missed = [key for key, (_, limit) in FIGURES.items() if limit and figures[key] > limit]
     if missed:

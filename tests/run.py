@@ -121,6 +121,7 @@ def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
             lambda name=name, lock=lock: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"),
         )
     yield "security tests", lambda: pytest("tests/security")
+    yield "load tests", lambda: pytest("tests/load")
     yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")
 
 

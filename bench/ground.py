@@ -1,0 +1,304 @@
+"""A site on a cluster whose nodes are containers of this machine, visitors for it, and ways to break it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from plays import PROJECT, Failed, Plays
+
+VISITORS = PROJECT / "tests" / "load" / "visitors.py"
+VISIT = 6  # Requests of a visitor.
+RATE = 150.0  # Requests per second, of all visitors together.
+WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
+# For each pod: seconds of CPU, and bytes of memory.
+type Usage = dict[str, tuple[float, int]]
+CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
+
+
+@dataclass
+class Row:
+    """What became of the requests and votes while something was done to the site."""
+
+    name: str
+    requests: int
+    failed: int
+    # How many may have failed: those that nobody could have answered.
+    failures_expected: int
+    votes_acknowledged: int
+    votes_found: int
+    seconds: float
+    # Votes that were sent and not answered with success, which may have been counted or not.
+    votes_in_doubt: int = 0
+    # What happened to the failed ones, and how often; and what else is wrong.
+    outcomes: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def wrong(self) -> list[str]:
+        """Everything that is not as it has to be, in words."""
+        wrong = list(self.problems)
+        if self.failed > self.failures_expected:
+            wrong.append(f"{self.failed} requests failed and {self.failures_expected} may: {self.outcomes}")
+        if self.votes_found < self.votes_acknowledged:
+            wrong.append(f"{self.votes_acknowledged - self.votes_found} acknowledged votes are lost")
+        if self.votes_found > self.votes_acknowledged + self.votes_in_doubt:
+            wrong.append(f"{self.votes_found - self.votes_acknowledged - self.votes_in_doubt} votes too many")
+        return wrong
+
+
+@dataclass
+class Load:
+    """Visitors, and what they wrote down once they have left."""
+
+    rate: float
+    votes_before: int
+    started: float
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    # When nobody new came any more, and when the last had left.
+    closed: float = 0.0
+    ended: float = 0.0
+    votes_after: int = 0
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        return [request for request in self.requests if request["outcome"] != "ok"]
+
+    def in_flight(self, when: float) -> int:
+        """How many requests were under way at a moment."""
+        return sum(request["started"] <= when < request["ended"] for request in self.requests)
+
+    def last_failure(self, since: float, until: float = float("inf")) -> float:
+        """Seconds from a moment to the end of the last failed request that began in a time; 0 if none failed."""
+        ends = [failure["ended"] for failure in self.failures if since <= failure["started"] < until]
+        return max(ends, default=since) - since
+
+    def row(self, name: str, expected: int = 0, problems: Sequence[str] = (), note: str = "") -> Row:
+        votes = [request for request in self.requests if request["is_vote"]]
+        acknowledged = sum(vote["outcome"] == "ok" for vote in votes)
+        seconds = self.ended - self.started
+        problems = list(problems)
+        # Each visitor begins here, however long those before have to wait.
+        visits = [request for request in self.requests if request["path"] == "/"]
+        open_for = self.closed - min((visit["started"] for visit in visits), default=self.started)
+        if len(visits) < 0.9 * self.rate / VISIT * (open_for - 2):
+            problems.append(f"only {len(visits)} visitors came in {open_for:.0f} s")
+        # Whoever gets a list, the form and an answer has voted.
+        if len(votes) < 0.8 * sum(visit["outcome"] == "ok" for visit in visits) - self.rate:
+            problems.append(f"only {len(votes)} of {len(visits)} visitors tried to vote")
+        return Row(
+            name,
+            len(self.requests),
+            len(self.failures),
+            expected,
+            acknowledged,
+            self.votes_after - self.votes_before,
+            round(seconds, 1),
+            len(votes) - acknowledged,
+            dict(Counter(failure["outcome"] for failure in self.failures)),
+            problems,
+            note,
+        )
+
+
+class Ground:
+    """The site that things are done to."""
+
+    def __init__(self, plays: Plays, rate: float = RATE) -> None:
+        self.rate = rate
+        self.plays = plays
+        self.namespace = plays.variable("app_namespace")
+        self.app = plays.variable("app_name")
+        self.address = ""
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster, once it is there."""
+        kubeconfig, context = (self.plays.variable(f"cluster_{name}") for name in ("kubeconfig", "context"))
+        return Cluster(get_api_client(kubeconfig=kubeconfig, context=context).client, self.namespace, context)
+
+    def deploy(self, *arguments: str, **variables: Any) -> int:
+        """Run site.yml; return how many tasks changed something."""
+        changed = self.plays("site", *arguments, **variables)
+        if "Site: " in self.plays.output:
+            self.address = self.plays.address()
+        return changed
+
+    # ---- Visitors ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def load(self, places: int = 1) -> Iterator[Load]:
+        """Have visitors while the block runs; with several `places`, each a part of them with an address of its own."""
+        load = Load(self.rate, self.votes(), time.monotonic())
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = [Path(folder, str(number)) for number in range(places)]
+            running = [self.visitors(output, self.rate / places, places > 1) for output in outputs]
+            try:
+                time.sleep(1)
+                yield load
+                time.sleep(1)
+            finally:
+                load.closed = time.monotonic()
+                for process in running:
+                    process.stdin.close()
+                codes = [process.wait(120) for process in running]
+            load.ended = time.monotonic()
+            if any(codes):
+                raise Failed("The visitors broke off; what they said stands above.")
+            lines = [line for output in outputs for line in output.read_text(encoding="utf-8").splitlines()]
+        load.requests = sorted((json.loads(line) for line in lines), key=lambda request: request["started"])
+        load.votes_after = self.votes()
+
+    def visitors(self, output: Path, rate: float, elsewhere: bool) -> subprocess.Popen[bytes]:
+        place = urlsplit(self.address)
+        arguments = [place.hostname, str(place.port), f"--rate={rate}"]
+        command = [sys.executable, str(VISITORS), *arguments]
+        if elsewhere:
+            networks = json.loads(docker("inspect", "--format={{json .NetworkSettings.Networks}}", self.nodes()[0]))
+            command = ["docker", "run", "--rm", "--interactive", f"--network={next(iter(networks))}", "--user=0"]
+            command += [f"--volume={VISITORS}:/visitors.py:ro", self.image(), "python", "/visitors.py", *arguments]
+        with output.open("wb") as file:
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file)
+
+    def image(self) -> str:
+        """The image of the site, which has Python and is on this machine."""
+        return self.get("Deployment", f"{self.app}-web")["spec"]["template"]["spec"]["containers"][0]["image"]
+
+    def votes(self) -> int:
+        """All votes that the database has."""
+        statement = f"SELECT coalesce(sum(votes), 0) FROM {self.app.replace('-', '_')}.polls_choice"
+        return int(self.sql(statement))
+
+    def sql(self, statement: str) -> str:
+        command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.app.replace("-", "_"), "-c", statement]
+        ended = self.cluster.run(f"{self.app}-postgresql-0", "postgresql", command)
+        if ended.code:
+            raise Failed(f"The database does not answer: {ended.err}")
+        return ended.out.strip()
+
+    # ---- The cluster -------------------------------------------------------------------------------------------------
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found = self.cluster.get(kind, name)
+        if found is None:
+            raise Failed(f"{kind} {name} is missing in namespace {self.namespace}.")
+        return found
+
+    def nodes(self) -> list[str]:
+        return [node["metadata"]["name"] for node in self.cluster.request("get", "/api/v1/nodes")["items"]]
+
+    def pods(self, component: str = WEB) -> list[dict[str, Any]]:
+        """The pods of a component that are not on their way out."""
+        selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={component}"
+        items = self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
+        return [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
+
+    def ready(self, component: str = WEB) -> int:
+        return sum(is_ready(pod) for pod in self.pods(component))
+
+    def restarts(self, component: str = WEB) -> dict[str, int]:
+        return {
+            pod["metadata"]["name"]: sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+            for pod in self.pods(component)
+        }
+
+    def wait_until_whole(self, pods: int, seconds: float = 120) -> None:
+        """Wait until so many pods of the site are ready, and no other is left."""
+        eventually(lambda: self.ready() == pods == len(self.pods()), seconds, f"{pods} ready pods of the site")
+
+    def settle(self) -> None:
+        """Wait until no pod is on its way out any more."""
+        selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={WEB}"
+
+        def gone() -> bool:
+            items = self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
+            return not any(pod["metadata"].get("deletionTimestamp") for pod in items)
+
+        eventually(gone, 120, "the end of the old pods")
+
+    def patch(self, kind: str, name: str, *operations: dict[str, Any]) -> None:
+        """Change an object behind the back of the playbooks."""
+        path = self.cluster.path(kind, name)
+        self.cluster.request("patch", path, body=list(operations), content_type="application/json-patch+json")
+
+    def evict(self, pod: str) -> None:
+        """Do to one pod what a drain does to all of a node. Raises Trouble while a budget forbids it."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
+        self.cluster.request("post", f"{self.cluster.path('Pod', pod)}/eviction", body=body)
+
+    def usage(self) -> Usage:
+        """For each web pod: seconds of CPU since its start, and bytes of memory that are its own, as kubelet counts."""
+        found = {}
+        names = {pod["metadata"]["name"] for pod in self.pods()}
+        for node in self.nodes():
+            summary = self.cluster.request("get", f"/api/v1/nodes/{node}/proxy/stats/summary")
+            for pod in summary["pods"]:
+                if pod["podRef"]["namespace"] == self.namespace and pod["podRef"]["name"] in names:
+                    [container] = pod["containers"]
+                    seconds = container["cpu"]["usageCoreNanoSeconds"] / 1e9
+                    found[pod["podRef"]["name"]] = (seconds, container["memory"]["rssBytes"])
+        return found
+
+    # ---- Without a warning -------------------------------------------------------------------------------------------
+
+    def kill(self, *names: str, component: str = WEB) -> float:
+        """Kill all processes of the pods' main containers, from the node and at once; return when.
+
+        The node tells, since the way to it takes a while: its time since the start of the kernel is this machine's too.
+        """
+        identifiers: dict[str, list[str]] = {}
+        for pod in [self.get("Pod", name) for name in names]:
+            [identifier] = [
+                status["containerID"].partition("://")[2]
+                for status in pod["status"]["containerStatuses"]
+                if status["name"] == CONTAINERS[component]
+            ]
+            identifiers.setdefault(pod["spec"]["nodeName"], []).append(f"-e {identifier}")
+        moments = []
+        for node, patterns in identifiers.items():
+            # What ends while grep looks is no error.
+            look = f"processes=$(grep -ls {' '.join(patterns)} /proc/[0-9]*/cgroup | cut -d/ -f3)"
+            told = docker(
+                "exec", node, "sh", "-c", f"{look}; read moment rest < /proc/uptime; kill -9 $processes && echo $moment"
+            )
+            moments.append(float(told))
+        return min(moments) - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic()
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(
+            f"docker {' '.join(arguments[:2])} failed: {done.stderr.strip()} "
+            "The nodes have to be containers of this machine, as those of kind and of minikube's Docker driver are."
+        )
+    return done.stdout
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Return the first true answer. Raises Failed after some seconds without."""
+    until = time.monotonic() + seconds
+    while not (answer := check()):
+        if time.monotonic() > until:
+            raise Failed(f"There is no end of waiting for {what}: {seconds:g} s have passed.")
+        time.sleep(0.1)
+    return answer

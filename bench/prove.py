@@ -1,0 +1,496 @@
+"""Prove that no request fails and no vote is lost, whatever is done to the site.
+
+Each row has visitors at a fixed rate while something happens. They try nothing twice. Prints the rows, writes them to
+bench/prove.json and into README.md. Names as arguments choose some rows, and the others stay as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ground import DATABASE, Ground, Load, Row, Usage, docker, eventually
+from plays import PROJECT, Failed, Plays, kubectl, machine, put_into_readme, say
+
+RESULTS = PROJECT / "bench" / "prove.json"
+REPLICAS = 3
+# In seconds: until the site is whole after pods were killed, and after the database or the node came back.
+WHOLE, BACK = 2.0, 15.0
+CONTEXT = ("Dockerfile", ".dockerignore", "django_polls")
+
+
+# ---- What happens on purpose: nothing may fail -----------------------------------------------------------------------
+
+
+def rollouts(ground: Ground, times: int = 20, places: int = 1, **variables: Any) -> Row:
+    """Roll out one changed setting after the other. With several places each client is bound to one pod."""
+    if places > 1:
+        variables["web_session_affinity_seconds"] = 10800
+        ground.deploy("--tags=web", **variables)
+    with ground.load(places=places) as load:
+        for number in range(times):
+            settings = {"POLLS_PAGE_SIZE": str(20 + number % 2)}
+            if not ground.deploy("--tags=web", django_settings=settings, **variables):
+                raise Failed(f"The rollout changed nothing:\n{ground.plays.output}")
+        ground.settle()
+    bound = ", each client bound to one pod" if places > 1 else ""
+    return load.row(f"{times} rollouts in a row{bound}")
+
+
+def scaling(ground: Ground) -> Row:
+    """More pods, fewer, and as many as before."""
+    with ground.load() as load:
+        for replicas in (6, 2, REPLICAS):
+            ground.plays("scale", web_replicas=replicas)
+        ground.settle()
+    return load.row(f"Scaled {REPLICAS} → 6 → 2 → {REPLICAS}")
+
+
+def autoscaling(ground: Ground) -> Row:
+    """An autoscaler that takes pods away again, since they have too little to do."""
+    at_once = {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
+    autoscaler = {
+        "web_replicas": 2,
+        "web_replicas_maximum": 6,
+        "web_replicas_cpu_target": 1000,
+        "web_overrides": {"HorizontalPodAutoscaler": {"spec": at_once}},
+    }
+    ground.plays("scale", web_replicas=5)
+    ground.wait_until_whole(5)
+    with ground.load() as load:
+        ground.deploy("--tags=database,web", **autoscaler)
+        eventually(lambda: len(ground.pods()) == 2, 240, "the autoscaler")
+        ground.settle()
+    ground.deploy("--tags=database,web")
+    ground.wait_until_whole(REPLICAS)
+    return load.row("Scaled 5 → 2 by an autoscaler")
+
+
+def drain(ground: Ground) -> Row:
+    """Drain a node that has pods of the site. The database, of which there is one, is on another."""
+    [database] = ground.pods(DATABASE)
+    occupied = Counter(pod["spec"]["nodeName"] for pod in ground.pods())
+    occupied.pop(database["spec"]["nodeName"], None)
+    if not occupied:
+        raise Failed(f"All pods of the site are on the node of the database: {database['spec']['nodeName']}.")
+    [(node, pods)] = occupied.most_common(1)
+    command = kubectl(ground.plays)
+    try:
+        with ground.load() as load:
+            arguments = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"]
+            done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+            if done.returncode:
+                raise Failed(f"kubectl drain failed: {done.stderr}")
+            ground.wait_until_whole(REPLICAS)
+            ground.settle()
+    finally:
+        subprocess.run([*command, "uncordon", node], stdout=subprocess.DEVNULL, check=True)
+    return load.row("A node drained", note=f"{pods} pods of the site were on it")
+
+
+def evictions(ground: Ground) -> Row:
+    """Evict one pod after the other, as a drain does, where there is no other node to go to."""
+    with ground.load() as load:
+        for pod in ground.pods():
+            ground.wait_until_whole(REPLICAS)
+            ground.evict(pod["metadata"]["name"])
+        ground.wait_until_whole(REPLICAS)
+        ground.settle()
+    return load.row("Each pod evicted")
+
+
+def broken_releases(ground: Ground) -> Row:
+    """Releases that cannot be rolled out. The one before them serves on, and the next good one takes over."""
+    problems = []
+    with tempfile.TemporaryDirectory() as folder, ground.load() as load:
+        for name, break_it, words in (
+            ("start", cannot_start, "gunicorn.conf.py"),
+            ("migrate", cannot_migrate, "division by zero"),
+        ):
+            context = copied_context(Path(folder, name))
+            break_it(context)
+            problems += refused(ground, words, image_context=str(context))
+        problems += refused(ground, "not ready", web_ready_path="/polls/never/", web_timeout=15)
+        ground.deploy()
+        ground.wait_until_whole(REPLICAS)
+        ground.settle()
+    return load.row("Releases that cannot start, get ready or migrate", problems=problems)
+
+
+def refused(ground: Ground, words: str, **variables: Any) -> list[str]:
+    """Deploy what has to fail; return what is wrong with how it did."""
+    try:
+        ground.deploy("--tags=image,migrations,superuser,web", **variables)
+    except Failed as failure:
+        return [] if words in str(failure) else [f"the failure does not say {words!r}: {str(failure)[-1500:]}"]
+    return [f"{variables} was rolled out"]
+
+
+def copied_context(copy: Path) -> Path:
+    """Copy the build context, to change it."""
+    copy.mkdir()
+    for name in CONTEXT:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        else:
+            shutil.copy2(source, copy / name)
+    return copy
+
+
+def cannot_start(context: Path) -> None:
+    replace(context / "django_polls/gunicorn.conf.py", "workers = ", "workers = 1 / 0  # ")
+
+
+def cannot_migrate(context: Path) -> None:
+    migrations = context / "django_polls/polls/migrations"
+    last = max(path.stem for path in migrations.glob("0*.py"))
+    (migrations / "0999_cannot.py").write_text(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+        f'    dependencies = [("polls", "{last}")]\n    operations = [migrations.RunSQL("SELECT 1 / 0")]\n',
+        encoding="utf-8",
+    )
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    if old not in text:
+        raise Failed(f"{file.name} has no {old!r} any more.")
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+# ---- What nobody is warned of ----------------------------------------------------------------------------------------
+
+
+def kills(ground: Ground, each: bool = True) -> Row:
+    """Kill all processes of one pod after the other, then of all but one."""
+    moments = []
+    with ground.load() as load:
+        pods = [pod["metadata"]["name"] for pod in ground.pods()]
+        for victims in [[pod] for pod in (pods if each else pods[:1])] + [pods[1:]]:
+            restarts = sum(ground.restarts().values())
+            moments.append(ground.kill(*victims))
+            wait_for_restarts(ground, restarts + len(victims), len(pods))
+            time.sleep(3)
+    in_flight = [load.in_flight(moment) for moment in moments]
+    ends = [*moments[1:], float("inf")]
+    whole = [load.last_failure(moment, end) for moment, end in zip(moments, ends, strict=True)]
+    problems = [f"whole again only after {max(whole):.1f} s"] if max(whole) > WHOLE else []
+    note = f"{sum(in_flight)} in flight at the kills; whole after {', '.join(f'{seconds:.1f}' for seconds in whole)} s"
+    return load.row("Pods killed one by one, then all but one", sum(in_flight), problems, note)
+
+
+def wait_for_restarts(ground: Ground, restarts: int, pods: int) -> None:
+    eventually(
+        lambda: sum(ground.restarts().values()) >= restarts and ground.ready() == pods, 300, "the pods that were killed"
+    )
+
+
+def database_killed(ground: Ground, seconds: float = 20) -> Row:
+    """Kill all processes of the database, then keep it away for a while. The site says so, politely, and comes back."""
+    restarts = ground.restarts()
+    name = f"{ground.app}-postgresql"
+    backs: list[tuple[float, float]] = []
+    with ground.load() as load:
+        before = sum(ground.restarts(DATABASE).values())
+        ground.kill(f"{name}-0", component=DATABASE)
+        eventually(lambda: sum(ground.restarts(DATABASE).values()) > before, 60, "the restart of the database")
+        backs.append(observed(ground))
+        ground.patch("StatefulSet", name, {"op": "replace", "path": "/spec/replicas", "value": 0})
+        eventually(lambda: not ground.pods(DATABASE), 60, "the end of the database")
+        time.sleep(seconds)
+        ground.patch("StatefulSet", name, {"op": "replace", "path": "/spec/replicas", "value": 1})
+        backs.append(observed(ground))
+    polite = sum(failure["outcome"] == "unavailable" for failure in load.failures)
+    problems = [] if ground.restarts() == restarts else ["web pods were restarted or replaced"]
+    note = back_again(load, backs, problems)
+    return load.row("Database killed, then away for a while", polite, problems, note)
+
+
+def observed(ground: Ground) -> tuple[float, float]:
+    """Wait until the database and all pods of the site are ready, and then for a while; return from when to when."""
+    eventually(lambda: ground.ready(DATABASE) == 1, 300, "the database")
+    eventually(lambda: ground.ready() == REPLICAS, 300, "the site")
+    ready = time.monotonic()
+    time.sleep(BACK + 2)
+    return ready, time.monotonic() - 1
+
+
+def back_again(load: Load, backs: list[tuple[float, float]], problems: list[str]) -> str:
+    """Tell how long after each return the last request failed, and complain if that is too long."""
+    late = [load.last_failure(since, until) for since, until in backs]
+    if max(late) > BACK:
+        problems.append(f"back only {max(late):.1f} s after the pods were ready")
+    return f"back {', '.join(f'{seconds:.1f}' for seconds in late)} s after the pods were ready"
+
+
+def node_restarted(ground: Ground) -> Row:
+    """Kill the only node and start it again, as a power cut does."""
+    [node] = ground.nodes()
+    with ground.load() as load:
+        before = ground.restarts() | ground.restarts(DATABASE)
+        killed = time.monotonic()
+        docker("kill", node)
+        docker("start", node)
+        # What the API says before kubelet has looked is what it knew before.
+        eventually(lambda: answers(lambda: all_restarted(ground, before)), 300, "the node")
+        back = observed(ground)
+    problems: list[str] = []
+    note = f"{back_again(load, [back], problems)}, {back[0] - killed:.0f} s after the node was killed"
+    # A request that was sent a moment before has failed too.
+    expected = sum(killed - 1 <= failure["ended"] <= back[0] + BACK for failure in load.failures)
+    return load.row("The only node killed, and started again", expected, problems, note)
+
+
+def all_restarted(ground: Ground, before: Mapping[str, int]) -> bool:
+    """Tell whether each of these pods has restarted since."""
+    now = ground.restarts() | ground.restarts(DATABASE)
+    return all(now.get(name, 0) > restarts for name, restarts in before.items())
+
+
+def answers(ask: Callable[[], Any]) -> Any:
+    """Ask the cluster; nothing while its API does not answer."""
+    try:
+        return ask()
+    except (Trouble, Failed):
+        return None
+
+
+# ---- The playbooks themselves ----------------------------------------------------------------------------------------
+
+
+def controllers_killed(ground: Ground, times: int = 10) -> Row:
+    """Kill site.yml at random moments, the first half of them with nothing there yet, and run it again."""
+    problems: list[str] = []
+    dice = random.Random(times)
+    for number in range(times - times // 2):
+        ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
+        problems += killed_run(ground, dice.uniform(1, 30), together=number % 2 == 0)
+    with ground.load() as load:
+        for number in range(times // 2):
+            settings = {"POLLS_PAGE_SIZE": str(30 + number)}
+            problems += killed_run(ground, dice.uniform(1, 15), together=number % 2 == 0, django_settings=settings)
+        ground.settle()
+    return load.row(f"site.yml killed {times} times, and run again", problems=problems)
+
+
+def killed_run(ground: Ground, seconds: float, together: bool, **variables: Any) -> list[str]:
+    """Kill a run after some seconds, with all its children or without, and run it again; return what is wrong then."""
+    process = ground.plays.start("site", **variables)
+    reader = threading.Thread(target=process.communicate, daemon=True)
+    reader.start()
+    time.sleep(seconds)
+    problems = [] if process.poll() is None else [f"the run had ended after {seconds:.1f} s, before it was killed"]
+    for victim in [process.pid, *(descendants(process.pid) if together else [])]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    reader.join()
+    ground.deploy(**variables)
+    if changed := ground.deploy(**variables):
+        problems.append(f"killed after {seconds:.1f} s, the third run still changed {changed} things")
+    return problems
+
+
+def descendants(process: int) -> list[int]:
+    """Return the children of a process, and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [process]
+    for known in found:
+        found += [child for child, parent in parents.items() if parent == known]
+    return found[1:]
+
+
+def two_at_once(ground: Ground) -> Row:
+    """Start site.yml twice at the same time, with different settings. One waits for the other, or is refused."""
+    problems = []
+    ends: dict[int, float] = {}
+    holders: dict[str, float] = {}
+    outputs: dict[int, str] = {}
+
+    def run(size: str) -> None:
+        process = ground.plays.start("site", django_settings={"POLLS_PAGE_SIZE": size})
+        outputs[process.pid] = process.communicate()[0]
+        ends[process.pid] = time.monotonic()
+        codes[process.pid] = process.returncode
+
+    codes: dict[int, int] = {}
+    with ground.load() as load:
+        runs = [threading.Thread(target=run, args=[size]) for size in ("41", "42")]
+        for thread in runs:
+            thread.start()
+        while any(thread.is_alive() for thread in runs):
+            lease = ground.cluster.get("Lease", f"{ground.app}-run")
+            if lease is not None:
+                holders.setdefault(lease["spec"]["holderIdentity"], time.monotonic())
+            time.sleep(0.1)
+        ground.wait_until_whole(REPLICAS)
+        ground.deploy()
+        if changed := ground.deploy():
+            problems.append(f"the next run but one still changed {changed} things")
+        ground.settle()
+    for process, code in codes.items():
+        held = [since for holder, since in holders.items() if f"(process {process}," in holder]
+        others = [end for other, end in ends.items() if other != process and end < ends[process]]
+        if code and "Another run is changing" not in " ".join(outputs[process].split()):
+            problems.append(f"one of them failed: {outputs[process][-1500:]}")
+        if not code and not held:
+            problems.append("one of them changed the site without the Lease")
+        # Whoever ended last came after the other.
+        if not code and held and any(held[0] < end for end in others):
+            problems.append("one of them had the Lease before the other had ended")
+    if all(codes.values()):
+        problems.append("both failed")
+    told = ["refused" if code else "done" for code in codes.values()]
+    return load.row("Two site.yml at once", problems=problems, note=f"one {told[0]}, then the other {told[1]}")
+
+
+# ---- Time ------------------------------------------------------------------------------------------------------------
+
+
+def endurance(ground: Ground, minutes: int = 10) -> Row:
+    """Nothing but visitors. The pods' memory must not grow."""
+    before = ground.usage()
+    time.sleep(60)
+    idle = used_cores(before, ground.usage(), 60)
+    memory = []
+    with ground.load() as load:
+        for _ in range(minutes):
+            time.sleep(60)
+            memory.append(max(size for _, size in ground.usage().values()) / 2**20)
+    # What a pod needs at all, it has after two minutes.
+    begun = memory[min(1, minutes - 1)]
+    problems = [f"memory grew from {begun:.0f} to {memory[-1]:.0f} MiB"] if memory[-1] > 1.05 * begun else []
+    sizes = f"{memory[0]:.0f} MiB after a minute, {memory[-1]:.0f} MiB at the end"
+    note = f"a pod takes {100 * idle:.1f} % of a core when idle; {sizes}"
+    return load.row(f"{minutes} minutes of load", problems=problems, note=note)
+
+
+def used_cores(before: Usage, after: Usage, seconds: float) -> float:
+    """Return how many cores a pod used on average between two looks."""
+    used = [after[name][0] - before[name][0] for name in after.keys() & before.keys()]
+    return sum(used) / len(used) / seconds
+
+
+# ---- All of it -------------------------------------------------------------------------------------------------------
+
+ROWS: dict[str, Callable[[Ground], Row]] = {
+    "rollouts": rollouts,
+    "affinity": lambda ground: rollouts(ground, 10, places=4),
+    "scaling": scaling,
+    "autoscaling": autoscaling,
+    "kills": kills,
+    "evictions": evictions,
+    "releases": broken_releases,
+    "database": database_killed,
+    "node": node_restarted,
+    "endurance": endurance,
+    "controllers": controllers_killed,
+    "two": two_at_once,
+}
+# With nodes to choose from.
+ROWS_OF_NODES: dict[str, Callable[[Ground], Row]] = {"drain": drain}
+
+
+@contextmanager
+def ground_of(inventory: str, name: str, **variables: Any) -> Iterator[Ground]:
+    """Yield a site on a cluster of its own, which is removed at the end.
+
+    Raises Failed, before anything is done, if the inventory would lead to any other cluster.
+    """
+    cluster = f"cloud-django-{name}"
+    plays = Plays([inventory], {"cluster_name": cluster, "app_public_url": ""} | variables)
+    told = {key: plays.variable(f"cluster_{key}") for key in ("provider", "kubeconfig", "context")}
+    if told["provider"] == "existing" or any(cluster not in told[key] for key in ("kubeconfig", "context")):
+        raise Failed(
+            f"Inventory {inventory} leads to context {told['context']} and not to a cluster of its own, "
+            "and whatever is there would be broken and removed: name one whose provider is kind or minikube."
+        )
+    ground = Ground(plays)
+    say(f"Deploying to cluster {cluster}")
+    try:
+        ground.deploy()
+        yield ground
+    finally:
+        plays("teardown", teardown_data="purge", teardown_cluster=True)
+
+
+def prove(inventory: str, names: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """Make the rows that were asked for, all by default, each with its short name."""
+    for kinds, name, variables in ((ROWS, "prove", {}), (ROWS_OF_NODES, "prove-nodes", {"cluster_workers": 2})):
+        wanted = [kind for kind in kinds if not names or kind in names]
+        if not wanted:
+            continue
+        with ground_of(inventory, name, **variables) as ground:
+            for kind in wanted:
+                say(f"Row {kind}")
+                # Whatever the row before has left.
+                ground.deploy()
+                ground.wait_until_whole(REPLICAS)
+                ground.settle()
+                yield kind, kinds[kind](ground)
+
+
+def keep(kind: str, row: Row) -> list[Row]:
+    """Write a row in the place of its kind, beside those that were measured on the same machine; return all of them."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    if kept.get("machine") != machine():
+        kept = {"machine": machine(), "rows": []}
+    found = {entry["kind"]: entry for entry in kept["rows"]} | {kind: {"kind": kind} | asdict(row)}
+    kept["rows"] = [found[name] for name in [*ROWS, *ROWS_OF_NODES] if name in found]
+    RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [Row(**{name: value for name, value in entry.items() if name != "kind"}) for entry in kept["rows"]]
+
+
+def shown(rows: Sequence[Row]) -> list[str]:
+    """Return the rows as lines of a table in Markdown."""
+    lines = [
+        "| What happens | Requests | Failed | Votes acknowledged | Found | Seconds | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        failed = f"{row.failed}, expected" if row.failed and row.failed <= row.failures_expected else f"{row.failed}"
+        note = "; ".join([*([row.note] if row.note else []), *(f"**{problem}**" for problem in row.wrong)])
+        votes = f"{row.votes_acknowledged} | {row.votes_found}"
+        lines.append(f"| {row.name} | {row.requests} | {failed} | {votes} | {row.seconds:.0f} | {note} |")
+    return lines
+
+
+def main() -> None:
+    """Make, show and keep the rows; end with 1 if one is not as it has to be."""
+    inventory, *names = sys.argv[1:]
+    unknown = set(names) - ROWS.keys() - ROWS_OF_NODES.keys()
+    if unknown:
+        sys.exit(f"No row {', '.join(sorted(unknown))}: name some of {', '.join([*ROWS, *ROWS_OF_NODES])}.")
+    wrong = []
+    try:
+        for kind, row in prove(inventory, names):
+            put_into_readme("make prove", shown(keep(kind, row)))
+            print("\n".join(shown([row])[2:]), flush=True)
+            wrong += [row.name] if row.wrong else []
+    except Failed as failure:
+        sys.exit(str(failure))
+    if wrong:
+        sys.exit(f"Not as it has to be: {', '.join(wrong)}.")
+
+
+if __name__ == "__main__":
+    main()
