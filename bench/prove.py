@@ -355,7 +355,7 @@ def two_at_once(ground: Ground) -> Row:
         if not code and not held:
             problems.append("one of them changed the site without the Lease")
         # Whoever ended last came after the other.
-        if not code and held and any(held[0] < end for end in others):
+        if not code and held and any(held[0] < end - 1 for end in others):
             problems.append("one of them had the Lease before the other had ended")
     if all(codes.values()):
         problems.append("both failed")
