@@ -26,7 +26,7 @@ def test_pods_that_are_killed(ground: Ground, keep: Keep) -> None:
     """What is sent to a dead pod until the cluster has noticed fails, and no vote is lost."""
     row = keep(prove.kills(ground, each=False))
     assert row.votes_acknowledged <= row.votes_found <= row.votes_acknowledged + row.votes_in_doubt
-    assert row.failed < 0.1 * row.requests, row.outcomes
+    assert row.failed < 0.3 * row.requests, row.outcomes
 
 
 def test_broken_releases(ground: Ground, keep: Keep) -> None:
