@@ -357,26 +357,33 @@ def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], co
     server.process.terminate()
     signalled = time.monotonic()
     closing = []
+    last = signalled
     while time.monotonic() - signalled < 3:
-        answer = one_answer(connect(server, GET))
+        came = time.monotonic()
+        try:
+            answer = one_answer(connect(server, GET))
+        except OSError:
+            # On a busy machine we may be the one who is late.
+            assert time.monotonic() - last > 0.7
+            break
+        last = came
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         closing.append(b"\r\nConnection: close\r\n" in answer)
-        time.sleep(0.2)
+        time.sleep(0.05)
     # The signal comes by way of the master, a moment later.
     assert closing == sorted(closing)
     assert closing.count(True) >= 3
-    kept.sendall(GET)
-    assert b"\r\nConnection: close\r\n" in one_answer(kept)
     assert server.process.wait(timeout=20) == 0
 
 
 def test_a_stop_comes_even_if_people_do_not_stop_coming(start: Callable[..., Server], connect: Connect) -> None:
-    server = start(WEB_GRACEFUL_TIMEOUT="6", **FEW)
+    server = start(WEB_GRACEFUL_TIMEOUT="10", **FEW)
     server.process.terminate()
     signalled = time.monotonic()
     with contextlib.suppress(OSError):
         while time.monotonic() - signalled < 20:
             everything(connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
             time.sleep(0.1)
-    assert 2.5 < time.monotonic() - signalled < 5
+    # Half of the time, and two seconds for those who do not hang up.
+    assert 4.5 < time.monotonic() - signalled < 9.5
     assert server.process.wait(timeout=20) == 0
