@@ -220,7 +220,9 @@ def keep(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience:
     while not ending.poll(RENEWAL * 1000):
         with suppress(Trouble):
             if not renew(cluster, wanted):
-                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                # One that is gone went with its namespace, which the run itself may be removing.
+                if cluster.get("Lease", wanted.name) is not None:
+                    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 return
     until = time.monotonic() + DURATION
     while time.monotonic() < until:

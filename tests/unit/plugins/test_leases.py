@@ -252,6 +252,17 @@ def test_a_run_that_has_lost_it_is_ended(
     assert cluster.holder() == "you@there"
 
 
+def test_a_run_that_removes_the_namespace_goes_on(
+    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    hold(lambda: cluster, OURS, process.pid, 0)
+    cluster.file.unlink()
+    time.sleep(1)
+    assert process.poll() is None
+    assert cluster.holder() == ""
+
+
 def test_the_sentence_of_a_refusal_arrives(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0)
     with pytest.raises(Trouble, match="that of you@there"):
