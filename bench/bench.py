@@ -6,7 +6,6 @@ Prints a table, writes bench/results.json, and puts the figures into README.md.
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plays import PROJECT, Failed, Plays, kubectl, machine, put_into_readme, say
+from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
 
 RESULTS = PROJECT / "bench" / "results.json"
 NAMESPACE = "cloud-django-bench"
@@ -114,14 +113,10 @@ def owned(value: Any, fields: dict[str, Any]) -> Any:
 
 def changed_copy(folder: Path) -> Path:
     """Copy the build context with one word changed in a template."""
-    copy = folder / "context"
-    shutil.copytree(PROJECT / "django_polls", copy / "django_polls")
-    for name in ("Dockerfile", ".dockerignore"):
-        shutil.copy2(PROJECT / name, copy / name)
-    page = copy / "django_polls" / "polls" / "templates" / "polls" / "index.html"
-    text = page.read_text(encoding="utf-8")
+    copy = copied_context(folder / "context")
     # A word of its own, so that no earlier run has left an image with it.
-    page.write_text(text.replace("What do you think?", f"What do you think, {folder.name}?"), encoding="utf-8")
+    page = copy / "django_polls" / "polls" / "templates" / "polls" / "index.html"
+    replace(page, "What do you think?", f"What do you think, {folder.name}?")
     return copy
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
+from ansible_collections.cloud_django.kubernetes.plugins.modules.network_policy_info import is_ready
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from plays import PROJECT, Failed, Plays
 
@@ -24,9 +25,9 @@ VISITORS = PROJECT / "tests" / "load" / "visitors.py"
 VISIT = 6  # Requests of a visitor.
 RATE = 150.0  # Requests per second, of all visitors together.
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
+CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
 # For each pod: seconds of CPU, and bytes of memory.
 type Usage = dict[str, tuple[float, int]]
-CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
 
 
 @dataclass
@@ -201,11 +202,14 @@ class Ground:
     def nodes(self) -> list[str]:
         return [node["metadata"]["name"] for node in self.cluster.request("get", "/api/v1/nodes")["items"]]
 
+    def all_pods(self, component: str = WEB) -> list[dict[str, Any]]:
+        """The pods of a component, those on their way out as well."""
+        selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={component}"
+        return self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
+
     def pods(self, component: str = WEB) -> list[dict[str, Any]]:
         """The pods of a component that are not on their way out."""
-        selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={component}"
-        items = self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
-        return [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
+        return [pod for pod in self.all_pods(component) if not pod["metadata"].get("deletionTimestamp")]
 
     def ready(self, component: str = WEB) -> int:
         return sum(is_ready(pod) for pod in self.pods(component))
@@ -222,13 +226,7 @@ class Ground:
 
     def settle(self) -> None:
         """Wait until no pod is on its way out any more."""
-        selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={WEB}"
-
-        def gone() -> bool:
-            items = self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
-            return not any(pod["metadata"].get("deletionTimestamp") for pod in items)
-
-        eventually(gone, 120, "the end of the old pods")
+        eventually(lambda: len(self.all_pods()) == len(self.pods()), 120, "the end of the old pods")
 
     def patch(self, kind: str, name: str, *operations: dict[str, Any]) -> None:
         """Change an object behind the back of the playbooks."""
@@ -287,11 +285,6 @@ def docker(*arguments: str) -> str:
             "The nodes have to be containers of this machine, as those of kind and of minikube's Docker driver are."
         )
     return done.stdout
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -77,6 +77,22 @@ class Plays:
         return str(json.loads(done.stdout[done.stdout.index("{") :])[name])
 
 
+def copied_context(copy: Path) -> Path:
+    """Copy the build context of the site into a new folder, to change it; return the folder."""
+    shutil.copytree(PROJECT / "django_polls", copy / "django_polls", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy2(PROJECT / name, copy / name)
+    return copy
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Replace a text in a file. Raises Failed if it is not there."""
+    text = file.read_text(encoding="utf-8")
+    if old not in text:
+        raise Failed(f"{file.name} has no {old!r} any more.")
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -94,7 +110,7 @@ def kubectl(plays: Plays) -> list[str]:
     beside = Path(plays.variable("cluster_kind_binary")).parent / "kubectl"
     program = str(beside) if beside.is_file() else shutil.which("kubectl")
     if not program:
-        raise Failed("kubectl is not installed, and is needed for comparison: install it.")
+        raise Failed("kubectl is not installed, and is needed here: install it.")
     return [program, *(f"--{name}={plays.variable(f'cluster_{name}')}" for name in ("kubeconfig", "context"))]
 
 

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,13 +25,12 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
 from ground import DATABASE, Ground, Load, Row, Usage, docker, eventually
-from plays import PROJECT, Failed, Plays, kubectl, machine, put_into_readme, say
+from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
 
 RESULTS = PROJECT / "bench" / "prove.json"
 REPLICAS = 3
 # In seconds: until the site is whole after pods were killed, and after the database or the node came back.
 WHOLE, BACK = 2.0, 15.0
-CONTEXT = ("Dockerfile", ".dockerignore", "django_polls")
 
 
 # ---- What happens on purpose: nothing may fail -----------------------------------------------------------------------
@@ -142,18 +140,6 @@ def refused(ground: Ground, words: str, **variables: Any) -> list[str]:
     return [f"{variables} was rolled out"]
 
 
-def copied_context(copy: Path) -> Path:
-    """Copy the build context, to change it."""
-    copy.mkdir()
-    for name in CONTEXT:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-        else:
-            shutil.copy2(source, copy / name)
-    return copy
-
-
 def cannot_start(context: Path) -> None:
     replace(context / "django_polls/gunicorn.conf.py", "workers = ", "workers = 1 / 0  # ")
 
@@ -166,13 +152,6 @@ def cannot_migrate(context: Path) -> None:
         f'    dependencies = [("polls", "{last}")]\n    operations = [migrations.RunSQL("SELECT 1 / 0")]\n',
         encoding="utf-8",
     )
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    text = file.read_text(encoding="utf-8")
-    if old not in text:
-        raise Failed(f"{file.name} has no {old!r} any more.")
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 # ---- What nobody is warned of ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import prove
 import pytest
 from ground import DATABASE, Ground, Row, eventually
+from plays import copied_context, replace
 
 Keep = Callable[[Row], Row]
 CONTAINER = "/spec/template/spec/containers/0"
@@ -42,8 +43,8 @@ def test_a_database_that_is_killed(ground: Ground, keep: Keep) -> None:
 
 def test_without_the_pause_before_the_end_requests_fail(spoiled: Ground, tmp_path: Path) -> None:
     """Our worker waits as well until nobody comes any more, so that has to go too."""
-    context = prove.copied_context(tmp_path / "context")
-    prove.replace(
+    context = copied_context(tmp_path / "context")
+    replace(
         context / "django_polls/config/worker.py",
         "            self.await_quiet()\n\n",
         "            self.alive = False\n\n",
@@ -69,13 +70,13 @@ def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
 
 def test_without_the_transaction_votes_are_lost(spoiled: Ground, tmp_path: Path) -> None:
     """Whoever reads the number, and writes it back when somebody else has, takes that vote away."""
-    context = prove.copied_context(tmp_path / "context")
+    context = copied_context(tmp_path / "context")
     counted = 'return self.choices.filter(pk=choice_id).update(votes=F("votes") + 1) == 1'
     lost = (
         "import time\n            choice = self.choices.get(pk=choice_id)\n            time.sleep(0.05)\n"
         "            choice.votes += 1\n            choice.save()\n            return True"
     )
-    prove.replace(context / "django_polls/polls/models.py", counted, lost)
+    replace(context / "django_polls/polls/models.py", counted, lost)
     spoiled.deploy("--tags=image,web", image_context=str(context))
     settled(spoiled)
     with spoiled.load() as load:

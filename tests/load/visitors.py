@@ -38,7 +38,7 @@ class Request:
 
     started: float
     path: str
-    # Whether it went over a connection that had been used before, and whether it may be used again afterwards.
+    # Whether it went over a connection that had been used before.
     kept_alive: bool
     is_vote: bool = False
     ended: float = 0.0
@@ -47,7 +47,7 @@ class Request:
 
 
 class Refused(Exception):
-    """A request that failed; its outcome is written down already."""
+    """An answer that is not the page that was asked for; its text is the outcome to write down."""
 
 
 class Connections:
@@ -201,7 +201,6 @@ def main() -> None:
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
-    parser.add_argument("--keep-alive", choices=["yes", "no", "half"], default="half", help="for which visitors")
     arguments = parser.parse_args()
     # A visitor who vanishes without a word would be counted by nobody.
     threading.excepthook = lambda failure: (sys.excepthook(*failure[:3]), os._exit(3))
@@ -212,8 +211,8 @@ def main() -> None:
     first, number, threads = time.monotonic(), 0, deque[threading.Thread]()
     # A visitor makes six requests. Each comes when it is due, however many are waiting for the site.
     while not over.wait(max(0.0, first + number * 6 / arguments.rate - time.monotonic())):
-        keep_alive = arguments.keep_alive == "yes" or (arguments.keep_alive == "half" and number % 2 == 0)
-        thread = threading.Thread(target=Visitor(connections, keep_alive).visit)
+        # Every other one keeps its connection.
+        thread = threading.Thread(target=Visitor(connections, keep_alive=number % 2 == 0).visit)
         thread.start()
         threads.append(thread)
         while threads and not threads[0].is_alive():
