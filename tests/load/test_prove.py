@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import prove
-import pytest
 from ground import DATABASE, Ground, Row, eventually
 from plays import copied_context, replace
 
@@ -113,25 +112,3 @@ def settled(ground: Ground) -> None:
     )
     ground.wait_until_whole(prove.REPLICAS)
     ground.settle()
-
-
-@pytest.mark.parametrize(
-    ("changes", "wrong"),
-    [
-        ({}, ""),
-        ({"failed": 1}, "1 requests failed and 0 may"),
-        ({"failed": 1, "failures_expected": 1}, ""),
-        ({"votes_found": 9}, "1 acknowledged votes are lost"),
-        ({"votes_found": 12, "votes_in_doubt": 1}, "1 votes too many"),
-        ({"votes_found": 11, "votes_in_doubt": 1}, ""),
-        ({"problems": ["whole again only after 3 s"]}, "whole again only after 3 s"),
-    ],
-)
-def test_what_is_wrong_with_a_row(changes: dict[str, object], wrong: str) -> None:
-    row = Row(
-        **{"name": "x", "requests": 100, "failed": 0, "failures_expected": 0, "votes_acknowledged": 10}
-        | {"votes_found": 10, "seconds": 1.0}
-        | changes
-    )
-    assert wrong in str(row.wrong)
-    assert bool(row.wrong) == bool(wrong)
