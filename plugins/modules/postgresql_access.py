@@ -129,6 +129,12 @@ options:
     description: How many connections will be needed. More than the server accepts is refused.
     type: int
     default: 0
+  expected_connections:
+    description:
+      - How many connections a server will accept that the run makes which a dry run foretells.
+      - Once there is one it is asked.
+    type: int
+    default: 100
 """
 
 EXAMPLES = r"""
@@ -450,7 +456,7 @@ def present(params: dict[str, Any], check_mode: bool, cluster: Cluster) -> dict[
     wanted = wanted_state(params, held)
     # The server, or what the way to it takes, may be made by the run that this dry run foretells.
     if check_mode and not can_look(cluster, params):
-        changes = changes_for(wanted, planning.nothing(), None)
+        changes = changes_for(wanted, planning.nothing(connections=params["expected_connections"]), None)
         return result([change.text for change in changes], [change.shown for change in changes])
     if not params["client_pod"] and not server_runs(cluster, params["pod"]):
         raise Trouble(
@@ -518,6 +524,7 @@ def argument_spec() -> dict[str, Any]:
         "roles": {"type": "list", "elements": "dict", "required": True, "options": role},
         "extensions": {"type": "list", "elements": "str", "default": []},
         "connections": {"type": "int", "default": 0},
+        "expected_connections": {"type": "int", "default": 100},
     }
 
 

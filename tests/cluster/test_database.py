@@ -331,6 +331,12 @@ def test_more_connections_than_the_server_accepts_are_refused_before_anything_ch
     play().succeeded()
 
 
+def test_the_pods_that_an_autoscaler_may_add_count_as_well(where) -> None:
+    sentence = play(web_replicas_maximum=20).sentence()
+    # Twice as many and one, since those that are replaced keep theirs until they have ended.
+    assert sentence.startswith(f"The site may open {(2 * 20 + 1) * 8 + 15} connections, and the server accepts 200.")
+
+
 def test_the_postgresql_role_refuses_them_as_well(where) -> None:
     revision = where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"]
     sentence = play(roles=["postgresql"], postgresql_max_connections=20).sentence()

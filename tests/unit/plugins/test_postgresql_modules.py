@@ -436,6 +436,7 @@ def wishes(**changes: Any) -> dict[str, Any]:
         ],
         "extensions": [],
         "connections": 10,
+        "expected_connections": 100,
     } | changes
 
 
@@ -540,6 +541,13 @@ def test_a_dry_run_neither_writes_statements_nor_secrets(ready: Cluster) -> None
 def test_a_dry_run_without_a_server_tells_the_whole_plan(exists: bool) -> None:
     told = access.present(wishes(), True, Cluster(exists=exists))
     assert "create database polls" in told["changes"]
+
+
+def test_a_dry_run_without_a_server_tells_the_limit_that_will_be() -> None:
+    given = wishes(expected_connections=200)
+    given["roles"][1]["connection_limit"] = -15
+    told = access.present(given, True, Cluster())
+    assert "CONNECTION LIMIT 185 " in str(told["diff"])
 
 
 def test_a_server_that_is_not_ready_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import string
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -140,6 +141,20 @@ def test_surplus_rights_are_taken_away(catalog: dict[str, Any], name: str, attri
 def test_lost_rights_are_given_back(catalog: dict[str, Any], attribute: str, word: str) -> None:
     catalog["roles"]["polls_app"][attribute] = False
     assert sql(catalog) == [f'ALTER ROLE "polls_app" {word}']
+
+
+def test_a_limit_below_minus_one_leaves_the_rest_to_others(catalog: dict[str, Any]) -> None:
+    """Whatever the server accepts, and not what somebody expects of it."""
+    roles = tuple(
+        planning.Role(role.name, role.access, role.password, -15, role.settings) if role.name == "polls_app" else role
+        for role in WANTED.roles
+    )
+    wanted = dataclasses.replace(WANTED, roles=roles)
+    assert [change.sql for change in plan(catalog, wanted=wanted)] == ['ALTER ROLE "polls_app" CONNECTION LIMIT 85']
+    catalog["connections"] = 500
+    assert [change.sql for change in plan(catalog, wanted=wanted)] == ['ALTER ROLE "polls_app" CONNECTION LIMIT 485']
+    catalog["roles"]["polls_app"]["connection_limit"] = 485
+    assert plan(catalog, wanted=wanted) == []
 
 
 def test_limits_and_ends_are_set(catalog: dict[str, Any]) -> None:

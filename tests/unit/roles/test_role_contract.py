@@ -51,6 +51,12 @@ def all_options(role: str) -> Iterator[tuple[str, dict[str, Any]]]:
         pending += [(f"{name}.{inner}", value) for inner, value in specification.get("options", {}).items()]
 
 
+def roles_of(playbook: str) -> list[str]:
+    """Return the roles of a playbook's play, in order, without the name of the collection."""
+    [play] = yaml.safe_load((PROJECT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
+    return [entry["role"].rpartition(".")[2] for entry in play["roles"]]
+
+
 def tasks(content: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield each task, blocks and what is in them included."""
     for task in content:
@@ -75,6 +81,22 @@ def undocumented(text: str) -> set[str]:
 
 def test_there_are_roles() -> None:
     assert ROLES
+
+
+@pytest.mark.parametrize("playbook", ["site", "scale", "teardown"])
+def test_others_are_kept_out_before_the_site_is_changed(playbook: str) -> None:
+    roles = roles_of(playbook)
+    changes = {"database", "image", "migrations", "postgresql", "superuser", "web"}
+    assert roles.count("lease") == 1
+    assert roles.index("lease") < min(roles.index(role) for role in changes if role in roles)
+
+
+@pytest.mark.parametrize("playbook", ["site", "scale", "teardown"])
+def test_others_are_kept_out_whichever_part_of_the_site_is_changed(playbook: str) -> None:
+    [play] = yaml.safe_load((PROJECT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
+    [lease] = [set(entry["tags"]) for entry in play["roles"] if entry["role"].endswith(".lease")]
+    before = set(roles_of(playbook)[: roles_of(playbook).index("lease")])
+    assert lease == set(roles_of(playbook)) - before - {"cluster"}
 
 
 def test_each_exception_is_for_a_role_and_has_a_reason() -> None:
