@@ -46,7 +46,7 @@ lint: .venv/complete ## Check style and types of everything
 bench: .venv/complete ## Measure the playbooks on the cluster, and put the figures into README.md
 	@python bench/bench.py "$$(scripts/choose_inventory $(INVENTORY))"
 
-prove: .venv/complete ## Break the site in every way while people vote, and count what they lost
+prove: .venv/complete ## Break a site in a dozen ways while people vote, and count what they lost
 	@python bench/prove.py "$$(scripts/choose_inventory $(INVENTORY))" $(ROWS)
 
 lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
