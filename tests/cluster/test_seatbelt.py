@@ -90,6 +90,10 @@ class Place:
     def kubeconfig(self) -> Path:
         return self.folder / "kube config é"
 
+    @property
+    def pin(self) -> Path:
+        return self.inventory / "group_vars" / "all" / "pin.yml"
+
     def set(self, **variables: str) -> None:
         path = self.inventory / "group_vars" / "all" / "zz_test.yml"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -174,23 +178,37 @@ def mine() -> Cluster:
     return the_cluster()
 
 
-@pytest.fixture
-def place(tmp_path: Path, mine: Cluster, other: Other) -> Place:
-    """An inventory that `make pin` has pinned to the test cluster."""
-    made = Place(tmp_path, entry(mine.kubeconfig, mine.context), other.kubeconfig)
+def unpinned(folder: Path, mine: Cluster, other: Other) -> Place:
+    """An inventory of the test cluster."""
+    made = Place(folder, entry(mine.kubeconfig, mine.context), other.kubeconfig)
     shutil.copytree(INVENTORY, made.inventory)
     made.set(
         app_namespace=NAMESPACE,
         cluster_provider="existing",
         cluster_kubeconfig=str(made.kubeconfig),
         cluster_context=CONTEXT,
-        cluster_state_directory=str(tmp_path / "state"),
+        cluster_state_directory=str(folder / "state"),
         image_context=str(PROJECT),
         image_kind_cluster=mine.context.removeprefix("kind-"),
     )
     made.write(made.mine)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pin(tmp_path_factory: pytest.TempPathFactory, mine: Cluster, other: Other) -> str:
+    """What `make pin` writes for the test cluster."""
+    made = unpinned(tmp_path_factory.mktemp("pin"), mine, other)
     pinned = made.run("playbooks/pin.yml")
     assert pinned.code == 0, pinned.output
+    return made.pin.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def place(tmp_path: Path, mine: Cluster, other: Other, pin: str) -> Place:
+    """An inventory that is pinned to the test cluster."""
+    made = unpinned(tmp_path, mine, other)
+    made.pin.write_text(pin, encoding="utf-8")
     return made
 
 
@@ -369,7 +387,7 @@ def test_no_cluster_is_made_or_removed_where_another_is_pinned(other: Other) -> 
 def test_without_the_pin_such_a_run_would_reach_the_other_cluster(place: Place) -> None:
     """Else the tests above would pass whatever the pin does."""
     context_renamed(place)
-    (place.inventory / "group_vars" / "all" / "pin.yml").unlink()
+    place.pin.unlink()
     ended = place.run(*SITE, "--tags=namespace", "--check")
     assert ended.code == 0, ended.output
     assert "changed=1 " in ended.output
@@ -385,13 +403,13 @@ def test_a_pin_is_replaced_when_asked(place: Place) -> None:
     context_renamed(place)
     ended = place.run("playbooks/pin.yml", "--extra-vars=cluster_pin_replace=true")
     assert ended.code == 0, ended.output
-    pinned = yaml.safe_load((place.inventory / "group_vars" / "all" / "pin.yml").read_text(encoding="utf-8"))
+    pinned = yaml.safe_load(place.pin.read_text(encoding="utf-8"))
     assert pinned["cluster_server"] == place.other["clusters"][0]["cluster"]["server"]
 
 
 def without_pin(place: Place, user: dict[str, Any] | None = None, **cluster: str) -> str:
     """Return the words of a run without a pin, with a kubeconfig of the test cluster that something is wrong with."""
-    (place.inventory / "group_vars" / "all" / "pin.yml").unlink()
+    place.pin.unlink()
     known = place.mine["clusters"][0]["cluster"] | cluster
     place.write(kubeconfig(CONTEXT, known, user or place.mine["users"][0]["user"]))
     ended = place.run(*SITE)
