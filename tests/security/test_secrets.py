@@ -116,6 +116,7 @@ def test_the_password_is_shown_where_that_is_the_purpose(site: Site, known: dict
         ("Supported", {"database_passwords": {"nobody": "a sentinel for nobody's log-in"}}),
         ("has a null character", {"database_passwords": {"app": "a sentinel with \0 in the middle of it"}}),
         ("has a null character", {"postgresql_admin_password": "a sentinel with \0 in the middle of it"}),
+        ("has failed", {"superuser_command": ["false"]}),
         ("", {"app_name": "Not A Name"}),
         ("", {"web_overrides": {"Deployment": {"spec": {"replicas": "many"}}}}),
     ],
