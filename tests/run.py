@@ -87,7 +87,7 @@ def lint() -> Iterator[tuple[str, Callable[[], Count]]]:
 
 def unit() -> Iterator[tuple[str, Callable[[], Count]]]:
     """Plugins and role contracts, without a cluster."""
-    yield "unit tests", lambda: pytest("tests/unit")
+    yield "unit tests", lambda: pytest("tests/unit", "--numprocesses=2")
 
 
 def site() -> Iterator[tuple[str, Callable[[], Count]]]:
@@ -114,7 +114,9 @@ def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
             print(f"\nThe scenario {name} is skipped, since there is no minikube on PATH.")
             continue
         yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
-    yield "cluster tests", lambda: pytest("tests/cluster")
+    two_files = ("--numprocesses=2", "--dist=loadfile")
+    yield "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", "--durations=15", *two_files)
+    yield "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")
     for name, lock in {"checkov": "tests/security", "sbom": "scripts/sbom"}.items():
         yield (
             f"install {name}",

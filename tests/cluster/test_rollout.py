@@ -26,6 +26,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from support import Cluster, docker, run_play, the_cluster, wait_for
 
+pytestmark = pytest.mark.alone
+
 NAMESPACE = "test-rollout"
 PAUSE = "localhost/cloud-django/pause:3.10.2"
 SHELL = "localhost/cloud-django/debian:trixie"
