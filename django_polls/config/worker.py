@@ -3,6 +3,7 @@
 A thread of gunicorn's own gthread worker reads the request that it answers, so a few clients that send a byte a second
 occupy all threads of a site. Here the main loop reads: a thread gets a request when the last byte of it has arrived.
 What is too long, too slow or without a stated length is refused by the main loop, before any of our code sees it.
+The probes of a cluster have a thread of their own: a pod that has too much to do is not dead.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -40,6 +41,10 @@ QUIET_SECONDS = 1.0
 # The kernel's limit to what a thread waits for, should gunicorn ever read more than we saw.
 STALLED_SECONDS = 5
 
+# For how long nobody may have got an answer before the probes have to wait as well, in seconds: then the threads hang.
+STUCK_SECONDS = 60
+
+PROBE = re.compile(rb"(?:GET|HEAD) /(?:livez|readyz) ")
 END_OF_HEAD = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
@@ -149,9 +154,39 @@ class PatientWorker(ThreadWorker):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.unfinished_bytes = 0
+        # How many requests the threads have and what waits before them, and when one was answered.
+        self.in_hand = 0
+        self.last_answer = 0.0
         self.is_stopping = False
         self.last_arrival = 0.0
         self.last_moment = 0.0
+
+    def init_process(self) -> None:
+        self.probe_pool = ThreadPoolExecutor(max_workers=1)
+        super().init_process()
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Hand a request to a thread. Nobody restarts or avoids a pod for having a queue, so probes pass it."""
+        if self.passes_the_queue(conn):
+            answer = self.probe_pool.submit(self.handle, conn)
+            answer.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+            return
+        if not self.in_hand:
+            self.last_answer = time.monotonic()
+        self.in_hand += 1
+        answer = self.tpool.submit(self.handle, conn)
+        answer.add_done_callback(lambda done: self.method_queue.defer(self.on_answered, conn, done))
+
+    def passes_the_queue(self, connection: Connection) -> bool:
+        """Whether this is a probe, and there is a queue, and it moves."""
+        moves = time.monotonic() - self.last_answer < STUCK_SECONDS
+        return self.in_hand >= self.cfg.threads and moves and PROBE.match(connection.received) is not None
+
+    def on_answered(self, connection: Connection, future: "Future[Any]") -> None:
+        """Called when a thread is free again."""
+        self.in_hand -= 1
+        self.last_answer = time.monotonic()
+        self.finish_request(connection, future)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Called for SIGTERM: go on as before until nobody comes any more, but ask everybody to come back elsewhere.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
@@ -11,8 +12,9 @@ from selectors import DefaultSelector
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection, transaction
 
-from config.worker import ANSWER_LIMIT, UNFINISHED_LIMIT, Connection, PatientSocket, PatientWorker
+from config.worker import ANSWER_LIMIT, STUCK_SECONDS, UNFINISHED_LIMIT, Connection, PatientSocket, PatientWorker
 from polls.models import Question
 from testing import Server
 
@@ -154,6 +156,50 @@ def unstarted() -> PatientWorker:
     worker.poller, worker.nr_conns, worker.unfinished_bytes = DefaultSelector(), 0, 0
     worker.log, worker.cfg = logging.getLogger(__name__), SimpleNamespace(keepalive=75)
     return worker
+
+
+@contextlib.contextmanager
+def busy(server: Server, question: Question, connect: Connect) -> Iterator[list[socket.socket]]:
+    """Have more visitors than threads, who all wait for a table that somebody keeps to himself."""
+    asked = f"GET /polls/{question.pk}/results.json HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE polls_question, polls_choice IN ACCESS EXCLUSIVE MODE")
+        visitors = [connect(server, asked) for _ in range(5)]
+        time.sleep(0.5)
+        assert select.select(visitors, [], [], 0)[0] == []
+        yield visitors
+        assert len(select.select(visitors, [], [], 0)[0]) < len(visitors), "They were answered too soon to prove it."
+
+
+def test_a_busy_pod_answers_its_probes(start: Callable[..., Server], question: Question, connect: Connect) -> None:
+    server = start(**FEW)
+    assert server.get("/readyz")[0] == 200
+    with busy(server, question, connect) as visitors:
+        assert longest_answer(server, "/livez", times=3) < 1
+        assert longest_answer(server, "/readyz", times=3) < 1
+    for visitor in visitors:
+        assert visitor.recv(9) == b"HTTP/1.1 "
+
+
+@pytest.mark.parametrize(
+    ("request_line", "in_hand", "since", "passes"),
+    [
+        (b"GET /livez HTTP/1.1", 2, 0, True),
+        (b"HEAD /readyz HTTP/1.1", 2, STUCK_SECONDS - 5, True),
+        (b"GET /readyz HTTP/1.1", 2, STUCK_SECONDS + 5, False),
+        (b"GET /livez HTTP/1.1", 1, 0, False),
+        (b"GET /livezoo HTTP/1.1", 2, 0, False),
+        (b"GET /?/livez HTTP/1.1", 2, 0, False),
+        (b"POST /livez HTTP/1.1", 2, 0, False),
+    ],
+)
+def test_who_passes_the_queue(
+    unstarted: PatientWorker, request_line: bytes, in_hand: int, since: float, passes: bool
+) -> None:
+    """Probes only, and only if there is a queue that moves: threads that hang are a reason to restart."""
+    unstarted.cfg.threads = 2
+    unstarted.in_hand, unstarted.last_answer = in_hand, time.monotonic() - since
+    assert unstarted.passes_the_queue(SimpleNamespace(received=bytearray(request_line))) is passes
 
 
 @pytest.fixture
