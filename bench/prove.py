@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ground import DATABASE, Ground, Load, Row, Usage, docker, eventually
+from ground import DATABASE, GIVES_WAY, Ground, Load, Row, Usage, docker, eventually
 from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
 
 RESULTS = PROJECT / "bench" / "prove.json"
@@ -396,7 +396,7 @@ def ground_of(inventory: str, name: str, **variables: Any) -> Iterator[Ground]:
     Raises Failed, before anything is done, if the inventory would lead to any other cluster.
     """
     cluster = f"cloud-django-{name}"
-    plays = Plays([inventory], {"cluster_name": cluster, "app_public_url": ""} | variables)
+    plays = Plays([inventory], {"cluster_name": cluster, "app_public_url": ""} | variables, prefix=GIVES_WAY)
     told = {key: plays.variable(f"cluster_{key}") for key in ("provider", "kubeconfig", "context")}
     if told["provider"] == "existing" or any(cluster not in told[key] for key in ("kubeconfig", "context")):
         raise Failed(
