@@ -1,6 +1,7 @@
 """Run all tests, or the groups named as arguments, and end with how many passed and failed.
 
-Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster.
+Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster. What does
+not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
+GROUPS = ("lint", "unit", "site", "cluster")
+# Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
+PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
 
 
 @dataclass
@@ -35,16 +41,50 @@ class Count:
         return f"{self.passed} passed, {self.failed} failed"
 
 
+@dataclass(frozen=True)
+class Step:
+    """A command that counts tests."""
+
+    group: str
+    title: str
+    run: Callable[[], Count]
+
+
+class Output:
+    """What steps print: at once if one runs alone, and in one piece when it has ended if another runs beside it."""
+
+    def __init__(self) -> None:
+        self.mine = threading.local()
+        self.lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        if getattr(self.mine, "kept", None) is None:
+            print(text, end="", flush=True)
+        else:
+            self.mine.kept.append(text)
+
+    def keep(self) -> None:
+        self.mine.kept = []
+
+    def show(self) -> None:
+        with self.lock:
+            print("".join(getattr(self.mine, "kept", None) or []), end="", flush=True)
+        self.mine.kept = None
+
+
+OUTPUT = Output()
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project; its output is shown as it comes, and returned."""
-    print(f"\n$ {' '.join(arguments)}", flush=True)
+    """Run a command in the project; its output is shown, and returned."""
+    OUTPUT.write(f"\n$ {' '.join(arguments)}\n")
     process = subprocess.Popen(
         arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     lines = []
     for line in process.stdout or ():
         lines.append(line)
-        print(line, end="", flush=True)
+        OUTPUT.write(line)
     return subprocess.CompletedProcess(arguments, process.wait(), "".join(lines))
 
 
@@ -77,57 +117,98 @@ def molecule(*arguments: str) -> Count:
     return total if total.failed or not result.returncode else total + Count(failed=1)
 
 
-def lint() -> Iterator[tuple[str, Callable[[], Count]]]:
+def lint() -> list[Step]:
     """Style and types."""
-    yield "ruff check", lambda: command("ruff", "check", ".")
-    yield "ruff format", lambda: command("ruff", "format", "--check", ".")
-    yield "yamllint", lambda: command("yamllint", "--strict", ".")
-    yield "ansible-lint", lambda: command("ansible-lint", "--offline")
+    commands = {
+        "ruff check": ("ruff", "check", "."),
+        "ruff format": ("ruff", "format", "--check", "."),
+        "yamllint": ("yamllint", "--strict", "."),
+        "ansible-lint": ("ansible-lint", "--offline"),
+    }
+    return [Step("lint", title, lambda words=words: command(*words)) for title, words in commands.items()]
 
 
-def unit() -> Iterator[tuple[str, Callable[[], Count]]]:
+def unit() -> list[Step]:
     """Plugins and role contracts, without a cluster."""
-    yield "unit tests", lambda: pytest("tests/unit", "--numprocesses=2")
+    return [Step("unit", "unit tests", lambda: pytest("tests/unit", "--numprocesses=2"))]
 
 
-def site() -> Iterator[tuple[str, Callable[[], Count]]]:
+def site() -> list[Step]:
     """The site with a real PostgreSQL, and in a real browser."""
-    inventories = [f"--inventory={PROJECT / os.environ.get('TEST_INVENTORY', 'inventory/mirrors')}"]
-    yield "prepare for the site", lambda: command("ansible-playbook", *inventories, "tests/site/prepare.yml")
+    inventory = f"--inventory={PROJECT / os.environ.get('TEST_INVENTORY', 'inventory/mirrors')}"
     with_database = (sys.executable, "tests/site/with_site.py", "--chdir=django_polls")
     manage = (*with_database, "env", "DJANGO_PUBLIC_URL=https://polls.example.org", "python", "manage.py")
-    yield "site tests", lambda: pytest(python=(*with_database, "python"))
-    yield "site check", lambda: command(*manage, "check", "--deploy", "--fail-level=WARNING")
-    yield "site migrations", lambda: command(*manage, "makemigrations", "--check", "--dry-run")
-    yield "site scripts", lambda: pytest("tests/site", python=(sys.executable, "tests/site/with_site.py", "python"))
+    with_scripts = (sys.executable, "tests/site/with_site.py", "python")
     with_site = (sys.executable, "tests/site/with_site.py", "--serve", "python")
-    yield "browser tests", lambda: pytest("tests/browser", python=with_site)
+    steps: dict[str, Callable[[], Count]] = {
+        "prepare for the site": lambda: command("ansible-playbook", inventory, "tests/site/prepare.yml"),
+        "site tests": lambda: pytest(python=(*with_database, "python")),
+        "site check": lambda: command(*manage, "check", "--deploy", "--fail-level=WARNING"),
+        "site migrations": lambda: command(*manage, "makemigrations", "--check", "--dry-run"),
+        "site scripts": lambda: pytest("tests/site", python=with_scripts),
+        "browser tests": lambda: pytest("tests/browser", python=with_site),
+    }
+    return [Step("site", title, run) for title, run in steps.items()]
 
 
-def cluster() -> Iterator[tuple[str, Callable[[], Count]]]:
-    """Everything on a real cluster, which the scenario `default` creates first and destroys last."""
-    yield "create the cluster", lambda: molecule("create", "--scenario-name", "default")
-    # `default` comes first: it also starts a cluster that an earlier, interrupted run left stopped.
-    names = [path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")]
-    for name in sorted(names, key=lambda name: (name != "default", name)):
-        if name == "cluster_minikube" and not shutil.which("minikube"):
-            print(f"\nThe scenario {name} is skipped, since there is no minikube on PATH.")
-            continue
-        yield f"molecule {name}", lambda name=name: molecule("test", "--scenario-name", name, "--destroy", "never")
-    two_files = ("--numprocesses=2", "--dist=loadfile")
-    yield "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", "--durations=15", *two_files)
-    yield "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")
-    for name, lock in {"checkov": "tests/security", "sbom": "scripts/sbom"}.items():
-        yield (
-            f"install {name}",
-            lambda name=name, lock=lock: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"),
-        )
-    yield "security tests", lambda: pytest("tests/security")
-    yield "load tests", lambda: pytest("tests/load")
-    yield "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")
+def scenario(name: str) -> Step:
+    """A Molecule scenario, which leaves the cluster to the next one."""
+    return Step("cluster", f"molecule {name}", lambda: molecule("test", "--scenario-name", name, "--destroy", "never"))
 
 
-GROUPS = {"lint": lint, "unit": unit, "site": site, "cluster": cluster}
+def providers() -> list[Step]:
+    """The scenarios of the roles that provide a cluster."""
+    names = [name for name in PROVIDERS if name != "cluster_minikube" or shutil.which("minikube")]
+    return [scenario(name) for name in names]
+
+
+def deployments() -> list[Step]:
+    """All other scenarios, each in a namespace of its own."""
+    names = {path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")}
+    return [scenario(name) for name in sorted(names - set(PROVIDERS))]
+
+
+def tool(name: str, lock: str) -> Step:
+    """The installation of a tool that tests need."""
+    return Step(
+        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt")
+    )
+
+
+def stages() -> list[list[list[Step]]]:
+    """What is run one after the other: of each stage all lanes at once, and of each lane one step after the other."""
+    # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
+    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"))
+    files = ("--numprocesses=2", "--dist=loadfile")
+    on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
+    # These measure or break what they share with others.
+    alone = [
+        Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
+        Step("cluster", "security tests", lambda: pytest("tests/security")),
+        Step("cluster", "load tests", lambda: pytest("tests/load")),
+        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
+    ]
+    return [
+        [[create], [*lint(), *unit()]],
+        [deployments(), [*site(), *providers()]],
+        [[on_cluster]],
+        [[tool("checkov", "tests/security"), tool("sbom", "scripts/sbom"), *alone]],
+    ]
+
+
+def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
+    """Run the steps of a lane; return what they counted, and how many seconds they took."""
+    results = []
+    for step in lane:
+        started = time.monotonic()
+        if together:
+            OUTPUT.keep()
+        try:
+            count = step.run()
+        finally:
+            OUTPUT.show()
+        results.append((step, count, time.monotonic() - started))
+    return results
 
 
 def main(names: list[str]) -> int:
@@ -137,13 +218,17 @@ def main(names: list[str]) -> int:
         sys.exit(f"No test group {', '.join(sorted(unknown))}: name some of {', '.join(GROUPS)}, or none for all.")
     os.environ.update({"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"})
     os.environ.pop("FORCE_COLOR", None)
+    if not shutil.which("minikube") and "cluster" in (names or GROUPS):
+        print("The scenario cluster_minikube is skipped, since there is no minikube on PATH.", flush=True)
     total, table = Count(), []
-    for group in names or GROUPS:
-        for title, step in GROUPS[group]():
-            started = time.monotonic()
-            count = step()
-            total += count
-            table.append(f"{title:<28} {count!s:<24} {time.monotonic() - started:6.0f} s")
+    for stage in stages():
+        wanted = [[step for step in lane if step.group in (names or GROUPS)] for lane in stage]
+        lanes = [lane for lane in wanted if lane]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for results in pool.map(take, lanes, [len(lanes) > 1] * len(lanes)):
+                for step, count, seconds in results:
+                    total += count
+                    table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
     print("\n" + "\n".join(table))
     print(total, flush=True)
     return 1 if total.failed or not total.passed else 0
