@@ -6,6 +6,7 @@ bench/prove.json and into README.md. Names as arguments choose some rows, and th
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ground import DATABASE, GIVES_WAY, Ground, Load, Row, Usage, docker, eventually
+from ground import DATABASE, GIVES_WAY, RATE, Ground, Load, Row, Usage, docker, eventually
 from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
 
 RESULTS = PROJECT / "bench" / "prove.json"
@@ -390,8 +391,8 @@ ROWS_OF_NODES: dict[str, Callable[[Ground], Row]] = {"drain": drain}
 
 
 @contextmanager
-def ground_of(inventory: str, name: str, **variables: Any) -> Iterator[Ground]:
-    """Yield a site on a cluster of its own, which is removed at the end.
+def ground_of(inventory: str, name: str, rate: float = RATE, **variables: Any) -> Iterator[Ground]:
+    """Yield a site on a cluster of its own, which is removed at the end; `rate` is in requests per second.
 
     Raises Failed, before anything is done, if the inventory would lead to any other cluster.
     """
@@ -403,7 +404,7 @@ def ground_of(inventory: str, name: str, **variables: Any) -> Iterator[Ground]:
             f"Inventory {inventory} leads to context {told['context']} and not to a cluster of its own, "
             "and whatever is there would be broken and removed: name one whose provider is kind or minikube."
         )
-    ground = Ground(plays)
+    ground = Ground(plays, rate)
     say(f"Deploying to cluster {cluster}")
     try:
         ground.deploy()
@@ -412,13 +413,13 @@ def ground_of(inventory: str, name: str, **variables: Any) -> Iterator[Ground]:
         plays("teardown", teardown_data="purge", teardown_cluster=True)
 
 
-def prove(inventory: str, names: Sequence[str]) -> Iterator[tuple[str, Row]]:
+def prove(inventory: str, names: Sequence[str], rate: float = RATE) -> Iterator[tuple[str, Row]]:
     """Make the rows that were asked for, all by default, each with its short name."""
     for kinds, name, variables in ((ROWS, "prove", {}), (ROWS_OF_NODES, "prove-nodes", {"cluster_workers": 2})):
         wanted = [kind for kind in kinds if not names or kind in names]
         if not wanted:
             continue
-        with ground_of(inventory, name, **variables) as ground:
+        with ground_of(inventory, name, rate, **variables) as ground:
             for kind in wanted:
                 say(f"Row {kind}")
                 # Whatever the row before has left.
@@ -455,13 +456,19 @@ def shown(rows: Sequence[Row]) -> list[str]:
 
 def main() -> None:
     """Make, show and keep the rows; end with 1 if one is not as it has to be."""
-    inventory, *names = sys.argv[1:]
-    unknown = set(names) - ROWS.keys() - ROWS_OF_NODES.keys()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("inventory")
+    parser.add_argument("rows", nargs="*", metavar="row", help="all of them if none is named")
+    parser.add_argument("--rate", type=float, default=RATE, help="requests per second (default: %(default)g)")
+    given = parser.parse_args()
+    if not 1 <= given.rate <= 1000:
+        sys.exit(f"No rate of {given.rate:g} requests per second: give one between 1 and 1000.")
+    unknown = set(given.rows) - ROWS.keys() - ROWS_OF_NODES.keys()
     if unknown:
         sys.exit(f"No row {', '.join(sorted(unknown))}: name some of {', '.join([*ROWS, *ROWS_OF_NODES])}.")
     wrong = []
     try:
-        for kind, row in prove(inventory, names):
+        for kind, row in prove(given.inventory, given.rows, given.rate):
             put_into_readme("make prove", shown(keep(kind, row)))
             print("\n".join(shown([row])[2:]), flush=True)
             wrong += [row.name] if row.wrong else []

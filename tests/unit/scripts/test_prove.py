@@ -242,7 +242,7 @@ def test_another_cluster_is_neither_broken_nor_removed(
     class Recorded:
         output = ""
 
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             self.told = own | variables
 
         def variable(self, name: str) -> str:
@@ -262,11 +262,18 @@ def test_another_cluster_is_neither_broken_nor_removed(
     assert ran == ["site", "teardown"]
 
 
-def test_a_row_that_does_not_exist() -> None:
-    command = [sys.executable, str(PROJECT / "bench" / "prove.py"), "inventory/none", "rollout"]
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("rollout", "No row rollout: name some of rollouts, affinity, "),
+        ("--rate=0", "No rate of 0 requests per second: give one between 1 and 1000."),
+    ],
+)
+def test_what_cannot_be_made_is_refused(argument: str, sentence: str) -> None:
+    command = [sys.executable, str(PROJECT / "bench" / "prove.py"), "inventory/none", argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.startswith("No row rollout: name some of rollouts, affinity, ")
+    assert done.stderr.startswith(sentence)
 
 
 def test_the_children_of_a_run_are_found() -> None:
