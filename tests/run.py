@@ -189,8 +189,8 @@ def stages() -> list[list[list[Step]]]:
         Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
     ]
     return [
-        [[create], [*lint(), *unit()]],
-        [deployments(), [*site(), *providers()]],
+        [[create], lint()],
+        [deployments(), [*unit(), *site(), *providers()]],
         [[on_cluster]],
         [[tool("checkov", "tests/security"), tool("sbom", "scripts/sbom"), *alone]],
     ]
