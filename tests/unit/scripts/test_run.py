@@ -1,0 +1,94 @@
+"""What `make test` counts, leaves out and prints, with steps that end at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+RUN = Path(__file__).resolve().parents[2] / "run.py"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, anew for each test."""
+    specification = importlib.util.spec_from_file_location("run_all_tests", RUN)
+    module = importlib.util.module_from_spec(specification)
+    # A dataclass looks its module up.
+    monkeypatch.setitem(sys.modules, "run_all_tests", module)
+    specification.loader.exec_module(module)
+    # It sets these itself, and the tests after this one have them as they were.
+    for name in ("NO_COLOR", "ANSIBLE_NOCOLOR", "PY_COLORS"):
+        monkeypatch.setenv(name, "")
+    for name in ("TEST_START_SECONDS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return module
+
+
+def test_everything_is_counted(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [run.Step("unit", "one", lambda: run.Count(2)), run.Step("unit", "other", lambda: run.Count(1, 1))]
+    run.stages = lambda: [[steps]]
+    assert run.main([]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed"
+
+
+def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
+    run.stages = lambda: [[[run.Step("unit", "none", run.Count)]]]
+    assert run.main([]) == 1
+
+
+def test_what_would_begin_too_late_is_named(
+    run: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what tidies up is done."""
+    ran = []
+
+    def step(title: str, is_needed: bool = False) -> object:
+        return run.Step("cluster", title, lambda: (ran.append(title), run.Count(1))[1], is_needed)
+
+    run.stages = lambda: [[[step("load tests"), step("destroy", is_needed=True)]]]
+    monkeypatch.setenv("TEST_START_SECONDS", "0")
+    assert run.main([]) == 0
+    assert ran == ["destroy"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2].endswith("so these were left out: load tests.")
+    assert told[-1] == "1 passed, 0 failed, 1 skipped"
+    monkeypatch.delenv("TEST_START_SECONDS")
+    run.main([])
+    assert ran == ["destroy", "load tests", "destroy"]
+
+
+def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def lane(name: str) -> object:
+        def print_lines() -> object:
+            for number in range(3):
+                both.wait()
+                run.OUTPUT.write(f"{name} {number}\n")
+            return run.Count(1)
+
+        return run.Step("unit", name, print_lines)
+
+    run.stages = lambda: [[[lane("a")], [lane("b")]]]
+    assert run.main([]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line[:2] in ("a ", "b ") and len(line) == 3]
+    assert lines in (["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"], ["b 0", "b 1", "b 2", "a 0", "a 1", "a 2"])
+
+
+def test_every_scenario_is_run_once(run: ModuleType) -> None:
+    titles = [step.title for stage in run.stages() for lane in stage for step in lane]
+    scenarios = {path.parent.name for path in RUN.parent.parent.glob("molecule/*/molecule.yml")}
+    found = [title.removeprefix("molecule ") for title in titles if title.startswith("molecule ")]
+    assert len(found) == len(set(found))
+    assert scenarios - set(found) <= {"cluster_minikube"}
+    assert titles[-1] == "destroy the cluster"
+
+
+def test_an_unknown_group_is_refused(run: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="No test group units: name some of lint, unit, site, cluster"):
+        run.main(["units"])
