@@ -58,10 +58,12 @@ def test_without_the_pause_before_the_end_requests_fail(spoiled: Ground, tmp_pat
 
 
 def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
+    """With a start that takes a little longer, since some nodes are no sooner to send visitors than others to start."""
+    probes = ("readinessProbe", "startupProbe", "livenessProbe")
+    slow = {"op": "add", "path": f"{CONTAINER}/command", "value": ["sh", "-c", "sleep 5; exec gunicorn"]}
     with spoiled.load() as load:
-        probes = ("readinessProbe", "startupProbe", "livenessProbe")
         spoiled.patch(
-            "Deployment", "polls-web", *({"op": "remove", "path": f"{CONTAINER}/{probe}"} for probe in probes)
+            "Deployment", "polls-web", slow, *({"op": "remove", "path": f"{CONTAINER}/{probe}"} for probe in probes)
         )
         settled(spoiled)
     assert "requests failed and 0 may" in str(load.row("without a gate").wrong)
