@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from typing import Any
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from config.environment import Environment
+from health import probe_paths
 
 # In bytes. The longest honest request is a form in the admin: some kilobytes, after some kilobytes of cookies.
 HEAD_LIMIT = 32 * 1024
@@ -40,11 +42,9 @@ ANSWER_LIMIT = 4 * 1024 * 1024
 QUIET_SECONDS = 1.0
 # The kernel's limit to what a thread waits for, should gunicorn ever read more than we saw.
 STALLED_SECONDS = 5
-
-# For how long nobody may have got an answer before the probes have to wait as well, in seconds: then the threads hang.
+# For how long nobody may have got an answer before the probes have to wait as well: then the threads hang.
 STUCK_SECONDS = 60
 
-PROBE = re.compile(rb"(?:GET|HEAD) /(?:livez|readyz) ")
 END_OF_HEAD = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
@@ -163,7 +163,12 @@ class PatientWorker(ThreadWorker):
 
     def init_process(self) -> None:
         self.probe_pool = ThreadPoolExecutor(max_workers=1)
+        self.set_probes(probe_paths())
         super().init_process()
+
+    def set_probes(self, paths: Iterable[str]) -> None:
+        """Say which requests are probes."""
+        self.probe = re.compile(b"(?:GET|HEAD) (?:%b) " % b"|".join(re.escape(path.encode()) for path in paths))
 
     def enqueue_req(self, conn: Connection) -> None:
         """Hand a request to a thread. Nobody restarts or avoids a pod for having a queue, so probes pass it."""
@@ -180,7 +185,7 @@ class PatientWorker(ThreadWorker):
     def passes_the_queue(self, connection: Connection) -> bool:
         """Whether this is a probe, and there is a queue, and it moves."""
         moves = time.monotonic() - self.last_answer < STUCK_SECONDS
-        return self.in_hand >= self.cfg.threads and moves and PROBE.match(connection.received) is not None
+        return self.in_hand >= self.cfg.threads and moves and self.probe.match(connection.received) is not None
 
     def on_answered(self, connection: Connection, future: "Future[Any]") -> None:
         """Called when a thread is free again."""

@@ -7,3 +7,10 @@
 release knows are applied; after its first yes it goes on saying so while the database is away, since then the site's
 own answer is better than none. Other paths by the settings HEALTH_LIVE_PATH and HEALTH_READY_PATH.
 """
+
+from django.conf import settings
+
+
+def probe_paths() -> tuple[str, str]:
+    """Where the two questions are answered: that of life, then that of traffic."""
+    return getattr(settings, "HEALTH_LIVE_PATH", "/livez"), getattr(settings, "HEALTH_READY_PATH", "/readyz")

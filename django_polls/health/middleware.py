@@ -4,10 +4,11 @@ import logging
 import mmap
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+
+from health import probe_paths
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,7 @@ class HealthCheckMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.checks = {
-            getattr(settings, "HEALTH_LIVE_PATH", "/livez"): self.live,
-            getattr(settings, "HEALTH_READY_PATH", "/readyz"): self.ready,
-        }
+        self.checks = dict(zip(probe_paths(), (self.live, self.ready), strict=True))
         # One byte for all workers that are forked after this: a probe reaches any of them.
         self.was_ready = mmap.mmap(-1, 1)
 
