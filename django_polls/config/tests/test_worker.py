@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from selectors import DefaultSelector
 from types import SimpleNamespace
 
@@ -429,3 +430,21 @@ def test_who_passes_the_queue(
     unstarted.set_probes(["/alive", "/re.dy"])
     unstarted.in_hand, unstarted.last_answer = in_hand, time.monotonic() - since
     assert unstarted.passes_the_queue(SimpleNamespace(received=bytearray(request_line))) is passes
+
+
+def test_a_queue_moves_from_its_first_request_to_its_last_answer(unstarted: PatientWorker) -> None:
+    futures: list[Future[bool]] = [Future(), Future()]
+    unstarted.cfg.threads = 2
+    unstarted.set_probes(["/alive"])
+    unstarted.in_hand, unstarted.last_answer = 0, time.monotonic() - 2 * STUCK_SECONDS
+    unstarted.tpool = SimpleNamespace(submit=lambda *_: futures[unstarted.in_hand - 1])
+    unstarted.method_queue = SimpleNamespace(defer=lambda call, *arguments: call(*arguments))
+    unstarted.finish_request = lambda *_: None
+    probe = SimpleNamespace(received=bytearray(b"GET /alive HTTP/1.1"))
+    for _ in futures:
+        assert not unstarted.passes_the_queue(probe)
+        unstarted.enqueue_req(SimpleNamespace(received=bytearray(b"GET / HTTP/1.1")))
+    assert unstarted.passes_the_queue(probe)
+    for future in futures:
+        future.set_result(True)
+        assert not unstarted.passes_the_queue(probe)
