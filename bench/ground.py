@@ -103,6 +103,8 @@ class Load:
         # Whoever gets a list, the form and an answer has voted.
         if len(votes) < 0.8 * sum(visit["outcome"] == "ok" for visit in visits) - self.rate:
             problems.append(f"only {len(votes)} of {len(visits)} visitors tried to vote")
+        if self.rate != RATE:
+            note = f"{note}{'; ' if note else ''}at {self.rate:g} requests per second"
         return Row(
             name,
             len(self.requests),

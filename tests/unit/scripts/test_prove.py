@@ -18,7 +18,7 @@ from typing import Any
 
 import prove
 import pytest
-from ground import Load, Row
+from ground import RATE, Load, Row
 from plays import Failed
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -148,6 +148,14 @@ def load(requests: list[dict[str, Any]], found: int = 0) -> Load:
 
 def visits(number: int, **vote: Any) -> list[dict[str, Any]]:
     return [entry for at in range(number) for entry in (request(at), request(at + 0.5, "/v", is_vote=True, **vote))]
+
+
+def test_a_row_tells_a_rate_that_is_not_the_usual_one() -> None:
+    usual = Load(RATE, 0, 0.0)
+    assert [usual.row("x").note, usual.row("x", note="calm").note] == ["", "calm"]
+    other = Load(60.0, 0, 0.0)
+    told = "at 60 requests per second"
+    assert [other.row("x").note, other.row("x", note="calm").note] == [told, f"calm; {told}"]
 
 
 def test_a_row_counts_requests_failures_and_votes() -> None:
