@@ -23,7 +23,7 @@ from plays import PROJECT, Failed, Plays
 
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
 VISIT = 6  # Requests of a visitor.
-RATE = 110.0  # Requests per second, of all visitors together.
+RATE = 140.0  # Requests per second, of all visitors together.
 # Playbooks run on another machine than a site does. Here they share one, and must not take its processors away.
 GIVES_WAY = ("nice", "-n", "19")
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
