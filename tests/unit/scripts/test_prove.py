@@ -84,19 +84,26 @@ def site(trouble: str = "") -> Iterator[int]:
         server.server_close()
 
 
-def visited(port: int, seconds: float = 1.0) -> list[dict[str, Any]]:
-    """Have visitors for a while; return what they wrote down."""
+def visited(port: int, visitors: int) -> list[dict[str, Any]]:
+    """Have visitors until that many have written down all that they ask for; return what they wrote down."""
     command = [sys.executable, str(VISITORS), "127.0.0.1", str(port), "--rate=24"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(seconds)
-        output, _ = process.communicate("", timeout=60)
+    # Each line as soon as it is there, however long a busy machine takes to start.
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(6 * visitors)]
+        process.stdin.close()
+        lines += process.stdout
     assert process.returncode == 0
-    return [json.loads(line) for line in output.splitlines()]
+    return [json.loads(line) for line in lines]
 
 
 def test_each_visitor_makes_six_requests_and_votes_once() -> None:
     with site() as port:
-        requests = visited(port)
+        requests = visited(port, 2)
     assert {request["outcome"] for request in requests} == {"ok"}
     counts = Counter(request["path"] for request in requests)
     assert len(counts) == 6
@@ -120,7 +127,7 @@ def test_each_visitor_makes_six_requests_and_votes_once() -> None:
 )
 def test_what_becomes_of_a_vote_is_told_by_its_name(trouble: str) -> None:
     with site(trouble) as port:
-        requests = visited(port, 0.5)
+        requests = visited(port, 1)
     assert {request["outcome"] for request in requests if request["is_vote"]} == {trouble}
     assert {request["outcome"] for request in requests if not request["is_vote"]} == {"ok"}
 
@@ -128,7 +135,7 @@ def test_what_becomes_of_a_vote_is_told_by_its_name(trouble: str) -> None:
 def test_nobody_tries_again_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    requests = visited(port, 0.3)
+    requests = visited(port, 1)
     assert {request["outcome"] for request in requests} == {"refused"}
     # The vote is not one without a form to vote with.
     assert not [request for request in requests if request["is_vote"]]
