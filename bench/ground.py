@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,9 +24,8 @@ from plays import PROJECT, Failed, Plays
 
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
 VISIT = 6  # Requests of a visitor.
+VISIT_SECONDS = 2.4  # How long they take at least.
 RATE = 140.0  # Requests per second, of all visitors together.
-# Playbooks run on another machine than a site does. Here they share one, and must not take its processors away.
-GIVES_WAY = ("nice", "-n", "19")
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
 CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
 # For each pod: seconds of CPU, and bytes of memory.
@@ -50,6 +50,8 @@ class Row:
     outcomes: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     note: str = ""
+    # Requests per second that were sent.
+    rate: float = RATE
 
     @property
     def wrong(self) -> list[str]:
@@ -103,8 +105,6 @@ class Load:
         # Whoever gets a list, the form and an answer has voted.
         if len(votes) < 0.8 * sum(visit["outcome"] == "ok" for visit in visits) - self.rate:
             problems.append(f"only {len(votes)} of {len(visits)} visitors tried to vote")
-        if self.rate != RATE:
-            note = f"{note}{'; ' if note else ''}at {self.rate:g} requests per second"
         return Row(
             name,
             len(self.requests),
@@ -117,6 +117,7 @@ class Load:
             dict(Counter(failure["outcome"] for failure in self.failures)),
             problems,
             note,
+            self.rate,
         )
 
 
@@ -153,7 +154,9 @@ class Ground:
             outputs = [Path(folder, str(number)) for number in range(places)]
             running = [self.visitors(output, self.rate / places, places > 1) for output in outputs]
             try:
-                time.sleep(1)
+                eventually(lambda: all(output.stat().st_size for output in outputs), 60, "the visitors")
+                # Only then is a request under way for each that is sent.
+                time.sleep(VISIT_SECONDS)
                 yield load
                 time.sleep(1)
             finally:
@@ -174,10 +177,20 @@ class Ground:
         command = [sys.executable, str(VISITORS), *arguments]
         if elsewhere:
             networks = json.loads(docker("inspect", "--format={{json .NetworkSettings.Networks}}", self.nodes()[0]))
-            command = ["docker", "run", "--rm", "--interactive", f"--network={next(iter(networks))}", "--user=0"]
+            command = [
+                "docker",
+                "run",
+                "--rm",
+                "--interactive",
+                "--env=PYTHONUNBUFFERED=1",
+                f"--network={next(iter(networks))}",
+                "--user=0",
+            ]
             command += [f"--volume={VISITORS}:/visitors.py:ro", self.image(), "python", "/visitors.py", *arguments]
         with output.open("wb") as file:
-            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file)
+            # Each line is there at once, so that it can be seen when they have come.
+            environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, env=environment)
 
     def image(self) -> str:
         """The image of the site, which has Python and is on this machine."""

@@ -23,16 +23,14 @@ class Failed(Exception):
 
 
 class Plays:
-    """Playbooks as a user runs them, with some variables of their own; `prefix` is put before each command."""
+    """Playbooks as a user runs them, with some variables of their own."""
 
     def __init__(
         self,
         inventories: Sequence[str],
         variables: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
-        prefix: Sequence[str] = (),
     ) -> None:
-        self.prefix = prefix
         self.inventories = [f"--inventory={inventory}" for inventory in inventories]
         self.variables = dict(variables)
         self.environment = os.environ | {"ANSIBLE_NOCOLOR": "1"} | dict(environment or {})
@@ -53,7 +51,7 @@ class Plays:
 
     def start(self, playbook: str, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
         """Start a playbook."""
-        command = [*self.prefix, str(Path(sys.executable).with_name("ansible-playbook")), *self.inventories]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), *self.inventories]
         command += [f"playbooks/{playbook}.yml", *arguments, "--extra-vars", json.dumps(self.variables | variables)]
         return subprocess.Popen(
             command,

@@ -38,14 +38,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Any]:
     """The site."""
-    from ground import GIVES_WAY, Ground
+    from ground import Ground
     from plays import Plays
 
     os.environ.update({"MOLECULE_PROJECT_DIRECTORY": str(PROJECT), "MOLECULE_SCENARIO_NAME": "load"})
     inventories = [os.environ.get("TEST_INVENTORY", "inventory/mirrors"), "molecule/inventory"]
     variables = {"image_context": str(PROJECT), "postgresql_storage_size": "1Gi", "web_replicas": 3}
     # Any machine should be able to answer so many, beside all that is done to the site. `make prove` has more.
-    ground = Ground(Plays(inventories, variables, prefix=GIVES_WAY), rate=60)
+    ground = Ground(Plays(inventories, variables), rate=60)
     ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
     ground.deploy()
     yield ground

@@ -66,6 +66,8 @@ def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
             "Deployment", "polls-web", slow, *({"op": "remove", "path": f"{CONTAINER}/{probe}"} for probe in probes)
         )
         settled(spoiled)
+    # No playbook would: what a manifest does not name is left alone.
+    spoiled.patch("Deployment", "polls-web", {"op": "remove", "path": f"{CONTAINER}/command"})
     assert "requests failed and 0 may" in str(load.row("without a gate").wrong)
 
 

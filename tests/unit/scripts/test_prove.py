@@ -94,9 +94,12 @@ def visited(port: int, visitors: int) -> list[dict[str, Any]]:
     ) as process:
         assert process.stdin
         assert process.stdout
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
         lines = [process.stdout.readline() for _ in range(6 * visitors)]
         process.stdin.close()
         lines += process.stdout
+        watchdog.cancel()
     assert process.returncode == 0
     return [json.loads(line) for line in lines]
 
@@ -158,11 +161,10 @@ def visits(number: int, **vote: Any) -> list[dict[str, Any]]:
 
 
 def test_a_row_tells_a_rate_that_is_not_the_usual_one() -> None:
-    usual = Load(RATE, 0, 0.0)
-    assert [usual.row("x").note, usual.row("x", note="calm").note] == ["", "calm"]
-    other = Load(60.0, 0, 0.0)
-    told = "at 60 requests per second"
-    assert [other.row("x").note, other.row("x", note="calm").note] == [told, f"calm; {told}"]
+    usual, other = Load(RATE, 0, 0.0), Load(60.0, 0, 0.0)
+    rows = [load.row("x", note=note) for load in (usual, other) for note in ("", "calm")]
+    told = [line.split(" | ")[-1].removesuffix("|").strip() for line in prove.shown(rows)[2:]]
+    assert told == ["", "calm", "at 60 requests per second", "calm; at 60 requests per second"]
 
 
 def test_a_row_counts_requests_failures_and_votes() -> None:
