@@ -3,8 +3,8 @@
 Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster. What does
 not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
 
-TEST_LATEST_START in the environment, in seconds since 1970, is for runs whose time is limited: what would begin later
-is left out, named, and counted as skipped. Without it everything is run, however long that takes.
+TEST_LATEST_START in the environment, in seconds since 1970, is for runs whose time is limited: what of the last two
+stages would begin later is left out, named, and counted as skipped. Without it everything is run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -53,8 +54,8 @@ class Step:
     group: str
     title: str
     run: Callable[[], Count]
-    # Whether it cannot be left out, since it prepares for others or tidies up.
-    is_needed: bool = False
+    # Whether a run that is short of time may leave it out.
+    can_be_left_out: bool = False
 
 
 class Output:
@@ -80,6 +81,8 @@ class Output:
 
 
 OUTPUT = Output()
+# Set when the run is interrupted: no lane starts anything more.
+OVER = threading.Event()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -178,22 +181,22 @@ def deployments() -> list[Step]:
 def tool(name: str, lock: str) -> Step:
     """The installation of a tool that tests need."""
     return Step(
-        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt")
+        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"), True
     )
 
 
 def stages() -> list[list[list[Step]]]:
     """What is run one after the other: of each stage all lanes at once, and of each lane one step after the other."""
     # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
-    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"), True)
+    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"))
     files = ("--numprocesses=2", "--dist=loadfile")
-    on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
+    on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files), True)
     # These measure or break what they share with others.
     alone = [
-        Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
-        Step("cluster", "security tests", lambda: pytest("tests/security")),
-        Step("cluster", "load tests", lambda: pytest("tests/load")),
-        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), True),
+        Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone"), True),
+        Step("cluster", "security tests", lambda: pytest("tests/security"), True),
+        Step("cluster", "load tests", lambda: pytest("tests/load"), True),
+        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
     ]
     return [
         [[create], lint()],
@@ -210,7 +213,9 @@ def take(lane: list[Step], together: bool, latest: float) -> list[tuple[Step, Co
     """
     results = []
     for step in lane:
-        if time.time() > latest and not step.is_needed:
+        if OVER.is_set():
+            break
+        if time.time() > latest and step.can_be_left_out:
             results.append((step, Count(skipped=1), 0.0))
             continue
         started = time.monotonic()
@@ -239,11 +244,15 @@ def main(names: list[str]) -> int:
         wanted = [[step for step in lane if step.group in (names or GROUPS)] for lane in stage]
         lanes = [lane for lane in wanted if lane]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for results in pool.map(partial(take, together=len(lanes) > 1, latest=latest), lanes):
-                for step, count, seconds in results:
-                    total += count
-                    table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
-                    late += [step.title] if count.skipped else []
+            try:
+                taken = list(pool.map(partial(take, together=len(lanes) > 1, latest=latest), lanes))
+            except BaseException:
+                OVER.set()
+                raise
+        for step, count, seconds in chain.from_iterable(taken):
+            total += count
+            table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
+            late += [step.title] if count.skipped else []
     print("\n" + "\n".join(table))
     if late:
         print(f"This machine is too slow for its time limit, so these were left out: {', '.join(late)}.")

@@ -20,6 +20,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from django.db import connections
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from config.environment import Environment
@@ -173,7 +174,7 @@ class PatientWorker(ThreadWorker):
     def enqueue_req(self, conn: Connection) -> None:
         """Hand a request to a thread. Nobody restarts or avoids a pod for having a queue, so probes pass it."""
         if self.passes_the_queue(conn):
-            answer = self.probe_pool.submit(self.handle, conn)
+            answer = self.probe_pool.submit(self.answer_probe, conn)
             answer.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
             return
         if not self.in_hand:
@@ -181,6 +182,13 @@ class PatientWorker(ThreadWorker):
         self.in_hand += 1
         answer = self.tpool.submit(self.handle, conn)
         answer.add_done_callback(lambda done: self.method_queue.defer(self.on_answered, conn, done))
+
+    def answer_probe(self, connection: Connection) -> Any:
+        """Called in the probes' thread. Whoever sizes a database counts one connection for each other thread."""
+        try:
+            return self.handle(connection)
+        finally:
+            connections.close_all()
 
     def passes_the_queue(self, connection: Connection) -> bool:
         """Whether this is a probe, and there is a queue, and it moves."""

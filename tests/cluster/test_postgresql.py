@@ -69,6 +69,7 @@ def where() -> Iterator:
             yield namespace
 
 
+@pytest.mark.alone
 def test_it_accepts_connections_within_twenty_seconds(where) -> None:
     """From nothing, by the API's clock, and the whole play on top of that."""
     made = where.get("StatefulSet", SERVER)["metadata"]["creationTimestamp"]
@@ -290,6 +291,7 @@ def served(where) -> int:
 # --- Stops and kills --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_clean_stop_does_not_wait_for_clients(where) -> None:
     """With an open session; the next start has nothing to recover."""
     idle = threading.Thread(target=psql, args=(where, CLIENT, access(where), "SELECT pg_sleep(50)"), daemon=True)
@@ -351,6 +353,7 @@ def identity(where) -> tuple[str, str]:
     return found["metadata"]["uid"], statuses[0].get("containerID", "")
 
 
+@pytest.mark.alone
 def test_ten_kills_under_write_load_lose_no_acknowledged_row(where) -> None:
     """Half of them take the pod away by force, half kill the server's processes; writes go on within 15 s."""
     play(postgresql_admin_password="plain0123456789").succeeded()
@@ -543,6 +546,7 @@ def test_an_object_of_somebody_else_stops_the_play() -> None:
         assert theirs.get("ConfigMap", SERVER)["data"] == {"mine": "1"}
 
 
+@pytest.mark.alone
 def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
     with own_namespace("test-postgresql-class") as empty:
         told = play(namespace="test-postgresql-class", postgresql_storage_class="nothing-like-it")

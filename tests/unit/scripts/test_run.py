@@ -47,10 +47,10 @@ def test_what_would_begin_too_late_is_named(
     """But what tidies up is done."""
     ran = []
 
-    def step(title: str, is_needed: bool = False) -> object:
-        return run.Step("cluster", title, lambda: (ran.append(title), run.Count(1))[1], is_needed)
+    def step(title: str, can_be_left_out: bool = False) -> object:
+        return run.Step("cluster", title, lambda: (ran.append(title), run.Count(1))[1], can_be_left_out)
 
-    run.stages = lambda: [[[step("load tests"), step("destroy", is_needed=True)]]]
+    run.stages = lambda: [[[step("load tests", can_be_left_out=True), step("destroy")]]]
     monkeypatch.setenv("TEST_LATEST_START", "1")
     assert run.main([]) == 0
     assert ran == ["destroy"]
@@ -78,6 +78,23 @@ def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys:
     assert run.main([]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line[:2] in ("a ", "b ") and len(line) == 3]
     assert lines in (["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"], ["b 0", "b 1", "b 2", "a 0", "a 1", "a 2"])
+
+
+def test_an_interrupted_run_starts_nothing_more(run: ModuleType) -> None:
+    ran = []
+
+    def interrupted() -> object:
+        raise KeyboardInterrupt
+
+    def slow() -> object:
+        assert run.OVER.wait(20)
+        return run.Count(1)
+
+    steps = [run.Step("unit", "slow", slow), run.Step("unit", "next", lambda: ran.append("next"))]
+    run.stages = lambda: [[[run.Step("unit", "interrupted", interrupted)], steps], [steps]]
+    with pytest.raises(KeyboardInterrupt):
+        run.main([])
+    assert ran == []
 
 
 def test_every_scenario_is_run_once(run: ModuleType) -> None:
