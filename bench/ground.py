@@ -177,15 +177,8 @@ class Ground:
         command = [sys.executable, str(VISITORS), *arguments]
         if elsewhere:
             networks = json.loads(docker("inspect", "--format={{json .NetworkSettings.Networks}}", self.nodes()[0]))
-            command = [
-                "docker",
-                "run",
-                "--rm",
-                "--interactive",
-                "--env=PYTHONUNBUFFERED=1",
-                f"--network={next(iter(networks))}",
-                "--user=0",
-            ]
+            network = f"--network={next(iter(networks))}"
+            command = ["docker", "run", "--rm", "--interactive", network, "--user=0", "--env=PYTHONUNBUFFERED=1"]
             command += [f"--volume={VISITORS}:/visitors.py:ro", self.image(), "python", "/visitors.py", *arguments]
         with output.open("wb") as file:
             # Each line is there at once, so that it can be seen when they have come.

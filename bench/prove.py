@@ -473,6 +473,8 @@ def main() -> None:
     unknown = set(given.rows) - ROWS.keys() - ROWS_OF_NODES.keys()
     if unknown:
         sys.exit(f"No row {', '.join(sorted(unknown))}: name some of {', '.join([*ROWS, *ROWS_OF_NODES])}.")
+    # What it has started is ended, and its cluster removed, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended before all rows were made; those that were are kept."))
     wrong = []
     try:
         for kind, row in prove(given.inventory, given.rows, given.rate):
