@@ -78,6 +78,12 @@ class Load:
     closed: float = 0.0
     ended: float = 0.0
     votes_after: int = 0
+    # What the visitors write, a line for each request.
+    outputs: list[Path] = field(default_factory=list)
+
+    def made(self) -> int:
+        """How many requests have been made so far."""
+        return sum(output.read_bytes().count(b"\n") for output in self.outputs)
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -151,7 +157,7 @@ class Ground:
         """Have visitors while the block runs; with several `places`, each a part of them with an address of its own."""
         load = Load(self.rate, self.votes(), time.monotonic())
         with tempfile.TemporaryDirectory() as folder:
-            outputs = [Path(folder, str(number)) for number in range(places)]
+            load.outputs = outputs = [Path(folder, str(number)) for number in range(places)]
             running = [self.visitors(output, self.rate / places, places > 1) for output in outputs]
             try:
                 eventually(lambda: all(output.stat().st_size for output in outputs), 60, "the visitors")

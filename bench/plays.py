@@ -35,6 +35,7 @@ class Plays:
         self.variables = dict(variables)
         self.environment = os.environ | {"ANSIBLE_NOCOLOR": "1"} | dict(environment or {})
         self.output = ""
+        self.processes: list[subprocess.Popen[str]] = []
 
     def __call__(self, playbook: str, *arguments: str, **variables: Any) -> int:
         """Run a playbook; return how many tasks changed something. Raises Failed, with all that it printed."""
@@ -53,7 +54,7 @@ class Plays:
         """Start a playbook."""
         command = [str(Path(sys.executable).with_name("ansible-playbook")), *self.inventories]
         command += [f"playbooks/{playbook}.yml", *arguments, "--extra-vars", json.dumps(self.variables | variables)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=PROJECT,
             env=self.environment,
@@ -62,6 +63,16 @@ class Plays:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what was started and goes on."""
+        going_on = [process for process in self.processes if process.poll() is None]
+        for process in going_on:
+            process.terminate()
+        for process in going_on:
+            process.wait()
 
     def address(self) -> str:
         """Return the site's address, as the playbook just told it."""

@@ -40,14 +40,14 @@ WHOLE, BACK = 2.0, 15.0
 def rollouts(ground: Ground, times: int = 20, requests: int = 0, places: int = 1, **variables: Any) -> Row:
     """Roll out one changed setting after the other: so often at least, and until so many requests were made.
 
-    With several places each client is bound to one pod.
+    At less than the usual rate it is accordingly fewer. With several places each client is bound to one pod.
     """
     if places > 1:
         variables["web_session_affinity_seconds"] = 10800
         ground.deploy("--tags=web", **variables)
     with ground.load(places=places) as load:
         number = 0
-        while number < times or time.monotonic() - load.started < requests / load.rate:
+        while number < times or load.made() < requests * min(1, load.rate / RATE):
             settings = {"POLLS_PAGE_SIZE": str(20 + number % 2)}
             if not ground.deploy("--tags=web", django_settings=settings, **variables):
                 raise Failed(f"The rollout changed nothing:\n{ground.plays.output}")
@@ -416,6 +416,7 @@ def ground_of(inventory: str, name: str, rate: float = RATE, **variables: Any) -
         ground.deploy()
         yield ground
     finally:
+        plays.end()
         plays("teardown", teardown_data="purge", teardown_cluster=True)
 
 
@@ -461,6 +462,12 @@ def shown(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def ended(*_: object) -> None:
+    """Called for SIGTERM: end what was started and remove the cluster, as after Ctrl-C; let nothing disturb that."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    sys.exit("Ended before all rows were made; those that were are kept.")
+
+
 def main() -> None:
     """Make, show and keep the rows; end with 1 if one is not as it has to be."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -473,8 +480,7 @@ def main() -> None:
     unknown = set(given.rows) - ROWS.keys() - ROWS_OF_NODES.keys()
     if unknown:
         sys.exit(f"No row {', '.join(sorted(unknown))}: name some of {', '.join([*ROWS, *ROWS_OF_NODES])}.")
-    # What it has started is ended, and its cluster removed, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended before all rows were made; those that were are kept."))
+    signal.signal(signal.SIGTERM, ended)
     wrong = []
     try:
         for kind, row in prove(given.inventory, given.rows, given.rate):

@@ -4,7 +4,8 @@ Groups, in this order: lint, unit, site, cluster. The last runs every Molecule s
 not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
 
 TEST_LATEST_START in the environment, in seconds since 1970, is for runs whose time is limited: what of the last two
-stages would begin later is left out, named, and counted as skipped. Without it everything is run.
+stages would begin later is left out, named, and counted as skipped, but for the removal of the cluster. Without it
+everything is run.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import prove
 import pytest
 from ground import RATE, Load, Row
-from plays import Failed
+from plays import Failed, Plays
 
 PROJECT = Path(__file__).resolve().parents[3]
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
@@ -265,6 +266,9 @@ def test_another_cluster_is_neither_broken_nor_removed(
         def variable(self, name: str) -> str:
             return self.told[name]
 
+        def end(self) -> None:
+            ran.append("end")
+
         def __call__(self, playbook: str, *_: object, **__: object) -> int:
             ran.append(playbook)
             return 0
@@ -276,7 +280,7 @@ def test_another_cluster_is_neither_broken_nor_removed(
     variables.clear()
     with prove.ground_of("inventory/x", "prove"):
         pass
-    assert ran == ["site", "teardown"]
+    assert ran == ["site", "end", "teardown"]
 
 
 @pytest.mark.parametrize(
@@ -291,6 +295,28 @@ def test_what_cannot_be_made_is_refused(argument: str, sentence: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
+
+
+def test_what_was_started_and_goes_on_is_ended() -> None:
+    plays = Plays([], {})
+    plays.processes = [
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True)
+        for program in ("pass", "input()")
+    ]
+    plays.processes[0].wait(20)
+    plays.end()
+    assert [process.returncode for process in plays.processes] == [0, -signal.SIGTERM]
+
+
+def test_a_second_signal_does_not_disturb_the_end_of_a_run() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit, match="those that were are kept"):
+            prove.ended()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_children_of_a_run_are_found() -> None:

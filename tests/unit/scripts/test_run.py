@@ -81,13 +81,15 @@ def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys:
 
 
 def test_an_interrupted_run_starts_nothing_more(run: ModuleType) -> None:
-    ran = []
+    ran, begun = [], threading.Event()
 
     def interrupted() -> object:
+        assert begun.wait(20)
         raise KeyboardInterrupt
 
     def slow() -> object:
-        assert run.OVER.wait(20)
+        begun.set()
+        run.OVER.wait(20)
         return run.Count(1)
 
     steps = [run.Step("unit", "slow", slow), run.Step("unit", "next", lambda: ran.append("next"))]
@@ -104,6 +106,19 @@ def test_every_scenario_is_run_once(run: ModuleType) -> None:
     assert len(found) == len(set(found))
     assert scenarios - set(found) <= {"cluster_minikube"}
     assert titles[-1] == "destroy the cluster"
+
+
+def test_what_can_be_left_out_comes_last(run: ModuleType) -> None:
+    *first, last = (step for stage in run.stages() for lane in stage for step in lane)
+    optional = [step.title for step in first if step.can_be_left_out]
+    assert optional == [step.title for step in first][-len(optional) :]
+    assert [title for title in optional if not title.startswith("install ")] == [
+        "cluster tests",
+        "cluster tests of time",
+        "security tests",
+        "load tests",
+    ]
+    assert not last.can_be_left_out
 
 
 def test_an_unknown_group_is_refused(run: ModuleType) -> None:
