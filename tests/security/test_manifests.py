@@ -47,6 +47,8 @@ def scan(folder: Path, manifests: list[dict[str, Any]], exceptions: Path = EXCEP
     (folder / "site.yaml").write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
     done = subprocess.run(
         [
+            # Its first line names its Python without quotes, and there may be a space in that.
+            str(CHECKOV.with_name("python")),
             str(CHECKOV),
             f"--config-file={exceptions}",
             f"--directory={folder}",
