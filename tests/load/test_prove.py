@@ -72,11 +72,14 @@ def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
 
 
 def test_without_the_transaction_votes_are_lost(spoiled: Ground, tmp_path: Path) -> None:
-    """Whoever reads the number, and writes it back when somebody else has, takes that vote away."""
+    """Whoever reads the number, and writes it back when somebody else has, takes that vote away.
+
+    Votes come at even intervals, so whoever takes less than one meets nobody.
+    """
     context = copied_context(tmp_path / "context")
     counted = 'return self.choices.filter(pk=choice_id).update(votes=F("votes") + 1) == 1'
     lost = (
-        "import time\n            choice = self.choices.get(pk=choice_id)\n            time.sleep(0.05)\n"
+        "import time\n            choice = self.choices.get(pk=choice_id)\n            time.sleep(0.5)\n"
         "            choice.votes += 1\n            choice.save()\n            return True"
     )
     replace(context / "django_polls/polls/models.py", counted, lost)
@@ -90,12 +93,25 @@ def test_without_the_transaction_votes_are_lost(spoiled: Ground, tmp_path: Path)
 def test_without_a_commit_to_the_disk_votes_are_lost(spoiled: Ground) -> None:
     spoiled.deploy("--tags=postgresql", postgresql_settings={"synchronous_commit": "off", "wal_writer_delay": "10s"})
     with spoiled.load() as load:
-        time.sleep(4)
+        await_write(spoiled)
+        # Until the next write, ten seconds later, all votes are in memory only.
+        time.sleep(1)
         before = sum(spoiled.restarts(DATABASE).values())
         spoiled.kill("polls-postgresql-0", component=DATABASE)
         eventually(lambda: sum(spoiled.restarts(DATABASE).values()) > before, 60, "the restart of the database")
         eventually(lambda: spoiled.ready(DATABASE) == 1, 60, "the database")
     assert "acknowledged votes are lost" in str(load.row("without a commit", expected=10**6).wrong)
+
+
+def await_write(ground: Ground) -> None:
+    """Wait until the database has written what it kept in memory."""
+    kept = [0]
+
+    def fell() -> bool:
+        kept.append(int(ground.sql("SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()")))
+        return kept[-1] < kept[-2]
+
+    eventually(fell, 30, "a write to the disk")
 
 
 def settled(ground: Ground) -> None:
