@@ -282,14 +282,27 @@ def killed_run(ground: Ground, seconds: float, together: bool, **variables: Any)
     reader.start()
     time.sleep(seconds)
     problems = [] if process.poll() is None else [f"the run had ended after {seconds:.1f} s, before it was killed"]
-    for victim in [process.pid, *(descendants(process.pid) if together else [])]:
+    handles = []
+    for number in [process.pid, *descendants(process.pid)]:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
+            handles.append(os.pidfd_open(number))
+    end_processes(handles if together else handles[:1])
     reader.join()
     ground.deploy(**variables)
     if changed := ground.deploy(**variables):
         problems.append(f"killed after {seconds:.1f} s, the third run still changed {changed} things")
+    # A worker of Ansible with much to tell waits for ever for somebody to read it.
+    end_processes(handles)
+    for handle in handles:
+        os.close(handle)
     return problems
+
+
+def end_processes(handles: Sequence[int]) -> None:
+    """Kill processes, by descriptors that cannot come to mean others."""
+    for handle in handles:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 def descendants(process: int) -> list[int]:
