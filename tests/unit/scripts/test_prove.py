@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import prove
@@ -295,6 +296,35 @@ def test_what_cannot_be_made_is_refused(argument: str, sentence: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
+
+
+def test_rollouts_go_on_until_there_were_enough_requests(tmp_path: Path) -> None:
+    output = tmp_path / "visitors"
+
+    def rolled_out(times: int, requests: int, rate: float = RATE) -> str:
+        output.write_text("")
+
+        @contextmanager
+        def visitors(places: int) -> Iterator[Load]:
+            yield Load(rate, 100, 0.0, votes_after=100, outputs=[output])
+
+        def deploy(*_: object, **__: object) -> int:
+            return output.write_text(output.read_text() + "{}\n" * 10)
+
+        return prove.rollouts(SimpleNamespace(load=visitors, deploy=deploy, settle=lambda: None), times, requests).name
+
+    assert rolled_out(2, 35) == "4 rollouts in a row"
+    assert rolled_out(5, 35) == "5 rollouts in a row"
+    assert rolled_out(1, 35, RATE / 2) == "2 rollouts in a row"
+
+
+def test_processes_that_have_ended_are_no_trouble() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        handle = os.pidfd_open(process.pid)
+        prove.end_processes([handle])
+        assert process.wait(20) == -signal.SIGKILL
+        prove.end_processes([handle])
+        os.close(handle)
 
 
 def test_what_was_started_and_goes_on_is_ended() -> None:
