@@ -24,8 +24,6 @@ Connect = Callable[..., socket.socket]
 GET = b"GET /livez HTTP/1.1\r\nHost: testserver\r\n\r\n"
 # The few threads of one worker, which gunicorn's own worker would lose to as many slow clients.
 FEW = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "2"}
-# Seconds that a busy machine may take. Who is held up is so for WEB_REQUEST_SECONDS, or until the test ends.
-PROMPT = 5
 
 
 @pytest.fixture
@@ -83,10 +81,10 @@ def longest_answer(server: Server, path: str = "/", times: int = 10) -> float:
 def test_500_slow_clients(start: Callable[..., Server], question: Question, connect: Connect, beginning: bytes) -> None:
     server = start(**FEW)
     slow = [connect(server, beginning) for _ in range(500)]
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
     for client in slow:
         client.sendall(b"x" if beginning else b"\r\n")
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
 
 
 def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], connect: Connect) -> None:
@@ -105,7 +103,7 @@ def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question
     request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
     for times in [1] * 50 + [30] * 20:
         connect(server, request * times, receive_buffer=1)
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
 
 
 def test_who_reads_slowly_gets_everything(start: Callable[..., Server], connect: Connect) -> None:
@@ -230,7 +228,7 @@ def test_who_does_not_hang_up_holds_nobody_up(
 ) -> None:
     server = start(**FEW)
     clients = [connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) for _ in range(50)]
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 1
     assert all(everything(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
 
 
@@ -238,15 +236,15 @@ def test_a_full_worker_still_accepts(start: Callable[..., Server], question: Que
     server = start(GUNICORN_CMD_ARGS="--worker-connections=20", **FEW)
     for _ in range(30):
         connect(server, GET[:-1])
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
     for _ in range(30):
         assert connect(server, GET).recv(15) == b"HTTP/1.1 200 OK"
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
     # Clients that leave at the very moment when room is made for others.
     for _ in range(300):
         connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).recv(65536)
         connect(server, GET[:5]).close()
-    assert longest_answer(server) < PROMPT
+    assert longest_answer(server) < 2
     assert "Worker exiting" not in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
 
@@ -425,8 +423,8 @@ def test_a_busy_pod_answers_its_probes(start: Callable[..., Server], question: Q
         cursor.execute("LOCK TABLE polls_question, polls_choice IN ACCESS EXCLUSIVE MODE")
         visitors = [connect(server, asked) for _ in range(9)]
         time.sleep(0.5)
-        assert longest_answer(server, "/livez", times=3) < PROMPT
-        assert longest_answer(server, "/readyz", times=3) < PROMPT
+        assert longest_answer(server, "/livez", times=3) < 1
+        assert longest_answer(server, "/readyz", times=3) < 1
         answered = select.select(visitors, [], [], 0)[0]
         assert len(visitors) - len(answered) > int(FEW["WEB_THREADS"]), "There was no queue to pass."
     for visitor in visitors:
