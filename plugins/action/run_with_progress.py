@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -11,10 +12,10 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -27,6 +28,9 @@ _LAST_LINES = 20
 # As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# How long a signal may go unnoticed, in seconds.
+_LONGEST_DEAFNESS = 0.2
 
 
 class ActionModule(ActionBase):
@@ -77,42 +81,77 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
     """Run the command of `options`; return its exit code and what was kept of its output."""
     die_with_parent()
     # A file, because a command that prints before it has read everything would block pipes at both ends.
-    with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as stdin:
+    with contextlib.ExitStack() as stack:
+        stdin = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         stdin.write(options["stdin"] or "")
         stdin.seek(0)
-        try:
-            process = subprocess.Popen(
-                options["argv"],
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=options["chdir"],
-                env=os.environ | {name: str(value) for name, value in options["environment"].items()},
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError as error:
-            advice = "Create it." if error.filename == options["chdir"] else "Install it, or put it on PATH."
-            raise AnsibleActionFail(
-                f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
-            ) from None
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_ends_with_worker(process))
+        ends_with_worker = stack.enter_context(_signals_passed_on())
+        process = _start(options, stdin)
         stack.callback(_end, process)
+        ends_with_worker(process)
         progress = stack.enter_context(Progress(options))
         log = None
         if options["log"]:
             Path(options["log"]).parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(Path(options["log"]).open("w", encoding="utf-8"))
-        for line in process.stdout:
+        for line in _lines(process.stdout):
             if log:
                 log.write(line)
                 log.flush()
             progress.feed(line.rstrip())
-        return process.wait(), progress
+        return _wait(process), progress
+
+
+def _start(options: dict[str, Any], stdin: TextIO) -> subprocess.Popen[str]:
+    """Start the command of `options`, in a session of its own."""
+
+    def before_the_command() -> None:
+        # Until the command itself is there, a handler of ours would swallow what the kernel sends.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        die_with_parent()
+
+    try:
+        return subprocess.Popen(
+            options["argv"],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=options["chdir"],
+            env=os.environ | {name: str(value) for name, value in options["environment"].items()},
+            start_new_session=True,
+            preexec_fn=before_the_command,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        advice = "Create it." if error.filename == options["chdir"] else "Install it, or put it on PATH."
+        raise AnsibleActionFail(
+            f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
+        ) from None
+
+
+def _lines(output: TextIO) -> Iterator[str]:
+    """Give the lines of a command's output as they come, and let signals be noticed while there are none.
+
+    Python handles a signal between two steps of its own. One that comes just before a read begins does not interrupt
+    it, and would wait for the next line, which may never come. So a thread reads, and here nothing waits for long.
+    """
+    lines: queue.Queue[str | None] = queue.Queue(maxsize=1000)
+
+    def read() -> None:
+        try:
+            for line in output:
+                lines.put(line)
+        finally:
+            lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            if (line := lines.get(timeout=_LONGEST_DEAFNESS)) is None:
+                return
+            yield line
 
 
 class Progress:
@@ -162,24 +201,39 @@ class Progress:
 
 
 @contextlib.contextmanager
-def _ends_with_worker(process: subprocess.Popen[str]) -> Iterator[None]:
+def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
     """Pass on what ends Ansible's worker to the command and its children, which have a session of their own.
 
     The kernel tells only the command itself when the worker is gone, and a shell would leave its children behind.
+    Signals wait until the command that this gives a function for has started.
     """
+    commands: list[subprocess.Popen[str]] = []
+    early: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+        if not commands:
+            early.append(number)
+            return
+        for process in commands:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
         former[number](number, frame)
 
-    former = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    def started(process: subprocess.Popen[str]) -> None:
+        commands.append(process)
+        for number in early:
+            pass_on(number, None)
+
+    former = {number: signal.signal(number, pass_on) for number in _SIGNALS}
     try:
-        yield
+        yield started
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+        # Those that waited for a command that could not start.
+        for number in () if commands else early:
+            signal.raise_signal(number)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -187,4 +241,9 @@ def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        _wait(process)
+
+
+def _wait(process: subprocess.Popen[str]) -> int:
+    """Wait for the end of a command as `wait` does, which signals do not always interrupt without a limit."""
+    return process.wait(timeout=threading.TIMEOUT_MAX)

@@ -8,13 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress
+from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress, _lines
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
@@ -159,19 +161,48 @@ def test_check_mode_is_no_change_where_the_work_is_done(play: Play, tmp_path: Pa
     assert play.run({"argv": ["true"], "creates": str(tmp_path)}, "--check").result["changed"] is False
 
 
-def test_progress_is_printed_while_the_command_runs(play: Play) -> None:
-    script = "for step in 1 2 3 4 5; do echo step $step; sleep 0.2; done"
-    options = {"argv": ["sh", "-c", script], "interval": 0.2, "count": "^step", "total": 4}
-    lines = re.findall(r"^  The work: (\d+) s, (\d) of about 4$", play.run(options).output, re.MULTILINE)
-    counts = [int(count) for _, count in lines]
-    assert len(counts) >= 3
-    assert counts == sorted(counts)
-    assert counts[0] < counts[-1] == 4
+@contextmanager
+def told_by(play: Play, options: dict[str, Any]) -> Iterator[Callable[[str], str]]:
+    """Run the task; give a function that reads the output up to a line, and returns what came before it.
+
+    A command that waits for what the test does then cannot be too fast for it, nor the machine too slow.
+    """
+    process = play.start(options)
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+
+    def until(pattern: str) -> str:
+        before = ""
+        for line in process.stdout:
+            if re.fullmatch(pattern, line.rstrip("\n")):
+                return before
+            before += line
+        pytest.fail(f"no line {pattern} in: {before}")
+
+    try:
+        yield until
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:
+        watchdog.cancel()
+        process.kill()
 
 
-def test_command_without_output_shows_progress_too(play: Play) -> None:
-    outcome = play.run({"argv": ["sleep", "0.7"], "interval": 0.2})
-    assert len(re.findall(r"^  The work: [01] s, no output yet$", outcome.output, re.MULTILINE)) >= 2
+def test_progress_is_printed_while_the_command_runs(play: Play, tmp_path: Path) -> None:
+    script = "for step in 1 2 3 4 5; do echo step $step; until [ -e seen$step ]; do sleep 0.05; done; done"
+    options = {"argv": ["sh", "-c", script], "chdir": str(tmp_path), "interval": 0.2, "count": "^step", "total": 4}
+    with told_by(play, options) as until:
+        for step, told in enumerate((1, 2, 3, 4, 4), start=1):
+            assert "5 of" not in until(rf"  The work: \d+ s, {told} of about 4")
+            (tmp_path / f"seen{step}").touch()
+
+
+def test_command_without_output_shows_progress_too(play: Play, tmp_path: Path) -> None:
+    options = {"argv": ["sh", "-c", "until [ -e seen ]; do sleep 0.05; done"], "chdir": str(tmp_path), "interval": 0.2}
+    with told_by(play, options) as until:
+        for _ in range(2):
+            until(r"  The work: \d+ s, no output yet")
+        (tmp_path / "seen").touch()
 
 
 def test_short_command_prints_no_progress(play: Play) -> None:
@@ -277,7 +308,7 @@ def long_play(
     process = play.start({"argv": ["sh", "-c", request.param], "chdir": str(tmp_path), "interval": 0.2})
     pids: list[int] = []
     try:
-        assert wait_for(lambda: (tmp_path / "pids").exists() or process.poll() is not None, 30)
+        assert wait_for(lambda: (tmp_path / "pids").exists() or process.poll() is not None, 60)
         pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
         yield process, pids
     finally:
@@ -292,7 +323,7 @@ def test_command_ends_with_the_play(long_play: tuple[subprocess.Popen[str], list
     process, pids = long_play
     assert all(map(is_alive, pids))
     process.send_signal(number)
-    assert wait_for(lambda: not any(map(is_alive, pids)), 5)
+    assert wait_for(lambda: not any(map(is_alive, pids)), 30)
 
 
 @pytest.mark.parametrize("long_play", [COMMANDS["the command"]], indirect=True, ids=["the command"])
@@ -302,7 +333,68 @@ def test_command_ends_with_ansibles_worker(long_play: tuple[subprocess.Popen[str
     worker = int(stat(pid)[1])
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
-    assert wait_for(lambda: not is_alive(pid), 5)
+    assert wait_for(lambda: not is_alive(pid), 30)
+
+
+def test_a_signal_that_interrupts_no_read_is_noticed() -> None:
+    """One that comes just before a read does not. To be sure of that, another thread gets it here."""
+    reader, writer = os.pipe()
+    over = threading.Event()
+    threading.Thread(target=over.wait, daemon=True).start()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    former = signal.signal(signal.SIGUSR1, lambda *_: os.write(writer, b"noticed\n"))
+    give_up = threading.Timer(30, os.write, (writer, b"not noticed\n"))
+    give_up.start()
+    try:
+        with os.fdopen(reader, encoding="utf-8") as output:
+            lines = _lines(output)
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            assert next(lines) == "noticed\n"
+            give_up.cancel()
+            os.close(writer)
+            assert list(lines) == []
+    finally:
+        over.set()
+        signal.signal(signal.SIGUSR1, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+# Ansible's worker, in which a signal comes between the start of the command and what is done then.
+EARLY = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from ansible_collections.cloud_django.kubernetes.plugins.action import run_with_progress as plugin
+
+class Slow(subprocess.Popen):
+    def __init__(self, argv, **options):
+        super().__init__(argv, **options)
+        while not Path("pids").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+plugin.subprocess.Popen = Slow
+options = dict.fromkeys(("stdin", "log", "chdir", "count", "total")) | {"environment": {}, "label": "x", "interval": 9}
+plugin._run(options | {"argv": sys.argv[1:]})
+"""
+
+
+def test_a_signal_that_comes_while_the_command_starts_ends_its_children(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", EARLY, "sh", "-c", COMMANDS["its children"]]
+    assert subprocess.run(arguments, cwd=tmp_path, timeout=60).returncode == 7
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    try:
+        assert wait_for(lambda: not any(map(is_alive, pids)), 30)
+    finally:
+        for pid in filter(is_alive, pids):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_signal_that_comes_while_nothing_can_start_is_not_lost(tmp_path: Path) -> None:
+    program = EARLY.replace("super().__init__(argv, **options)", "Path('pids').touch()") + "\n"
+    program = program.replace("time.sleep(0.1)", "raise FileNotFoundError(2, 'No such file', argv[0])")
+    assert subprocess.run([sys.executable, "-c", program, "none"], cwd=tmp_path, timeout=60).returncode == 7
 
 
 @pytest.mark.parametrize(
