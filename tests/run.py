@@ -1,4 +1,4 @@
-"""Run all tests, or the groups named as arguments, and end with how many passed and failed.
+"""Run all tests, or the groups named as arguments, and end with what failed, and how many passed and failed.
 
 Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster. What does
 not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
@@ -28,6 +28,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
+# The complaint of the playbook, and of Molecule about the playbook.
+MOLECULE_ERROR = re.compile(r"^(?:\[ERROR\]: |ERROR +)(.+)$", re.MULTILINE)
 GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
@@ -40,9 +42,16 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    # A line for each that failed: its name, and what it complains about.
+    failures: tuple[str, ...] = ()
 
     def __add__(self, other: Count) -> Count:
-        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+        return Count(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.skipped + other.skipped,
+            self.failures + other.failures,
+        )
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
@@ -99,24 +108,41 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, process.wait(), "".join(lines))
 
 
+def broken_off(result: subprocess.CompletedProcess[str]) -> Count:
+    """Return the failure of a command as a whole, with the last line that it printed."""
+    lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
+    return Count(failed=1, failures=(f"exit code {result.returncode}: {shortened(*lines[-1:])}",))
+
+
+def shortened(text: str = "") -> str:
+    """Return the first line of a text, so that it fits into a line of a terminal or two."""
+    return text.strip().partition("\n")[0][:200]
+
+
 def command(*arguments: str) -> Count:
     """Run a command that is one test by itself."""
-    return Count(failed=1) if run(*arguments).returncode else Count(passed=1)
+    result = run(*arguments)
+    return broken_off(result) if result.returncode else Count(passed=1)
 
 
 def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Count:
     """Run pytest and count its tests. A run that finds none, or breaks off, counts as a failure."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        code = run(*python, "-m", "pytest", f"--junitxml={report}", *arguments).returncode
+        result = run(*python, "-m", "pytest", f"--junitxml={report}", *arguments)
         if not report.is_file():
-            return Count(failed=1)
-        suites = ElementTree.parse(report).getroot().iter("testsuite")
+            return broken_off(result)
+        root = ElementTree.parse(report).getroot()
         total = Count()
-        for suite in suites:
+        for suite in root.iter("testsuite"):
             bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             total += Count(int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0)), bad)
-    return total if total.failed or not code else total + Count(failed=1)
+        total.failures = tuple(
+            f"{case.get('classname')}::{case.get('name')}: {shortened(trouble.get('message', ''))}"
+            for case in root.iter("testcase")
+            for trouble in chain(case.iter("failure"), case.iter("error"))
+        )
+    return total if total.failed or not result.returncode else total + broken_off(result)
 
 
 def molecule(*arguments: str) -> Count:
@@ -125,7 +151,10 @@ def molecule(*arguments: str) -> Count:
     total = Count()
     for passed, failed in MOLECULE_RECAP.findall(result.stdout):
         total += Count(int(passed), int(failed))
-    return total if total.failed or not result.returncode else total + Count(failed=1)
+    if total.failed:
+        # A scenario may print more of them before, about what it expects to fail.
+        total.failures = tuple(shortened(line) for line in MOLECULE_ERROR.findall(result.stdout)[-2:])
+    return total if total.failed or not result.returncode else total + broken_off(result)
 
 
 def lint() -> list[Step]:
@@ -240,7 +269,7 @@ def main(names: list[str]) -> int:
     os.environ.pop("FORCE_COLOR", None)
     if not shutil.which("minikube") and "cluster" in (names or GROUPS):
         print("The scenario cluster_minikube is skipped, since there is no minikube on PATH.", flush=True)
-    total, table, late = Count(), [], []
+    total, table, failures, late = Count(), [], [], []
     for stage in stages():
         wanted = [[step for step in lane if step.group in (names or GROUPS)] for lane in stage]
         lanes = [lane for lane in wanted if lane]
@@ -253,10 +282,13 @@ def main(names: list[str]) -> int:
         for step, count, seconds in chain.from_iterable(taken):
             total += count
             table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
+            failures += [f"{step.title}: {failure}" for failure in count.failures]
             late += [step.title] if count.skipped else []
     print("\n" + "\n".join(table))
     if late:
         print(f"This machine is too slow for its time limit, so these were left out: {', '.join(late)}.")
+    if failures:
+        print("\nWhat failed:\n" + "\n".join(failures))
     print(total, flush=True)
     return 1 if total.failed or not total.passed else 0
 

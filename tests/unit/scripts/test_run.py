@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -34,6 +35,48 @@ def test_everything_is_counted(run: ModuleType, capsys: pytest.CaptureFixture[st
     run.stages = lambda: [[steps]]
     assert run.main([]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed"
+
+
+def test_what_failed_is_named_at_the_end(
+    run: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a log of which only the end is at hand, it is seen what to look for."""
+    (tmp_path / "test_own.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('one', [1, 2])\n"
+        "def test_one(one):\n    assert one == 1, 'There are two.'\n"
+        "@pytest.fixture\ndef away():\n    raise LookupError('gone')\n"
+        "def test_other(away): ...\n"
+    )
+    monkeypatch.setattr(run, "PROJECT", tmp_path)
+    run.stages = lambda: [
+        [
+            [run.Step("unit", "tests", lambda: run.pytest("-p", "no:cacheprovider"))],
+            [run.Step("unit", "no test", lambda: run.pytest("none"))],
+            [run.Step("unit", "style", lambda: run.command("sh", "-c", "echo too long; echo; exit 3"))],
+        ]
+    ]
+    assert run.main([]) == 1
+    *_, title, first, second, third, fourth, last = capsys.readouterr().out.splitlines()
+    assert title == "What failed:"
+    assert first.startswith("tests: test_own::test_one[2]: AssertionError: There are two.")
+    assert second.startswith("tests: test_own::test_other: failed on setup with ")
+    assert third.startswith("no test: exit code 4: ")
+    assert fourth == "style: exit code 3: too long"
+    assert last == "1 passed, 4 failed"
+
+
+def test_a_scenario_that_failed_tells_the_last_error(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = (
+        "[ERROR]: Task failed: It is refused, as wanted.\n"
+        "[ERROR]: Task failed: The site is away.\n"
+        "ERROR    web > verify: Executed: Failed\n"
+        "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
+    )
+    monkeypatch.setattr(run, "run", lambda *_: subprocess.CompletedProcess((), 1, output))
+    count = run.molecule("test")
+    assert (count.passed, count.failed) == (3, 1)
+    assert count.failures == ("Task failed: The site is away.", "web > verify: Executed: Failed")
 
 
 def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
