@@ -140,7 +140,7 @@ def test_both_ways_end_alike(tmp_path: Path) -> None:
 
 def test_the_work_ends_with_the_play(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
+        server.settimeout(60)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         document = {
             "apiVersion": "v1",

@@ -255,19 +255,19 @@ def test_what_is_done_already_is_told_at_once() -> None:
     assert (told["state"], told["reason"], told["replicas"]) == ("done", "", 3)
 
 
-def test_the_end_of_a_rollout_is_noticed_within_half_a_second(rolling: Client) -> None:
-    moment: list[float] = []
+def test_the_end_of_a_rollout_is_noticed_when_it_comes(rolling: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not at the next look at the clock, nor at the timeout."""
+    monkeypatch.setattr(rollout, "TICK", 600)
 
     def later() -> Iterator[dict[str, Any]]:
-        time.sleep(0.7)
-        moment.append(time.monotonic())
+        time.sleep(0.3)
         yield finished(rolling)
-        rolling.over.wait(20)
+        rolling.over.wait(600)
 
     rolling.watches["Deployment"] = [later]
-    end = run(rolling, Module([WEB]))
+    end = run(rolling, Module([WEB], timeout=60))
     assert not end.failed
-    assert time.monotonic() - moment[0] < 0.5
+    assert end.result["seconds"] < 30
 
 
 def test_no_kind_is_listed_twice_while_all_is_well(rolling: Client) -> None:
@@ -310,7 +310,7 @@ def test_the_timeout_tells_what_is_lacking(rolling: Client) -> None:
     assert end.failed
     assert end.result["reason"] == "Timeout"
     assert end.result["msg"].startswith("Deployment polls-web is not done after 1 s: 2 of 3 replicas are available.")
-    assert 1 <= end.result["seconds"] < 2
+    assert 1 <= end.result["seconds"] < 10
 
 
 def test_no_time_is_enough_for_one_judgement(rolling: Client) -> None:
@@ -399,7 +399,7 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
 
     watch = client.watches["Pod"][0]
     client.watches["Pod"] = [lambda: load() and watch()]
-    end = run(client, Module([WEB], timeout=2, grace=1))
+    end = run(client, Module([WEB], timeout=3, grace=2))
     assert end.result["reason"] == "Timeout"
     assert not [path for path in client.asked if "/secrets/" in path], "there is no use in asking"
     assert "the Kubernetes API does not answer: Connection refused" in end.result["msg"]
@@ -433,7 +433,7 @@ def test_an_api_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     started = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within"):
         rollout.connect(Module([WEB]), limit=0.1)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     never.set()
 
 
@@ -481,10 +481,10 @@ def secret(**values: str) -> dict[str, Any]:
 
 
 def test_a_secret_that_is_missing_fails_after_the_grace_time() -> None:
-    end = run(Client(recorded("deployment_config_error")), Module([WEB], grace=1))
+    end = run(Client(recorded("deployment_config_error")), Module([WEB], grace=1, timeout=60))
     assert end.result["reason"] == "CreateContainerConfigError"
     assert "needs Secret web-secret, which does not exist. Create it" in end.result["msg"]
-    assert 1 <= end.result["seconds"] < 2
+    assert 1 <= end.result["seconds"] < 30
 
 
 def test_a_secret_that_came_meanwhile_is_left_time_to_be_noticed() -> None:
@@ -652,14 +652,14 @@ def test_every_workload_that_failed_has_its_sentence(crashing: Client) -> None:
 
 def test_check_mode_says_what_it_would_wait_for(rolling: Client) -> None:
     started = time.monotonic()
-    end = run(rolling, Module([WEB, {"kind": "Job", "name": "polls-migrate"}], check_mode=True))
+    end = run(rolling, Module([WEB, {"kind": "Job", "name": "polls-migrate"}], check_mode=True, timeout=60))
     assert not end.failed
     assert end.result["changed"] is False
     assert end.result["msg"] == (
         "Would wait in namespace polls for Deployment polls-web (waiting: 2 of 3 replicas are available), "
         "Job polls-migrate (missing: it does not exist)."
     )
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
 
 
 def test_check_mode_does_not_fail_for_what_is_stuck(crashing: Client) -> None:
