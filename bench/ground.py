@@ -25,6 +25,7 @@ from plays import PROJECT, Failed, Plays
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
 VISIT = 6  # Requests of a visitor.
 VISIT_SECONDS = 2.4  # How long they take at least.
+VISITORS_START = 60.0  # Seconds until the first of them has come, at most.
 RATE = 140.0  # Requests per second, of all visitors together.
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
 CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
@@ -160,7 +161,7 @@ class Ground:
             load.outputs = outputs = [Path(folder, str(number)) for number in range(places)]
             running = [self.visitors(output, self.rate / places, places > 1) for output in outputs]
             try:
-                eventually(lambda: all(output.stat().st_size for output in outputs), 60, "the visitors")
+                eventually(lambda: all(output.stat().st_size for output in outputs), VISITORS_START, "the visitors")
                 # Only then is a request under way for each that is sent.
                 time.sleep(VISIT_SECONDS)
                 yield load

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ground
 import prove
 import pytest
 from ground import RATE, Load, Row
@@ -234,6 +235,46 @@ def test_a_row_takes_the_place_of_its_kind(tmp_path: Path, monkeypatch: pytest.M
     assert prove.keep("two", second) == [second, second]
     monkeypatch.setattr(prove, "machine", lambda: {"cpus": 99})
     assert prove.keep("kills", first) == [first]
+
+
+# ---- The ground ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> ground.Ground:
+    site = ground.Ground(SimpleNamespace(variable=lambda name: "polls"))
+    site.address = "http://127.0.0.1:9/"
+    monkeypatch.setattr(site, "votes", lambda: 0)
+    return site
+
+
+def test_visitors_that_do_not_come_are_not_waited_for_for_ever(
+    site_without_a_cluster: ground.Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "visitors.py"
+    program.write_text("import sys, pathlib; sys.stdin.read(); pathlib.Path(__file__).with_name('gone').touch()")
+    monkeypatch.setattr(ground, "VISITORS", program)
+    monkeypatch.setattr(ground, "VISITORS_START", 0.3)
+    with pytest.raises(Failed, match=r"no end of waiting for the visitors: 0\.3 s"), site_without_a_cluster.load():
+        pytest.fail("nothing may be done without them")
+    assert (tmp_path / "gone").exists()
+
+
+def test_a_pod_without_a_process_is_not_taken_for_killed(
+    site_without_a_cluster: ground.Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = {
+        "spec": {"nodeName": "node"},
+        "status": {"containerStatuses": [{"name": "web", "containerID": "containerd://0123456789abcdef-none"}]},
+    }
+    monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
+    # This machine is the node.
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Failed, match="There is no process to kill"):
+        site_without_a_cluster.kill("polls-web-a")
 
 
 # ---- What is refused -------------------------------------------------------------------------------------------------
