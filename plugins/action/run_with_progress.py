@@ -85,31 +85,56 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
         stdin = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         stdin.write(options["stdin"] or "")
         stdin.seek(0)
+        write = stack.enter_context(_log(options))
         ends_with_worker = stack.enter_context(_signals_passed_on())
         process = _start(options, stdin)
         stack.callback(_end, process)
         ends_with_worker(process)
         progress = stack.enter_context(Progress(options))
-        log = None
-        if options["log"]:
-            Path(options["log"]).parent.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context(Path(options["log"]).open("w", encoding="utf-8"))
-        for line in _lines(process.stdout):
-            if log:
-                log.write(line)
-                log.flush()
+        for line in stack.enter_context(contextlib.closing(_lines(process.stdout))):
+            write(line)
             progress.feed(line.rstrip())
         return _wait(process), progress
 
 
+@contextlib.contextmanager
+def _log(options: dict[str, Any]) -> Iterator[Callable[[str], object]]:
+    """Give what writes a line to the log at once; it does nothing if none is wanted."""
+
+    def write(line: str) -> None:
+        try:
+            file.write(line.encode())
+        except OSError as error:
+            raise _cannot_log(options, error) from None
+
+    if not options["log"]:
+        yield lambda line: None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            Path(options["log"]).parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(Path(options["log"]).open("wb", buffering=0))
+        except OSError as error:
+            raise _cannot_log(options, error) from None
+        yield write
+
+
+def _cannot_log(options: dict[str, Any], error: OSError) -> AnsibleActionFail:
+    return AnsibleActionFail(
+        f"{options['label']} has no log: {error.filename or options['log']}: {error.strerror}. "
+        "Make it possible to write there, then run the playbook again."
+    )
+
+
 def _start(options: dict[str, Any], stdin: TextIO) -> subprocess.Popen[str]:
     """Start the command of `options`, in a session of its own."""
+    worker = os.getpid()
 
     def before_the_command() -> None:
         # Until the command itself is there, a handler of ours would swallow what the kernel sends.
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        die_with_parent()
+        die_with_parent(worker)
 
     try:
         return subprocess.Popen(
@@ -137,21 +162,38 @@ def _lines(output: TextIO) -> Iterator[str]:
     Python handles a signal between two steps of its own. One that comes just before a read begins does not interrupt
     it, and would wait for the next line, which may never come. So a thread reads, and here nothing waits for long.
     """
-    lines: queue.Queue[str | None] = queue.Queue(maxsize=1000)
+    lines: queue.Queue[str | Exception | None] = queue.Queue(maxsize=1000)
+    over = threading.Event()
+
+    def put(line: str | Exception | None) -> None:
+        # When nobody wants them any more, the command shall nevertheless find somebody who takes its last words.
+        while not over.is_set():
+            with contextlib.suppress(queue.Full):
+                lines.put(line, timeout=_LONGEST_DEAFNESS)
+                return
 
     def read() -> None:
-        try:
-            for line in output:
-                lines.put(line)
-        finally:
-            lines.put(None)
+        trouble = None
+        with output:
+            try:
+                for line in output:
+                    put(line)
+            except Exception as error:
+                trouble = error
+        put(trouble)
 
     threading.Thread(target=read, daemon=True).start()
-    while True:
-        with contextlib.suppress(queue.Empty):
-            if (line := lines.get(timeout=_LONGEST_DEAFNESS)) is None:
-                return
-            yield line
+    try:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                line = lines.get(timeout=_LONGEST_DEAFNESS)
+                if line is None:
+                    return
+                if isinstance(line, Exception):
+                    raise line
+                yield line
+    finally:
+        over.set()
 
 
 class Progress:
@@ -211,13 +253,11 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
     early: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if not commands:
+        if not commands and not early:
             early.append(number)
             return
         for process in commands:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
+            _terminate(process)
         former[number](number, frame)
 
     def started(process: subprocess.Popen[str]) -> None:
@@ -239,11 +279,20 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
 def _end(process: subprocess.Popen[str]) -> None:
     """End the command and its children if it still runs, as after Ctrl-C."""
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        _terminate(process)
         _wait(process)
 
 
+def _terminate(process: subprocess.Popen[str]) -> None:
+    """Ask the command and its children to end, if nobody knows yet that it has ended."""
+    if process.returncode is None:
+        # The one has ended meanwhile; the other has become somebody whom we have nothing to say to.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
 def _wait(process: subprocess.Popen[str]) -> int:
-    """Wait for the end of a command as `wait` does, which signals do not always interrupt without a limit."""
-    return process.wait(timeout=threading.TIMEOUT_MAX)
+    """Wait for the end of a command, and let signals be noticed meanwhile."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=_LONGEST_DEAFNESS)

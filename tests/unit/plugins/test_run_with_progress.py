@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -24,6 +25,8 @@ SETTINGS = {
     "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
     "ANSIBLE_LOCALHOST_WARNING": "false",
     "ANSIBLE_NOCOLOR": "true",
+    # As at a terminal; into a pipe, Python writes what is printed in large pieces.
+    "PYTHONUNBUFFERED": "1",
     # Long lines of the error stay whole.
     "COLUMNS": "1000",
 }
@@ -133,6 +136,18 @@ def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path:
     assert log.read_text() == "".join(f"{number}\n" for number in range(1, 31)) + "the reason\n"
 
 
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [("/dev/full", "/dev/full: No space left on device"), ("/dev/null/work/log", "/dev/null/work: Not a directory")],
+)
+def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, log: str, reason: str) -> None:
+    # What the command has to say at its end is more than a pipe holds.
+    script = "trap 'seq 99999; exit' TERM; while :; do seq 999; done"
+    assert play.run({"argv": ["sh", "-c", script], "log": log}).result["msg"] == (
+        f"The work has no log: {reason}. Make it possible to write there, then run the playbook again."
+    )
+
+
 def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> None:
     done = tmp_path / "done"
     done.touch()
@@ -189,11 +204,11 @@ def told_by(play: Play, options: dict[str, Any]) -> Iterator[Callable[[str], str
 
 
 def test_progress_is_printed_while_the_command_runs(play: Play, tmp_path: Path) -> None:
-    script = "for step in 1 2 3 4 5; do echo step $step; until [ -e seen$step ]; do sleep 0.05; done; done"
-    options = {"argv": ["sh", "-c", script], "chdir": str(tmp_path), "interval": 0.2, "count": "^step", "total": 4}
+    script = "for step in 1 2 3; do echo step $step; until [ -e seen$step ]; do sleep 0.05; done; done"
+    options = {"argv": ["sh", "-c", script], "chdir": str(tmp_path), "interval": 0.2, "count": "^step", "total": 9}
     with told_by(play, options) as until:
-        for step, told in enumerate((1, 2, 3, 4, 4), start=1):
-            assert "5 of" not in until(rf"  The work: \d+ s, {told} of about 4")
+        for step in (1, 2, 3):
+            until(rf"  The work: \d+ s, {step} of about 9")
             (tmp_path / f"seen{step}").touch()
 
 
@@ -345,18 +360,30 @@ def test_a_signal_that_interrupts_no_read_is_noticed() -> None:
     former = signal.signal(signal.SIGUSR1, lambda *_: os.write(writer, b"noticed\n"))
     give_up = threading.Timer(30, os.write, (writer, b"not noticed\n"))
     give_up.start()
+    lines = _lines(os.fdopen(reader, encoding="utf-8"))
     try:
-        with os.fdopen(reader, encoding="utf-8") as output:
-            lines = _lines(output)
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-            assert next(lines) == "noticed\n"
-            give_up.cancel()
-            os.close(writer)
-            assert list(lines) == []
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        assert next(lines) == "noticed\n"
     finally:
+        give_up.cancel()
+        os.close(writer)
+        assert list(lines) == []
         over.set()
         signal.signal(signal.SIGUSR1, former)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def test_trouble_with_the_output_is_not_taken_for_its_end() -> None:
+    class Output(io.StringIO):
+        def __next__(self) -> str:
+            if not (line := self.readline()):
+                raise OSError(5, "Input/output error")
+            return line
+
+    lines = _lines(Output("one\n"))
+    assert next(lines) == "one\n"
+    with pytest.raises(OSError, match="Input/output error"):
+        next(lines)
 
 
 # Ansible's worker, in which a signal comes between the start of the command and what is done then.
@@ -395,6 +422,14 @@ def test_a_signal_that_comes_while_nothing_can_start_is_not_lost(tmp_path: Path)
     program = EARLY.replace("super().__init__(argv, **options)", "Path('pids').touch()") + "\n"
     program = program.replace("time.sleep(0.1)", "raise FileNotFoundError(2, 'No such file', argv[0])")
     assert subprocess.run([sys.executable, "-c", program, "none"], cwd=tmp_path, timeout=60).returncode == 7
+
+
+def test_who_comes_too_late_to_ask_the_kernel_ends_at_once() -> None:
+    module = "ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process"
+    program = f"import os, sys; from {module} import die_with_parent; die_with_parent(int(sys.argv[1])); print('on')"
+    for parent, code, said in ((os.getpid(), 0, "on\n"), (1 << 30, -signal.SIGTERM, "")):
+        ended = subprocess.run([sys.executable, "-c", program, str(parent)], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stdout) == (code, said)
 
 
 @pytest.mark.parametrize(
