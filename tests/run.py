@@ -28,8 +28,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
-# The complaint of the playbook, and of Molecule about the playbook.
-MOLECULE_ERROR = re.compile(r"^(?:\[ERROR\]: |ERROR +)(.+)$", re.MULTILINE)
+# How Ansible and Molecule begin the line that says why they end.
+ERROR = re.compile(r"^(?:\[ERROR\]: |ERROR +|CRITICAL +)(.+)$", re.MULTILINE)
 GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
@@ -109,12 +109,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def broken_off(result: subprocess.CompletedProcess[str]) -> Count:
-    """Return the failure of a command as a whole, with the last line that it printed."""
-    lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
-    return Count(failed=1, failures=(f"exit code {result.returncode}: {shortened(*lines[-1:])}",))
+    """Return the failure of a command as a whole."""
+    return Count(failed=1, failures=(f"exit code {result.returncode}: {'; '.join(last_errors(result.stdout))}",))
 
 
-def shortened(text: str = "") -> str:
+def last_errors(output: str) -> list[str]:
+    """Return the last errors that a command has printed, or its last line if nothing is marked as one."""
+    lines = [line.strip(" =") for line in output.splitlines()]
+    return [shortened(error) for error in ERROR.findall(output)[-2:] or list(filter(None, lines))[-1:]]
+
+
+def shortened(text: str) -> str:
     """Return the first line of a text, so that it fits into a line of a terminal or two."""
     return text.strip().partition("\n")[0][:200]
 
@@ -130,19 +135,26 @@ def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Coun
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         result = run(*python, "-m", "pytest", f"--junitxml={report}", *arguments)
-        if not report.is_file():
+        try:
+            cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+        except (OSError, ElementTree.ParseError):
             return broken_off(result)
-        root = ElementTree.parse(report).getroot()
-        total = Count()
-        for suite in root.iter("testsuite"):
-            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-            total += Count(int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0)), bad)
-        total.failures = tuple(
-            f"{case.get('classname')}::{case.get('name')}: {shortened(trouble.get('message', ''))}"
-            for case in root.iter("testcase")
-            for trouble in chain(case.iter("failure"), case.iter("error"))
-        )
-    return total if total.failed or not result.returncode else total + broken_off(result)
+    total = Count()
+    for case in cases:
+        outcomes = [outcome for outcome in case if outcome.tag in ("failure", "error", "skipped")]
+        bad = tuple(complaint(case, outcome) for outcome in outcomes if outcome.tag != "skipped")
+        total += Count(passed=int(not outcomes), failed=len(bad), failures=bad)
+    return total if result.returncode == (1 if total.failed else 0) else total + broken_off(result)
+
+
+def complaint(case: ElementTree.Element, outcome: ElementTree.Element) -> str:
+    """Return which test failed, and what about."""
+    name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
+    message = outcome.get("message") or ""
+    # The file could not be imported: why is the last of the lines marked with E.
+    if message == "collection failure":
+        message = (re.findall(r"^E +(.+)$", outcome.text or "", re.MULTILINE) or [message])[-1]
+    return f"{name}: {shortened(message)}"
 
 
 def molecule(*arguments: str) -> Count:
@@ -152,8 +164,7 @@ def molecule(*arguments: str) -> Count:
     for passed, failed in MOLECULE_RECAP.findall(result.stdout):
         total += Count(int(passed), int(failed))
     if total.failed:
-        # A scenario may print more of them before, about what it expects to fail.
-        total.failures = tuple(shortened(line) for line in MOLECULE_ERROR.findall(result.stdout)[-2:])
+        total.failures = tuple(last_errors(result.stdout))
     return total if total.failed or not result.returncode else total + broken_off(result)
 
 

@@ -45,38 +45,67 @@ def test_what_failed_is_named_at_the_end(
         "import pytest\n"
         "@pytest.mark.parametrize('one', [1, 2])\n"
         "def test_one(one):\n    assert one == 1, 'There are two.'\n"
-        "@pytest.fixture\ndef away():\n    raise LookupError('gone')\n"
-        "def test_other(away): ...\n"
+        "@pytest.fixture\ndef away():\n    yield\n    raise LookupError('gone')\n"
+        "def test_other(away):\n    pytest.fail('Away.')\n"
+        "@pytest.mark.skip\ndef test_skipped(): ...\n"
     )
+    (tmp_path / "test_broken.py").write_text("import nothing_of_the_kind\n")
+    (tmp_path / "test_left.py").write_text("import os\ndef test_one():\n    os._exit(9)\n")
     monkeypatch.setattr(run, "PROJECT", tmp_path)
     run.stages = lambda: [
         [
-            [run.Step("unit", "tests", lambda: run.pytest("-p", "no:cacheprovider"))],
+            [run.Step("unit", "tests", lambda: run.pytest("test_own.py"))],
+            [run.Step("unit", "import", lambda: run.pytest("test_broken.py"))],
+            [run.Step("unit", "exit", lambda: run.pytest("test_left.py"))],
             [run.Step("unit", "no test", lambda: run.pytest("none"))],
             [run.Step("unit", "style", lambda: run.command("sh", "-c", "echo too long; echo; exit 3"))],
         ]
     ]
     assert run.main([]) == 1
-    *_, title, first, second, third, fourth, last = capsys.readouterr().out.splitlines()
-    assert title == "What failed:"
-    assert first.startswith("tests: test_own::test_one[2]: AssertionError: There are two.")
-    assert second.startswith("tests: test_own::test_other: failed on setup with ")
-    assert third.startswith("no test: exit code 4: ")
-    assert fourth == "style: exit code 3: too long"
-    assert last == "1 passed, 4 failed"
+    *failures, last = capsys.readouterr().out.rpartition("What failed:\n")[2].splitlines()
+    expected = [
+        "tests: test_own::test_one[2]: AssertionError: There are two.",
+        "tests: test_own::test_other: Failed: Away.",
+        'tests: test_own::test_other: failed on teardown with "LookupError: gone"',
+        "import: test_broken: ModuleNotFoundError: No module named 'nothing_of_the_kind'",
+        "import: exit code 2: ",
+        "exit: exit code 9: ",
+        "no test: exit code 4: ",
+        "style: exit code 3: too long",
+    ]
+    assert [failure.startswith(beginning) for failure, beginning in zip(failures, expected, strict=True)] == [True] * 8
+    assert last == "1 passed, 8 failed"
 
 
-def test_a_scenario_that_failed_tells_the_last_error(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = (
-        "[ERROR]: Task failed: It is refused, as wanted.\n"
-        "[ERROR]: Task failed: The site is away.\n"
-        "ERROR    web > verify: Executed: Failed\n"
-        "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
-    )
+RECAP = "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "counts", "failures"),
+    [
+        (
+            "[ERROR]: Task failed: It is refused, as wanted.\n"
+            "[ERROR]: Task failed: The site is away.\n"
+            "ERROR    web > verify: Executed: Failed\n" + RECAP,
+            (3, 1),
+            ("Task failed: The site is away.", "web > verify: Executed: Failed"),
+        ),
+        (RECAP, (3, 1), (RECAP.strip(),)),
+        ("CRITICAL 'web' glob failed.  Exiting.\n", (0, 1), ("exit code 1: 'web' glob failed.  Exiting.",)),
+        ("", (0, 1), ("exit code 1: ",)),
+    ],
+)
+def test_a_scenario_that_failed_tells_the_last_error(
+    run: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    counts: tuple[int, int],
+    failures: tuple[str, ...],
+) -> None:
     monkeypatch.setattr(run, "run", lambda *_: subprocess.CompletedProcess((), 1, output))
     count = run.molecule("test")
-    assert (count.passed, count.failed) == (3, 1)
-    assert count.failures == ("Task failed: The site is away.", "web > verify: Executed: Failed")
+    assert (count.passed, count.failed) == counts
+    assert count.failures == failures
 
 
 def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
