@@ -111,7 +111,7 @@ def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
             )
         running.append(process)
         server = Server(port, log, process)
-        for _ in range(200):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 if server.get("/livez")[0] == 200:
                     return server

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "roles" / "migrations" / "files" / "migrate.py"
 SETTINGS = {
@@ -22,18 +24,24 @@ SETTINGS = {
 }
 
 
-def migrate(**variables: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Return how the script ended, and after how many seconds."""
-    started = time.monotonic()
-    ended = subprocess.run(
+@contextmanager
+def migrating(**variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the script; it is ended if it takes very long."""
+    with subprocess.Popen(
         [sys.executable, "manage.py", "shell", "--verbosity=0", f"--command=exec(open({str(SCRIPT)!r}).read())"],
         cwd=PROJECT / "django_polls",
         env=os.environ | SETTINGS | variables,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-    )
-    return ended, time.monotonic() - started
+    ) as process:
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
@@ -44,46 +52,50 @@ def copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-@contextmanager
-def way_to_the_database(after: float) -> Iterator[int]:
-    """Yield a port that refuses everybody for some seconds, and leads to the database from then on."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A port that refuses everybody until it is listened on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
 
-    ended = threading.Event()
+
+def lead_to_the_database(listener: socket.socket) -> None:
+    """Connect whoever comes with the database."""
 
     def serve() -> None:
-        if ended.wait(after):
-            return
-        listener.listen()
-        while True:
-            client, _ = listener.accept()
-            server = socket.create_connection(("127.0.0.1", int(os.environ["DATABASE_PORT"])))
-            for ends in ((client, server), (server, client)):
-                threading.Thread(target=copy, args=ends, daemon=True).start()
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", int(os.environ["DATABASE_PORT"])))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=copy, args=ends, daemon=True).start()
 
+    listener.listen()
     threading.Thread(target=serve, daemon=True).start()
-    yield listener.getsockname()[1]
-    ended.set()
 
 
-def test_a_database_that_does_not_answer_yet_is_waited_for() -> None:
-    with way_to_the_database(after=4) as port:
-        ended, _ = migrate(DATABASE_PORT=str(port))
-    assert ended.returncode == 0, ended.stderr
-    assert "The database does not answer yet: " in ended.stdout
-    assert "Applying polls.0001_initial" in ended.stdout
+def test_a_database_that_does_not_answer_yet_is_waited_for(listener: socket.socket) -> None:
+    with migrating(DATABASE_PORT=str(listener.getsockname()[1])) as process:
+        for _ in range(3):
+            assert process.stdout.readline().startswith("The database does not answer yet: ")
+        lead_to_the_database(listener)
+        output, error = process.communicate()
+    assert process.returncode == 0, error
+    assert "Applying polls.0001_initial" in output
 
 
-def test_a_database_that_never_answers_is_not_waited_for_long() -> None:
-    with way_to_the_database(after=600) as port:
-        ended, seconds = migrate(DATABASE_PORT=str(port))
-    assert "Connection refused" in ended.stderr
-    assert 15 < seconds < 30
+def test_a_database_that_never_answers_is_not_waited_for_long(listener: socket.socket) -> None:
+    with migrating(DATABASE_PORT=str(listener.getsockname()[1])) as process:
+        assert process.stdout.readline().startswith("The database does not answer yet: ")
+        started = time.monotonic()
+        _, error = process.communicate()
+    assert "Connection refused" in error
+    assert 10 < time.monotonic() - started < 60
 
 
 def test_what_the_server_itself_refuses_is_told_at_once() -> None:
-    ended, seconds = migrate(DATABASE_NAME="none")
-    assert 'database "none" does not exist' in ended.stderr
-    assert "does not answer yet" not in ended.stdout
-    assert seconds < 15
+    with migrating(DATABASE_NAME="none") as process:
+        output, error = process.communicate()
+    assert 'database "none" does not exist' in error
+    assert "does not answer yet" not in output

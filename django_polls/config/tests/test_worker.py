@@ -4,6 +4,7 @@ import contextlib
 import logging
 import select
 import socket
+import statistics
 import threading
 import time
 from collections import deque
@@ -22,6 +23,8 @@ from testing import Server
 pytestmark = pytest.mark.django_db(transaction=True)
 Connect = Callable[..., socket.socket]
 GET = b"GET /livez HTTP/1.1\r\nHost: testserver\r\n\r\n"
+# Seconds. Whoever had to wait for other clients would wait for twice as long.
+LONGEST_ANSWER = 10
 # The few threads of one worker, which gunicorn's own worker would lose to as many slow clients.
 FEW = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "2"}
 
@@ -58,14 +61,15 @@ def longest_file(server: Server) -> str:
     return f"{style.rpartition('/admin/')[0]}/admin/js/vendor/select2/select2.full.js"
 
 
-def longest_answer(server: Server, path: str = "/", times: int = 10) -> float:
-    """Seconds for the slowest of some requests."""
-    longest = 0.0
+def usual_answer(server: Server, path: str = "/", times: int = 10) -> float:
+    """Seconds for the median of some requests. A busy machine is late with some, but none waits for other clients."""
+    seconds = []
     for _ in range(times):
         started = time.monotonic()
         assert server.get(path)[0] == 200
-        longest = max(longest, time.monotonic() - started)
-    return longest
+        seconds.append(time.monotonic() - started)
+    assert max(seconds) < LONGEST_ANSWER
+    return statistics.median(seconds)
 
 
 @pytest.mark.parametrize(
@@ -81,20 +85,20 @@ def longest_answer(server: Server, path: str = "/", times: int = 10) -> float:
 def test_500_slow_clients(start: Callable[..., Server], question: Question, connect: Connect, beginning: bytes) -> None:
     server = start(**FEW)
     slow = [connect(server, beginning) for _ in range(500)]
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
     for client in slow:
         client.sendall(b"x" if beginning else b"\r\n")
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
 
 
 def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], connect: Connect) -> None:
     server = start(WEB_REQUEST_SECONDS="2", WEB_KEEPALIVE="2", **FEW)
-    silent, slow = connect(server), connect(server, GET[:20])
     started = time.monotonic()
+    silent, slow = connect(server), connect(server, GET[:20])
     answer = everything(slow)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert everything(silent) == b""
-    assert 1.5 < time.monotonic() - started < 6
+    assert 1.5 < time.monotonic() - started < LONGEST_ANSWER
 
 
 def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question: Question, connect: Connect) -> None:
@@ -103,7 +107,7 @@ def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question
     request = f"GET {script} HTTP/1.1\r\nHost: testserver\r\n\r\n".encode()
     for times in [1] * 50 + [30] * 20:
         connect(server, request * times, receive_buffer=1)
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
 
 
 def test_who_reads_slowly_gets_everything(start: Callable[..., Server], connect: Connect) -> None:
@@ -228,7 +232,7 @@ def test_who_does_not_hang_up_holds_nobody_up(
 ) -> None:
     server = start(**FEW)
     clients = [connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) for _ in range(50)]
-    assert longest_answer(server) < 1
+    assert usual_answer(server) < 1
     assert all(everything(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
 
 
@@ -236,15 +240,15 @@ def test_a_full_worker_still_accepts(start: Callable[..., Server], question: Que
     server = start(GUNICORN_CMD_ARGS="--worker-connections=20", **FEW)
     for _ in range(30):
         connect(server, GET[:-1])
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
     for _ in range(30):
         assert connect(server, GET).recv(15) == b"HTTP/1.1 200 OK"
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
     # Clients that leave at the very moment when room is made for others.
     for _ in range(300):
         connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).recv(65536)
         connect(server, GET[:5]).close()
-    assert longest_answer(server) < 2
+    assert usual_answer(server) < 2
     assert "Worker exiting" not in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
 
@@ -315,7 +319,7 @@ def test_tricks_are_refused(start: Callable[..., Server], connect: Connect) -> N
     for request, status in TRICKS:
         started = time.monotonic()
         answer = everything(connect(server, request))
-        if answer.split(b" ", 2)[1] != status or time.monotonic() - started > 4:
+        if answer.split(b" ", 2)[1] != status or time.monotonic() - started > LONGEST_ANSWER:
             wrong.append((request[:100], answer, time.monotonic() - started))
     assert wrong == []
     assert server.get("/livez")[0] == 200
@@ -325,11 +329,15 @@ def test_tricks_are_refused(start: Callable[..., Server], connect: Connect) -> N
 def test_unfinished_requests_cannot_fill_the_memory(start: Callable[..., Server], connect: Connect) -> None:
     server = start(**FEW)
     head = b"POST / HTTP/1.1\r\nHost: testserver\r\nContent-Length: 500001\r\n\r\n"
-    clients = [connect(server, head + b"x" * 500_000) for _ in range(100)]
-    time.sleep(0.5)
+    waiting = [connect(server, head + b"x" * 500_000) for _ in range(100)]
     assert server.get("/livez")[0] == 200
     # 64 of half a million bytes are what a worker keeps.
-    assert sum(refused(client) for client in clients) >= 30
+    until = time.monotonic() + 20
+    while len(waiting) > 70:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+        waiting = [client for client in waiting if not refused(client)]
+    assert server.get("/livez")[0] == 200
 
 
 def refused(client: socket.socket) -> bool:
@@ -348,7 +356,7 @@ def test_connections_without_a_request_do_not_hold_up_the_stop(start: Callable[.
     started = time.monotonic()
     server.process.terminate()
     assert server.process.wait(timeout=20) == 0
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < LONGEST_ANSWER
     assert all(everything(client) == b"" for client in silent)
 
 
@@ -382,14 +390,15 @@ def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], co
     server.process.terminate()
     signalled = time.monotonic()
     closing = []
-    last = signalled
-    while time.monotonic() - signalled < 3:
+    last, late = signalled, False
+    while time.monotonic() - signalled < 3 or (closing.count(True) < 3 and time.monotonic() - signalled < 20):
         came = time.monotonic()
         try:
             answer = one_answer(connect(server, GET))
         except OSError:
             # On a busy machine we may be the one who is late.
-            assert time.monotonic() - last > 0.7
+            late = time.monotonic() - last > 0.7
+            assert late
             break
         last = came
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -397,20 +406,20 @@ def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], co
         time.sleep(0.05)
     # The signal comes by way of the master, a moment later.
     assert closing == sorted(closing)
-    assert closing.count(True) >= 3
+    assert late or closing.count(True) >= 3
     assert server.process.wait(timeout=20) == 0
 
 
 def test_a_stop_comes_even_if_people_do_not_stop_coming(start: Callable[..., Server], connect: Connect) -> None:
-    server = start(WEB_GRACEFUL_TIMEOUT="10", **FEW)
-    server.process.terminate()
+    server = start(WEB_GRACEFUL_TIMEOUT="20", **FEW)
     signalled = time.monotonic()
+    server.process.terminate()
     with contextlib.suppress(OSError):
-        while time.monotonic() - signalled < 20:
+        while time.monotonic() - signalled < 30:
             everything(connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
             time.sleep(0.1)
     # Half of the time, and two seconds for those who do not hang up.
-    assert 4.5 < time.monotonic() - signalled < 9.5
+    assert 9.5 < time.monotonic() - signalled < 18
     assert server.process.wait(timeout=20) == 0
 
 
@@ -423,8 +432,8 @@ def test_a_busy_pod_answers_its_probes(start: Callable[..., Server], question: Q
         cursor.execute("LOCK TABLE polls_question, polls_choice IN ACCESS EXCLUSIVE MODE")
         visitors = [connect(server, asked) for _ in range(9)]
         time.sleep(0.5)
-        assert longest_answer(server, "/livez", times=3) < 1
-        assert longest_answer(server, "/readyz", times=3) < 1
+        assert usual_answer(server, "/livez", times=3) < 1
+        assert usual_answer(server, "/readyz", times=3) < 1
         answered = select.select(visitors, [], [], 0)[0]
         assert len(visitors) - len(answered) > int(FEW["WEB_THREADS"]), "There was no queue to pass."
     for visitor in visitors:
