@@ -28,8 +28,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
-# How Ansible and Molecule begin the line that says why they end.
-ERROR = re.compile(r"^(?:\[ERROR\]: |ERROR +|CRITICAL +)(.+)$", re.MULTILINE)
+# What Ansible says about the task that failed, and Molecule about the action of the scenario.
+ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
+COLOR = re.compile(r"\x1b\[[\d;]*m")
 GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
@@ -115,8 +116,10 @@ def broken_off(result: subprocess.CompletedProcess[str]) -> Count:
 
 def last_errors(output: str) -> list[str]:
     """Return the last errors that a command has printed, or its last line if nothing is marked as one."""
+    output = COLOR.sub("", output)
     lines = [line.strip(" =") for line in output.splitlines()]
-    return [shortened(error) for error in ERROR.findall(output)[-2:] or list(filter(None, lines))[-1:]]
+    errors = [found[-1] for kind in ERRORS if (found := kind.findall(output))]
+    return [shortened(error) for error in errors or list(filter(None, lines))[-1:]]
 
 
 def shortened(text: str) -> str:

@@ -78,20 +78,24 @@ def test_what_failed_is_named_at_the_end(
 
 
 RECAP = "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
+BROKEN_OFF = """\
+[ERROR]: Task failed: It is refused, as wanted.
+[ERROR]: Task failed: The site is away.
+Origin: verify.yml:30:7
+CRITICAL Ansible return code was 2, command was: ansible-playbook verify.yml
+ERROR    [web > verify] \x1b[31mExecuted: Failed\x1b[0m
+ERROR    Ansible return code was 2, command was: ansible-playbook verify.yml
+DETAILS
+"""
 
 
 @pytest.mark.parametrize(
     ("output", "counts", "failures"),
     [
-        (
-            "[ERROR]: Task failed: It is refused, as wanted.\n"
-            "[ERROR]: Task failed: The site is away.\n"
-            "ERROR    web > verify: Executed: Failed\n" + RECAP,
-            (3, 1),
-            ("Task failed: The site is away.", "web > verify: Executed: Failed"),
-        ),
+        (BROKEN_OFF + RECAP, (3, 1), ("Task failed: The site is away.", "[web > verify] Executed: Failed")),
+        (BROKEN_OFF, (0, 1), ("exit code 1: Task failed: The site is away.; [web > verify] Executed: Failed",)),
         (RECAP, (3, 1), (RECAP.strip(),)),
-        ("CRITICAL 'web' glob failed.  Exiting.\n", (0, 1), ("exit code 1: 'web' glob failed.  Exiting.",)),
+        ("CRITICAL 'web' glob failed.  Exiting.\n", (0, 1), ("exit code 1: CRITICAL 'web' glob failed.  Exiting.",)),
         ("", (0, 1), ("exit code 1: ",)),
     ],
 )
