@@ -37,7 +37,9 @@ options:
     description: Text for the command's standard input, which is otherwise empty.
     type: str
   log:
-    description: File that keeps the whole output of the last run. Unset, only the last lines of a failure are kept.
+    description: >-
+      File that keeps the whole output of the last run; the command is ended and the task fails if it cannot be written.
+      Unset, only the last lines of a failure are kept.
     type: path
   count:
     description: Regular expression; lines of output that match it are counted. Unset, the last line is shown instead.
