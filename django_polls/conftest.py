@@ -111,7 +111,8 @@ def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
             )
         running.append(process)
         server = Server(port, log, process)
-        for _ in range(600):
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until:
             with contextlib.suppress(OSError):
                 if server.get("/livez")[0] == 200:
                     return server

@@ -111,14 +111,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def broken_off(result: subprocess.CompletedProcess[str]) -> Count:
     """Return the failure of a command as a whole."""
-    return Count(failed=1, failures=(f"exit code {result.returncode}: {'; '.join(last_errors(result.stdout))}",))
+    return Count(failed=1, failures=(f"exit code {result.returncode}: {'; '.join(last_errors(result))}",))
 
 
-def last_errors(output: str) -> list[str]:
-    """Return the last errors that a command has printed, or its last line if nothing is marked as one."""
-    output = COLOR.sub("", output)
+def last_errors(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the last errors of a playbook or a scenario, and the last line of any other command."""
+    output = COLOR.sub("", result.stdout)
     lines = [line.strip(" =") for line in output.splitlines()]
-    errors = [found[-1] for kind in ERRORS if (found := kind.findall(output))]
+    # What pytest prints may hold those of the playbooks that tests run.
+    kinds = ERRORS if result.args[0] in ("ansible-playbook", "molecule") else ()
+    errors = [found[-1] for kind in kinds if (found := kind.findall(output))]
     return [shortened(error) for error in errors or list(filter(None, lines))[-1:]]
 
 
@@ -146,7 +148,9 @@ def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Coun
     for case in cases:
         outcomes = [outcome for outcome in case if outcome.tag in ("failure", "error", "skipped")]
         bad = tuple(complaint(case, outcome) for outcome in outcomes if outcome.tag != "skipped")
-        total += Count(passed=int(not outcomes), failed=len(bad), failures=bad)
+        # One that was broken off has no name.
+        passed = not outcomes and case.get("name") is not None
+        total += Count(passed=int(passed), failed=len(bad), failures=bad)
     return total if result.returncode == (1 if total.failed else 0) else total + broken_off(result)
 
 
@@ -167,7 +171,7 @@ def molecule(*arguments: str) -> Count:
     for passed, failed in MOLECULE_RECAP.findall(result.stdout):
         total += Count(int(passed), int(failed))
     if total.failed:
-        total.failures = tuple(last_errors(result.stdout))
+        total.failures = tuple(last_errors(result))
     return total if total.failed or not result.returncode else total + broken_off(result)
 
 

@@ -81,6 +81,7 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
     """Run the command of `options`; return its exit code and what was kept of its output."""
     die_with_parent()
     # A file, because a command that prints before it has read everything would block pipes at both ends.
+    progress = Progress(options)
     with contextlib.ExitStack() as stack:
         stdin = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         stdin.write(options["stdin"] or "")
@@ -89,9 +90,10 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
         ends_with_worker = stack.enter_context(_signals_passed_on())
         process = _start(options, stdin)
         stack.callback(_end, process)
+        lines = stack.enter_context(_lines(process.stdout))
         ends_with_worker(process)
-        progress = stack.enter_context(Progress(options))
-        for line in stack.enter_context(contextlib.closing(_lines(process.stdout))):
+        stack.enter_context(progress)
+        for line in lines:
             write(line)
             progress.feed(line.rstrip())
         return _wait(process), progress
@@ -103,7 +105,9 @@ def _log(options: dict[str, Any]) -> Iterator[Callable[[str], object]]:
 
     def write(line: str) -> None:
         try:
-            file.write(line.encode())
+            left = line.encode()
+            while left:
+                left = left[file.write(left) :]
         except OSError as error:
             raise _cannot_log(options, error) from None
 
@@ -156,7 +160,8 @@ def _start(options: dict[str, Any], stdin: TextIO) -> subprocess.Popen[str]:
         ) from None
 
 
-def _lines(output: TextIO) -> Iterator[str]:
+@contextlib.contextmanager
+def _lines(output: TextIO) -> Iterator[Iterator[str]]:
     """Give the lines of a command's output as they come, and let signals be noticed while there are none.
 
     Python handles a signal between two steps of its own. One that comes just before a read begins does not interrupt
@@ -182,8 +187,7 @@ def _lines(output: TextIO) -> Iterator[str]:
                 trouble = error
         put(trouble)
 
-    threading.Thread(target=read, daemon=True).start()
-    try:
+    def come() -> Iterator[str]:
         while True:
             with contextlib.suppress(queue.Empty):
                 line = lines.get(timeout=_LONGEST_DEAFNESS)
@@ -192,6 +196,10 @@ def _lines(output: TextIO) -> Iterator[str]:
                 if isinstance(line, Exception):
                     raise line
                 yield line
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        yield come()
     finally:
         over.set()
 

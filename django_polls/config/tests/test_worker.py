@@ -23,6 +23,7 @@ from testing import Server
 pytestmark = pytest.mark.django_db(transaction=True)
 Connect = Callable[..., socket.socket]
 GET = b"GET /livez HTTP/1.1\r\nHost: testserver\r\n\r\n"
+CLOSING = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 # Seconds. Whoever had to wait for other clients would wait for twice as long.
 LONGEST_ANSWER = 10
 # The few threads of one worker, which gunicorn's own worker would lose to as many slow clients.
@@ -61,10 +62,13 @@ def longest_file(server: Server) -> str:
     return f"{style.rpartition('/admin/')[0]}/admin/js/vendor/select2/select2.full.js"
 
 
-def usual_answer(server: Server, path: str = "/", times: int = 10) -> float:
+def usual_answer(
+    server: Server, path: str = "/", times: int = 10, before: Callable[[], object] = lambda: None
+) -> float:
     """Seconds for the median of some requests. A busy machine is late with some, but none waits for other clients."""
     seconds = []
     for _ in range(times):
+        before()
         started = time.monotonic()
         assert server.get(path)[0] == 200
         seconds.append(time.monotonic() - started)
@@ -231,7 +235,7 @@ def test_who_does_not_hang_up_holds_nobody_up(
     start: Callable[..., Server], question: Question, connect: Connect
 ) -> None:
     server = start(**FEW)
-    clients = [connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) for _ in range(50)]
+    clients = [connect(server, CLOSING) for _ in range(50)]
     assert usual_answer(server) < 1
     assert all(everything(client).startswith(b"HTTP/1.1 200 OK\r\n") for client in clients)
 
@@ -244,11 +248,14 @@ def test_a_full_worker_still_accepts(start: Callable[..., Server], question: Que
     for _ in range(30):
         assert connect(server, GET).recv(15) == b"HTTP/1.1 200 OK"
     assert usual_answer(server) < 2
-    # Clients that leave at the very moment when room is made for others.
-    for _ in range(300):
-        connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).recv(65536)
-        connect(server, GET[:5]).close()
-    assert usual_answer(server) < 2
+
+    def fill() -> None:
+        """Take all room and do not hang up; leave at the very moment when room is made for others."""
+        for _ in range(20):
+            connect(server, CLOSING).recv(65536)
+            connect(server, GET[:5]).close()
+
+    assert usual_answer(server, before=fill) < 1
     assert "Worker exiting" not in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
 
@@ -394,10 +401,13 @@ def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], co
     while time.monotonic() - signalled < 3 or (closing.count(True) < 3 and time.monotonic() - signalled < 20):
         came = time.monotonic()
         try:
-            answer = one_answer(connect(server, GET))
+            client = connect(server)
+            came = time.monotonic()
+            client.sendall(GET)
+            answer = one_answer(client)
         except OSError:
             # On a busy machine we may be the one who is late.
-            late = time.monotonic() - last > 0.7
+            late = came - last > 0.7
             assert late
             break
         last = came
@@ -412,14 +422,19 @@ def test_who_comes_after_the_signal_is_answered(start: Callable[..., Server], co
 
 def test_a_stop_comes_even_if_people_do_not_stop_coming(start: Callable[..., Server], connect: Connect) -> None:
     server = start(WEB_GRACEFUL_TIMEOUT="20", **FEW)
-    signalled = time.monotonic()
+    signalled = came = time.monotonic()
     server.process.terminate()
+    longest_pause = 0.0
     with contextlib.suppress(OSError):
         while time.monotonic() - signalled < 30:
-            everything(connect(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
+            last, came = came, time.monotonic()
+            longest_pause = max(longest_pause, came - last)
+            if not everything(connect(server, CLOSING)).startswith(b"HTTP/1.1 200 OK\r\n"):
+                break
             time.sleep(0.1)
-    # Half of the time, and two seconds for those who do not hang up.
-    assert 9.5 < time.monotonic() - signalled < 18
+    # Half of the time, and two seconds for those who do not hang up; less only if on a busy machine nobody came.
+    assert longest_pause > 0.7 or time.monotonic() - signalled > 9.5
+    assert time.monotonic() - signalled < 18
     assert server.process.wait(timeout=20) == 0
 
 

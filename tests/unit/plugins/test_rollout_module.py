@@ -265,8 +265,9 @@ def test_the_end_of_a_rollout_is_noticed_when_it_comes(rolling: Client, monkeypa
         rolling.over.wait(600)
 
     rolling.watches["Deployment"] = [later]
-    end = run(rolling, Module([WEB], timeout=60))
+    end = run(rolling, Module([WEB], timeout=90))
     assert not end.failed
+    assert end.result["seconds"] < 60
 
 
 def test_no_kind_is_listed_twice_while_all_is_well(rolling: Client) -> None:

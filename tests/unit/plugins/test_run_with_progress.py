@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress, _lines
+from ansible.errors import AnsibleActionFail
+from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress, _lines, _log
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
@@ -146,6 +148,20 @@ def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, l
     assert play.run({"argv": ["sh", "-c", script], "log": log}).result["msg"] == (
         f"The work has no log: {reason}. Make it possible to write there, then run the playbook again."
     )
+
+
+def test_a_log_that_has_room_for_a_part_of_a_line_is_no_log(tmp_path: Path) -> None:
+    """The disk is full within the last line. A limit of the process stands for it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with _log({"label": "The work", "log": str(tmp_path / "log")}) as write:
+            write("123456\n")
+            with pytest.raises(AnsibleActionFail, match=r"The work has no log: .*/log: File too large"):
+                write("123456\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> None:
@@ -360,14 +376,14 @@ def test_a_signal_that_interrupts_no_read_is_noticed() -> None:
     former = signal.signal(signal.SIGUSR1, lambda *_: os.write(writer, b"noticed\n"))
     give_up = threading.Timer(30, os.write, (writer, b"not noticed\n"))
     give_up.start()
-    lines = _lines(os.fdopen(reader, encoding="utf-8"))
     try:
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-        assert next(lines) == "noticed\n"
+        with _lines(os.fdopen(reader, encoding="utf-8")) as lines:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            assert next(lines) == "noticed\n"
+            give_up.cancel()
+            os.close(writer)
+            assert list(lines) == []
     finally:
-        give_up.cancel()
-        os.close(writer)
-        assert list(lines) == []
         over.set()
         signal.signal(signal.SIGUSR1, former)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -380,10 +396,17 @@ def test_trouble_with_the_output_is_not_taken_for_its_end() -> None:
                 raise OSError(5, "Input/output error")
             return line
 
-    lines = _lines(Output("one\n"))
-    assert next(lines) == "one\n"
-    with pytest.raises(OSError, match="Input/output error"):
-        next(lines)
+    with _lines(Output("one\n")) as lines:
+        assert next(lines) == "one\n"
+        with pytest.raises(OSError, match="Input/output error"):
+            next(lines)
+
+
+def test_a_pattern_that_is_none_is_told_before_anything_starts(play: Play, tmp_path: Path) -> None:
+    outcome = play.run({"argv": ["touch", str(tmp_path / "ran")], "count": "("})
+    assert outcome.code != 0
+    assert "unterminated" in outcome.result["msg"]
+    assert not (tmp_path / "ran").exists()
 
 
 # Ansible's worker, in which a signal comes between the start of the command and what is done then.

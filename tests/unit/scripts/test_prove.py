@@ -270,7 +270,7 @@ def test_a_pod_without_a_process_is_not_taken_for_killed(
     monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
     # This machine is the node, on which nothing is killed, whatever becomes of the pattern.
     docker = tmp_path / "docker"
-    docker.write_text('#!/bin/sh\nshift 4\necho "$*" | sed "s/kill -9/echo/" | sh\n')
+    docker.write_text('#!/bin/sh\nshift 4\nprintf "kill() { :; }\\n%s\\n" "$*" | sh\n')
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Failed, match="There is no process to kill"):

@@ -51,12 +51,16 @@ def test_what_failed_is_named_at_the_end(
     )
     (tmp_path / "test_broken.py").write_text("import nothing_of_the_kind\n")
     (tmp_path / "test_left.py").write_text("import os\ndef test_one():\n    os._exit(9)\n")
+    (tmp_path / "test_stop.py").write_text(
+        "def test_first(): ...\ndef test_one():\n    print('[ERROR]: As wanted.')\n    raise KeyboardInterrupt\n"
+    )
     monkeypatch.setattr(run, "PROJECT", tmp_path)
     run.stages = lambda: [
         [
             [run.Step("unit", "tests", lambda: run.pytest("test_own.py"))],
             [run.Step("unit", "import", lambda: run.pytest("test_broken.py"))],
             [run.Step("unit", "exit", lambda: run.pytest("test_left.py"))],
+            [run.Step("unit", "stop", lambda: run.pytest("test_stop.py"))],
             [run.Step("unit", "no test", lambda: run.pytest("none"))],
             [run.Step("unit", "style", lambda: run.command("sh", "-c", "echo too long; echo; exit 3"))],
         ]
@@ -70,11 +74,13 @@ def test_what_failed_is_named_at_the_end(
         "import: test_broken: ModuleNotFoundError: No module named 'nothing_of_the_kind'",
         "import: exit code 2: ",
         "exit: exit code 9: ",
+        "stop: exit code 2: ",
         "no test: exit code 4: ",
         "style: exit code 3: too long",
     ]
-    assert [failure.startswith(beginning) for failure, beginning in zip(failures, expected, strict=True)] == [True] * 8
-    assert last == "1 passed, 8 failed"
+    assert [failure.startswith(beginning) for failure, beginning in zip(failures, expected, strict=True)] == [True] * 9
+    assert "As wanted" not in str(failures)
+    assert last == "2 passed, 9 failed"
 
 
 RECAP = "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
@@ -106,7 +112,7 @@ def test_a_scenario_that_failed_tells_the_last_error(
     counts: tuple[int, int],
     failures: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(run, "run", lambda *_: subprocess.CompletedProcess((), 1, output))
+    monkeypatch.setattr(run, "run", lambda *arguments: subprocess.CompletedProcess(arguments, 1, output))
     count = run.molecule("test")
     assert (count.passed, count.failed) == counts
     assert count.failures == failures
