@@ -248,14 +248,12 @@ def test_a_full_worker_still_accepts(start: Callable[..., Server], question: Que
     for _ in range(30):
         assert connect(server, GET).recv(15) == b"HTTP/1.1 200 OK"
     assert usual_answer(server) < 2
-
-    def fill() -> None:
-        """Take all room and do not hang up; leave at the very moment when room is made for others."""
-        for _ in range(20):
-            connect(server, CLOSING).recv(65536)
-            connect(server, GET[:5]).close()
-
-    assert usual_answer(server, before=fill) < 1
+    # Clients that leave at the very moment when room is made for others.
+    for _ in range(300):
+        connect(server, CLOSING).recv(65536)
+        connect(server, GET[:5]).close()
+    # Twice as many as there is room for, who do not hang up: who comes after them would wait for their end.
+    assert usual_answer(server, times=5, before=lambda: [connect(server, CLOSING) for _ in range(45)]) < 1
     assert "Worker exiting" not in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
 
