@@ -1,6 +1,8 @@
 # Every command is a line here. `make` alone lists them.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# What a playbook prints is seen at once, also in a pipe and in a log.
+export PYTHONUNBUFFERED := 1
 
 # The cluster to work on, a folder in inventory/; empty lets scripts/choose_inventory pick one and say why.
 INVENTORY ?=
