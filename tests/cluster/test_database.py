@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from postgresql_support import (
@@ -60,10 +64,21 @@ def test_a_second_run_changes_nothing(where) -> None:
     assert again.changes == []
 
 
+def start_of_ansible() -> float:
+    """How many seconds Ansible takes to do nothing."""
+    started = time.monotonic()
+    subprocess.run([Path(sys.executable).with_name("ansible-playbook"), "--version"], capture_output=True, check=True)
+    return time.monotonic() - started
+
+
 @pytest.mark.alone
 def test_both_roles_take_three_seconds_at_most(where) -> None:
-    """The best of some, since other work may share the machine."""
-    assert min(play(roles=ROLES).succeeded().seconds for _ in range(4)) <= 3.0
+    """Where Ansible itself starts in a third of a second; a slower machine has as much more time.
+
+    The best of some, since other work may share the machine.
+    """
+    roles, start = zip(*((play(roles=ROLES).succeeded().seconds, start_of_ansible()) for _ in range(4)), strict=True)
+    assert min(roles) <= 3.0 * max(1.0, min(start) / 0.33)
 
 
 def test_secrets_are_complete(where) -> None:

@@ -10,10 +10,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.dynamic.exceptions import NotFoundError
 from postgresql_support import INVENTORY, Unsafe
 from support_security import GIVEN, NAMESPACE, PROJECT, Ended, Site, leaks, written
 
@@ -172,8 +174,10 @@ def logs(site: Site) -> Iterator[tuple[str, str]]:
             path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log"
             for previous in {False, state["restartCount"] > 0}:
                 query = {"query_params": [("container", state["name"]), ("previous", str(previous).lower())]}
-                answer = site.where.client.request("get", path, serialize=False, **query)
-                yield f"{name}/{state['name']}", answer.data.decode(errors="replace")
+                # A pod of an earlier release may be on its way out, and gone by now.
+                with suppress(NotFoundError):
+                    answer = site.where.client.request("get", path, serialize=False, **query)
+                    yield f"{name}/{state['name']}", answer.data.decode(errors="replace")
 
 
 def test_logs_of_all_pods(site: Site, known: dict[str, str]) -> None:
