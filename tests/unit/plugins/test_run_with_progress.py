@@ -140,7 +140,7 @@ def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path:
 
 @pytest.mark.parametrize(
     ("log", "reason"),
-    [("/dev/full", "/dev/full: No space left on device"), ("/dev/null/work/log", "/dev/null/work: Not a directory")],
+    [("/dev/full", "/dev/full: No space left on device"), ("/dev/null/logs/log", "/dev/null/logs: Not a directory")],
 )
 def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, log: str, reason: str) -> None:
     # What the command has to say at its end is more than a pipe holds.
