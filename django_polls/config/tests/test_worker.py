@@ -102,7 +102,7 @@ def test_what_does_not_arrive_in_time_is_given_up(start: Callable[..., Server], 
     answer = everything(slow)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert everything(silent) == b""
-    assert 1.5 < time.monotonic() - started < LONGEST_ANSWER
+    assert 1.5 < time.monotonic() - started < 6
 
 
 def test_who_reads_slowly_holds_nobody_up(start: Callable[..., Server], question: Question, connect: Connect) -> None:
@@ -324,7 +324,7 @@ def test_tricks_are_refused(start: Callable[..., Server], connect: Connect) -> N
     for request, status in TRICKS:
         started = time.monotonic()
         answer = everything(connect(server, request))
-        if answer.split(b" ", 2)[1] != status or time.monotonic() - started > LONGEST_ANSWER:
+        if answer.split(b" ", 2)[1] != status or time.monotonic() - started > 4:
             wrong.append((request[:100], answer, time.monotonic() - started))
     assert wrong == []
     assert server.get("/livez")[0] == 200
@@ -361,7 +361,7 @@ def test_connections_without_a_request_do_not_hold_up_the_stop(start: Callable[.
     started = time.monotonic()
     server.process.terminate()
     assert server.process.wait(timeout=20) == 0
-    assert time.monotonic() - started < LONGEST_ANSWER
+    assert time.monotonic() - started < 6
     assert all(everything(client) == b"" for client in silent)
 
 
