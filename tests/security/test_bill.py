@@ -68,6 +68,14 @@ def test_tools_that_are_not_there(site: Site, tmp_path: Path) -> None:
     assert f"{missing} is not there, so nothing was read: run `make sbom`" in ended.unfolded
 
 
+def test_tools_that_cannot_run(site: Site, tmp_path: Path) -> None:
+    tools = tmp_path / "python"
+    tools.touch()
+    ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=str(tools))
+    assert ended.code != 0
+    assert f"{tools} cannot run, so nothing was read: remove .venv/sbom" in ended.unfolded
+
+
 def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "sbom.json"
     path.write_text(json.dumps(bill), encoding="utf-8")
