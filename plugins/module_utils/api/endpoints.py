@@ -1,13 +1,13 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""Where the Kubernetes API keeps the objects of the kinds that we use, so that nobody has to ask it."""
+"""Paths of the Kubernetes API for the kinds that the collection uses, so that no request has to discover them."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 # What the API calls the objects of a kind in a path, by apiVersion and kind.
-PLURALS = {
+NAMESPACED = {
     ("v1", "ConfigMap"): "configmaps",
     ("v1", "Event"): "events",
     ("v1", "LimitRange"): "limitranges",
@@ -29,8 +29,20 @@ PLURALS = {
     ("networking.k8s.io/v1", "Ingress"): "ingresses",
     ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
+    ("rbac.authorization.k8s.io/v1", "Role"): "roles",
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): "rolebindings",
 }
-_VERSIONS = {kind: api_version for api_version, kind in PLURALS}
+CLUSTER_WIDE = {
+    ("v1", "Namespace"): "namespaces",
+    ("v1", "Node"): "nodes",
+    ("apiregistration.k8s.io/v1", "APIService"): "apiservices",
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): "selfsubjectaccessreviews",
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): "clusterroles",
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): "clusterrolebindings",
+    ("storage.k8s.io/v1", "StorageClass"): "storageclasses",
+}
+PLURALS = NAMESPACED | CLUSTER_WIDE
+VERSIONS = {kind: api_version for api_version, kind in PLURALS}
 
 
 def root(api_version: str) -> str:
@@ -38,16 +50,12 @@ def root(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def namespaced(api_version: str, plural: str, namespace: str, name: str = "") -> str:
-    """Return the path of a namespace's objects of one kind, or of one of them."""
-    return f"{root(api_version)}/namespaces/{quote(namespace, '')}/{plural}" + (name and f"/{quote(name, '')}")
+def path_of(api_version: str, plural: str, namespace: str = "", name: str = "") -> str:
+    """Return the path of the objects of one kind, or of one of them; without a namespace, of the whole cluster."""
+    place = f"/namespaces/{quote(namespace, '')}" if namespace else ""
+    return f"{root(api_version)}{place}/{plural}" + (name and f"/{quote(name, '')}")
 
 
 def plural_of(kind: str) -> str:
     """Return what the API calls the objects of a kind that stands above."""
-    return PLURALS[_VERSIONS[kind], kind]
-
-
-def path_of(kind: str, namespace: str, name: str = "") -> str:
-    """Return the path of a namespace's objects of a kind that stands above, or of one of them."""
-    return namespaced(_VERSIONS[kind], plural_of(kind), namespace, name)
+    return PLURALS[VERSIONS[kind], kind]

@@ -1,6 +1,6 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""How our modules reach the Kubernetes API: never unasked, never without a limit, and what they say if it fails."""
+"""Connections to the Kubernetes API: which cluster a task means, how long it waits, and the error if that fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.masking import shorten
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
 
 if TYPE_CHECKING:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -32,10 +33,6 @@ CONNECT_LIMIT = 15.0
 
 
 PORTS = {"https": 443, "http": 80}
-
-
-class Trouble(Exception):
-    """The API cannot be used; the message is the sentence for the user."""
 
 
 def cause_of(error: BaseException) -> str:
@@ -86,26 +83,26 @@ def cluster_entry(path: Any, context: str) -> dict[str, Any]:
 
 
 def refuse_environment(environment: Mapping[str, str]) -> None:
-    """Raise Trouble if the environment would lead a context to another server, or sign in there as somebody else.
+    """Raise ApiError if the environment would lead a context to another server, or sign in there as somebody else.
 
     kubernetes.core takes each option of a connection that a task leaves out from a variable of this name.
     """
     known = {"K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT"}
     foreign = sorted(name for name, value in environment.items() if name.startswith("K8S_AUTH_") and value)
     if unknown := [name for name in foreign if name not in known]:
-        raise Trouble(
+        raise ApiError(
             f"{', '.join(unknown)} in the environment would lead to another server or sign in as somebody else than "
             "the kubeconfig says. Unset that, then run the playbook again."
         )
 
 
 def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
-    """Return kubeconfig and context. Raises Trouble if one is not set, so that no other credentials are ever tried."""
+    """Return kubeconfig and context. Raises ApiError if one is not set, so that no other credentials are ever tried."""
     names = ("kubeconfig", "context")
     kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
     if not (kubeconfig and context):
         unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
-        raise Trouble(
+        raise ApiError(
             f"This task needs both kubeconfig and context, and {unset} set. "
             "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
         )
@@ -113,7 +110,7 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
     if isinstance(kubeconfig, str):
         files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
         if not any(file.exists() for file in files):
-            raise Trouble(
+            raise ApiError(
                 f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
                 "Set up the cluster first, then run the playbook again."
             )
@@ -128,7 +125,7 @@ def without_retries(client: Any) -> Any:
     return client
 
 
-def connect(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
+def open_client(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
     The client asks for the API's groups when it is made, and waits for an answer without any limit of its own.
@@ -160,17 +157,17 @@ def place(kubeconfig: Any, context: str) -> str:
 
 @contextmanager
 def explained(params: dict[str, Any]) -> Iterator[str]:
-    """Turn whatever the client or the network raises into Trouble with a sentence; the value names the cluster.
+    """Turn whatever the client or the network raises into ApiError with a sentence; the value names the cluster.
 
-    Raises Trouble at once if the options name no cluster.
+    Raises ApiError at once if the options name no cluster.
     """
     kubeconfig, context = required_connection(params, dict(os.environ))
     try:
         yield place(kubeconfig, context)
-    except Trouble:
+    except CloudDjangoError:
         raise
     except Exception as error:
-        raise Trouble(explain(error, kubeconfig, context)) from error
+        raise ApiError(explain(error, kubeconfig, context)) from error
 
 
 def explain(error: Exception, kubeconfig: Any, context: str) -> str:

@@ -1,0 +1,415 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Client of the Kubernetes API on top of that of kubernetes.core: plain objects, no models, errors for the user."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import endpoints, masking
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
+    ApiException,
+    HTTPError,
+    cause_of,
+    explained,
+    open_client,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+
+Obj = dict[str, Any]
+
+# The one field manager of the collection.
+FIELD_MANAGER = "cloud-django"
+AGAIN = "then run the playbook again"
+
+# All in seconds: to connect, and to wait for an answer, which an admission webhook may delay by 30.
+REQUEST_LIMIT = (5.0, 35.0)
+# The server renews a watch every WATCH_LENGTH; one that is silent for longer than that is dead.
+WATCH_LENGTH = 60
+WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
+# Bytes of a container's log.
+LOG_BYTES = 1 << 20
+
+
+class Expired(Exception):
+    """The resource version of a watch is too old; the objects must be listed again."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Objects of one kind, the resource version to watch from, and the server's time in seconds since the epoch."""
+
+    items: list[Obj]
+    version: str
+    server_time: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Exit code and output of a program in a container."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Client:
+    """Requests to one cluster, by default about the objects of one namespace.
+
+    Each method returns decoded JSON, None where an object does not exist, and raises ApiError for everything else that
+    the API refuses or the network loses.
+
+    Args:
+        dynamic: the dynamic client of kubernetes.core.
+        namespace: of the objects, unless a manifest or a call names another one.
+        where: how errors name the cluster.
+        dry_run: whether the API server only checks what is written.
+    """
+
+    dynamic: Any
+    namespace: str = ""
+    where: str = "the cluster"
+    dry_run: bool = False
+    # Values that errors must not show, and names inside of which they may.
+    secret_values: list[str | bytes] = field(default_factory=list)
+    public_names: set[str] = field(default_factory=set)
+    plurals: dict[tuple[str, str], str] = field(default_factory=lambda: dict(endpoints.PLURALS))
+    cluster_wide: set[tuple[str, str]] = field(default_factory=lambda: set(endpoints.CLUSTER_WIDE))
+
+    # --- Requests -----------------------------------------------------------------------------------------------------
+
+    def raw(self, method: str, path: str, **options: Any) -> Any:
+        """Return the response as it is. Raises whatever the client or the network raises."""
+        options.setdefault("_request_timeout", REQUEST_LIMIT)
+        return self.dynamic.request(method, path, serialize=False, **options)
+
+    def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
+        """Return the decoded answer, None if there is no such thing; `about` begins the sentence of a refusal."""
+        try:
+            return json.loads(self.raw(method, path, **options).data)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise self.refusal(
+                error, about or f"The Kubernetes API of {self.where} refuses to {method} {path}"
+            ) from None
+        except (HTTPError, OSError, ValueError) as error:
+            cause = "what it answers is not JSON" if isinstance(error, json.JSONDecodeError) else cause_of(error)
+            raise ApiError(
+                f"The Kubernetes API of {self.where}",
+                f"cannot be reached: {cause}",
+                f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}",
+            ) from error
+
+    def refusal(self, error: Any, about: str) -> ApiError:
+        """Return the error for a request that the API refused, without the values of Secrets."""
+        said = masking.mask(cause_of(error), masking.all_forms(self.secret_values), self.public_names)
+        said = masking.shorten(said).rstrip(".")
+        if error.status == 401:
+            thing = f"The Kubernetes API refuses the credentials of {self.where}."
+            return ApiError(thing, "", f"Renew them, {AGAIN}", error.status)
+        return ApiError(f"{about}:", said, f"{advice(error.status, said)}, {AGAIN}", error.status)
+
+    def hide(self, secret: Obj) -> None:
+        """Mask the values of a Secret in all errors from now on."""
+        for value in (secret.get("data") or {}).values():
+            with contextlib.suppress(ValueError):
+                self.secret_values.append(base64.b64decode(value))
+
+    # --- Paths --------------------------------------------------------------------------------------------------------
+
+    def plural(self, api_version: str, kind: str) -> str | None:
+        """Return what the API calls objects of a kind in a path, after asking it if need be; None if it has none."""
+        if (api_version, kind) not in self.plurals:
+            about = f"The kinds of {api_version} cannot be listed"
+            found = self.request("get", endpoints.root(api_version), about) or {}
+            for resource in found.get("resources") or []:
+                if resource["kind"] == kind and "/" not in resource["name"]:
+                    self.plurals[api_version, kind] = resource["name"]
+                    if not resource["namespaced"]:
+                        self.cluster_wide.add((api_version, kind))
+        return self.plurals.get((api_version, kind))
+
+    def is_cluster_wide(self, api_version: str, kind: str) -> bool:
+        """Tell whether objects of a kind belong to no namespace."""
+        self.plural(api_version, kind)
+        return (api_version, kind) in self.cluster_wide
+
+    def path(self, kind: str, name: str = "", api_version: str = "", namespace: str | None = None) -> str:
+        """Return the path of the objects of a kind or of one of them, by default in the client's namespace."""
+        api_version = api_version or endpoints.VERSIONS[kind]
+        plural = self.plural(api_version, kind)
+        if not plural:
+            raise ApiError(
+                "The cluster",
+                f"knows no {kind} of {api_version}",
+                "Install what brings it, or turn off what needs it",
+            )
+        place = self.namespace if namespace is None else namespace
+        return endpoints.path_of(api_version, plural, "" if self.is_cluster_wide(api_version, kind) else place, name)
+
+    def path_to(self, obj: Mapping[str, Any]) -> str:
+        """Return the path of the object of a manifest."""
+        metadata = obj["metadata"]
+        return self.path(obj["kind"], metadata["name"], obj["apiVersion"], metadata.get("namespace"))
+
+    def about(self, obj: Mapping[str, Any], verb: str) -> str:
+        """Return the beginning of the sentence for an object that cannot be read, applied or removed."""
+        place = "" if self.is_cluster_wide(obj["apiVersion"], obj["kind"]) else obj["metadata"].get("namespace")
+        place = f" in namespace {place or self.namespace}" if place is None or place else ""
+        return f"{obj['kind']} {obj['metadata']['name']}{place} cannot be {verb}"
+
+    # --- Objects ------------------------------------------------------------------------------------------------------
+
+    def get(self, kind: str, name: str, api_version: str = "", namespace: str | None = None) -> Obj | None:
+        """Return an object, None if it does not exist."""
+        manifest = {"apiVersion": api_version or endpoints.VERSIONS[kind], "kind": kind, "metadata": {"name": name}}
+        return self.read(
+            manifest if namespace is None else manifest | {"metadata": {"name": name, "namespace": namespace}}
+        )
+
+    def read(self, manifest: Mapping[str, Any]) -> Obj | None:
+        """Return the object of a manifest, None if it does not exist. Mask the values of a Secret from then on."""
+        found = self.request("get", self.path_to(manifest), self.about(manifest, "read"))
+        if found and manifest["kind"] == "Secret":
+            self.hide(found)
+        return found
+
+    def namespace_exists(self) -> bool:
+        """Tell whether the client's namespace exists."""
+        return self.get("Namespace", self.namespace) is not None
+
+    def list(self, kind: str, api_version: str = "", **selectors: Any) -> list[Obj]:
+        """Return the objects of a kind; none of a kind that the cluster does not know.
+
+        Args:
+            selectors: `labels`, a dictionary; `field_selector` and `label_selector`, as the API takes them.
+        """
+        api_version = api_version or endpoints.VERSIONS[kind]
+        if not self.plural(api_version, kind):
+            return []
+        if labels := selectors.pop("labels", None):
+            selectors["label_selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
+        about = f"The {kind}s in namespace {self.namespace} cannot be listed" if self.namespace else ""
+        found = self.request("get", self.path(kind, "", api_version), about, **selectors)
+        return [{"apiVersion": api_version, "kind": kind} | item for item in (found or {}).get("items") or []]
+
+    def events(self, kind: str, name: str) -> list[Obj]:
+        """Return the events about an object, oldest first."""
+        found = self.list("Event", field_selector=f"involvedObject.kind={kind},involvedObject.name={name}")
+        return sorted(found, key=lambda event: event.get("lastTimestamp") or "")
+
+    def apply(self, manifest: Mapping[str, Any], manager: str = FIELD_MANAGER, force: bool = True) -> Obj:
+        """Apply a manifest on the server's side and return the object."""
+        return self.write(
+            "patch",
+            self.path_to(manifest),
+            self.about(manifest, "applied"),
+            # A string, since the client would not know how to send a dictionary of this type.
+            body=json.dumps(manifest),
+            content_type="application/apply-patch+yaml",
+            field_manager=manager,
+            force_conflicts=str(force).lower(),
+        )
+
+    def create(self, manifest: Mapping[str, Any]) -> Obj:
+        """Create an object and return it."""
+        path = self.path(manifest["kind"], "", manifest["apiVersion"], manifest["metadata"].get("namespace"))
+        return self.write(
+            "post", path, self.about(manifest, "created"), body=dict(manifest), field_manager=FIELD_MANAGER
+        )
+
+    def patch(self, kind: str, name: str, body: Any, content_type: str = "application/merge-patch+json") -> Obj | None:
+        """Change fields of an object and return it, None if it does not exist."""
+        return self.request("patch", self.path(kind, name), body=body, content_type=content_type, **self.dry_options)
+
+    def delete(self, kind: str, name: str, grace: int | None = None) -> None:
+        """Delete an object by its name; `grace` is in seconds."""
+        options = {} if grace is None else {"grace_period_seconds": grace}
+        self.request("delete", self.path(kind, name), **options, **self.dry_options)
+
+    def remove(self, obj: Mapping[str, Any]) -> None:
+        """Delete this very object, and before it what it owns."""
+        # Foreground, so that an object that is gone has taken its pods along; by its UID, so that it is this one. A dry
+        # run is named here, since the API does not read the query of a request that has options in its body.
+        body = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Foreground",
+            "preconditions": {"uid": obj["metadata"]["uid"]},
+            "dryRun": list(self.dry_options.values()),
+        }
+        self.request("delete", self.path_to(obj), self.about(obj, "removed"), body=body)
+
+    @property
+    def dry_options(self) -> dict[str, str]:
+        return {"dry_run": "All"} if self.dry_run else {}
+
+    def write(self, method: str, path: str, about: str, **options: Any) -> Obj:
+        """Send a request that writes. Raises ApiError if its namespace is gone."""
+        written = self.request(method, path, about, **options, **self.dry_options)
+        if written is None:
+            raise ApiError(f"{about}:", "its namespace does not exist", "Create it, with the role namespace", 404)
+        return written
+
+    # --- Streams ------------------------------------------------------------------------------------------------------
+
+    def listing(self, kind: str, **selectors: Any) -> Listing:
+        """List the objects of a kind, to watch them. Raises whatever the client or the network raises."""
+        response = self.raw("get", self.path(kind), **selectors)
+        body = json.loads(response.data)
+        stamp = response.headers.get("Date")
+        server_time = parsedate_to_datetime(stamp).timestamp() if stamp else time.time()
+        return Listing(body["items"], body["metadata"]["resourceVersion"], server_time)
+
+    def watch(self, kind: str, version: str, **selectors: Any) -> Iterator[tuple[str, Obj]]:
+        """Yield the changes of a kind until the server ends the watch.
+
+        Raises Expired when the version is too old, else whatever the client or the network raises.
+        """
+        options = {"watch": True, "resource_version": version, "allow_watch_bookmarks": True}
+        options |= {"timeout_seconds": WATCH_LENGTH, "_request_timeout": WATCH_LIMIT}
+        try:
+            response = self.raw("get", self.path(kind), **options, **selectors)
+        except ApiException as error:
+            if error.status == 410:
+                raise Expired from error
+            raise
+        try:
+            for line in lines_of(response.stream(amt=None, decode_content=False)):
+                change = json.loads(line)
+                if change["type"] == "ERROR":
+                    if change["object"].get("code") == 410:
+                        raise Expired
+                    raise OSError(change["object"].get("message", "the watch failed"))
+                yield change["type"], change["object"]
+        finally:
+            response.close()
+            response.release_conn()
+
+    def log(self, pod: str, container: str, previous: bool, lines: int) -> list[str]:
+        """Return the last lines that a container wrote, those before its last crash if there are any."""
+        for before in (True, False) if previous else (False,):
+            query = [("container", container), ("tailLines", lines), ("limitBytes", LOG_BYTES)]
+            query += [("previous", "true")] if before else []
+            with contextlib.suppress(ApiException, HTTPError, OSError):
+                response = self.raw("get", f"{self.path('Pod', pod)}/log", query_params=query)
+                text = response.data.decode(errors="replace")
+                if not text.startswith("unable to retrieve container logs"):
+                    return text.splitlines()[-lines:]
+        return []
+
+    def exec(self, pod: str, container: str, command: Sequence[str], stdin: str = "", timeout: float = 60.0) -> Result:
+        """Run a program in a container and send it `stdin`, which must by itself end the program.
+
+        Args:
+            timeout: seconds until it counts as an error that the program goes on.
+        """
+        # Not by the generated client, whose models take longer to import than everything else here together.
+        from kubernetes.stream.ws_client import websocket_call
+
+        configuration = self.dynamic.configuration
+        query = [("container", container), ("command", list(command)), ("stdin", str(bool(stdin)).lower())]
+        query += [("stdout", "true"), ("stderr", "true"), ("tty", "false")]
+        # By the settings, since releases of the client differ in what they call a token.
+        sent = [way for way in configuration.auth_settings().values() if way["in"] == "header" and way["value"]]
+        try:
+            socket = websocket_call(
+                configuration,
+                "GET",
+                f"{configuration.host}{self.path('Pod', pod)}/exec",
+                query_params=query,
+                headers={way["key"].lower(): way["value"] for way in sent},
+                binary=True,
+                _preload_content=False,
+            )
+        except ApiException as error:
+            raise ApiError(
+                f"No program can be run in container {container} of pod {pod}:",
+                short(handshake(error.reason)),
+                f"Check that the pod runs and that the user may exec into it, {AGAIN}",
+                error.status or 0,
+            ) from error
+        try:
+            if stdin:
+                socket.write_stdin(stdin.encode())
+            socket.run_forever(timeout=timeout)
+            if socket.is_open():
+                raise ApiError(
+                    f"Program {command[0]} in pod {pod}",
+                    f"did not end within {timeout:g} s",
+                    f"Look for what it waits for, {AGAIN}",
+                )
+            out, err = socket.read_channel(1), socket.read_channel(2)
+            return Result(exit_code(socket.read_channel(3)), as_text(out), as_text(err))
+        finally:
+            socket.close()
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream as soon as each is whole."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line.strip())
+
+
+def short(text: Any, limit: int = 400) -> str:
+    """Return a text on one line, without a full stop at its end."""
+    return masking.shorten(str(text or "").rstrip().rstrip("."), limit)
+
+
+def as_text(data: bytes | str) -> str:
+    """Return what a program printed as text."""
+    return data.decode(errors="replace") if isinstance(data, bytes) else data
+
+
+def handshake(reason: Any) -> str:
+    """Return why a connection was refused, without the headers that the client puts before the API's own words."""
+    words = str(reason)
+    told = re.search(r'"message": ?"((?:[^"\\]|\\.)*)"', words)
+    return json.loads(f'"{told[1]}"') if told else words
+
+
+def exit_code(status: bytes | str) -> int:
+    """Return a program's exit code from the status that the API sends at its end; 255 if it tells none."""
+    try:
+        told = json.loads(as_text(status))
+    except ValueError:
+        return 255
+    if told.get("status") == "Success":
+        return 0
+    causes = (told.get("details") or {}).get("causes") or []
+    code = next((c.get("message", "") for c in causes if c.get("reason") == "ExitCode"), "")
+    return int(code) if code.isdigit() else 255
+
+
+def advice(status: int, words: str) -> str:
+    """Return the next step after the API refused something, from what it said."""
+    told = (
+        (status == 401, "Renew the credentials"),
+        ("exceeded quota" in words or "failed quota" in words, "Ask for less, or have the quota raised"),
+        ("is being terminated" in words, "Wait until the namespace is gone"),
+        ("admission webhook" in words or "admission policy" in words, "Do as it says, or ask who looks after it"),
+        (status == 403, "Have the user of this kubeconfig allowed to do that"),
+        (status == 409, "Somebody else changed it meanwhile: see that no two runs meet"),
+        ("expected numeric" in words or "expected boolean" in words, "Write it without quotes, with -e as JSON"),
+        (status in (400, 422), "Correct what the manifest says there"),
+        (status == 429 or status >= 500, "See whether the cluster is well"),
+    )
+    return next((step for fits, step in told if fits), "Correct the cause")
+
+
+def connect(module: Any, dry_run: bool = False) -> Client:
+    """Return the client for the cluster and the namespace that a module's options name, if it has that option."""
+    with explained(module.params) as where:
+        return Client(open_client(module), module.params.get("namespace") or "", where, dry_run)
