@@ -50,20 +50,20 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
-    Trouble,
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
     cluster_entry,
     refuse_environment,
     same_server,
 )
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 
 def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
     """Return a kubeconfig's path. Raises AnsibleFilterError if its context, or the environment, leads elsewhere."""
     try:
         refuse_environment(os.environ)
-    except Trouble as trouble:
-        raise AnsibleFilterError(str(trouble)) from None
+    except ApiError as error:
+        raise AnsibleFilterError(str(error)) from None
     if not server:
         return path
     found = cluster_entry(path, context).get("server", "")

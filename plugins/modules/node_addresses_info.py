@@ -46,22 +46,13 @@ nodes:
   sample: 1
 """
 
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
-    ApiException,
-    Trouble,
-    cause_of,
-    connect,
-    explained,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-# In seconds: to connect, and to wait for an answer.
-REQUEST_LIMIT = (5.0, 20.0)
 
 
 def addresses(nodes: list[dict[str, Any]]) -> list[str]:
@@ -70,29 +61,28 @@ def addresses(nodes: list[dict[str, Any]]) -> list[str]:
     return [entry["address"] for wanted in ("ExternalIP", "InternalIP") for entry in known if entry["type"] == wanted]
 
 
-def run(module: AnsibleK8SModule) -> list[dict[str, Any]]:
-    """Return the nodes. Raises Trouble if they cannot be read."""
-    with explained(module.params) as where:
-        client = connect(module)
-        try:
-            answer = client.request("get", "/api/v1/nodes", serialize=False, _request_timeout=REQUEST_LIMIT)
-        except ApiException as error:
-            if error.status != 403:
-                raise
-            raise Trouble(
-                f"The nodes of {where} cannot be read: {cause_of(error)}. "
-                "Set web_node_address or app_public_url, then run the playbook again."
-            ) from None
-        return json.loads(answer.data)["items"]
+def nodes(client: Client) -> list[dict[str, Any]]:
+    """Return the nodes. Raises ApiError if they cannot be read."""
+    try:
+        return client.list("Node")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        raise ApiError(
+            f"The nodes of {client.where}",
+            f"cannot be read: {error.reason}",
+            "Set web_node_address or app_public_url, then run the playbook again",
+            error.status,
+        ) from None
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC, supports_check_mode=True)
     try:
-        found = run(module)
-    except Trouble as trouble:
-        module.fail_json(changed=False, msg=str(trouble))
+        found = nodes(connect(module))
+    except CloudDjangoError as error:
+        module.fail_json(changed=False, msg=str(error))
     module.exit_json(changed=False, addresses=addresses(found), nodes=len(found))
 
 

@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ansible_collections.cloud_django.kubernetes.plugins.modules import cluster_check
-from ansible_collections.cloud_django.kubernetes.plugins.modules.cluster_check import (
-    Check,
-    in_words,
-    reviews,
-    roles,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, in_words, reviews, roles
 from kubernetes.client.exceptions import ApiException
 
 RULES = [
@@ -30,7 +26,7 @@ class Api:
 
     def __init__(self, allowed: Any = lambda asked: False, status: int = 0, namespace: bool = True) -> None:
         self.allowed, self.status, self.namespace = allowed, status, namespace
-        self.client = SimpleNamespace(configuration=SimpleNamespace(host="https://127.0.0.1:6443"))
+        self.configuration = SimpleNamespace(host="https://127.0.0.1:6443")
         self.asked: list[dict[str, str]] = []
 
     def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
@@ -45,8 +41,8 @@ class Api:
         return SimpleNamespace(data=json.dumps({"metadata": {"uid": "one"}}))
 
 
-def check(api: Api) -> Check:
-    return Check(api, "context staging")
+def check(api: Api) -> Target:
+    return Target(Client(api, "polls", "context staging"))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +58,7 @@ def check(api: Api) -> Check:
     ],
 )
 def test_a_server_is_the_same_however_it_is_written(one: str, other: str, same: bool) -> None:
-    assert cluster_check.same_server(one, other) is same
+    assert same_server(one, other) is same
 
 
 def test_a_pin_that_fits_is_silent() -> None:
@@ -73,18 +69,18 @@ def test_a_pin_that_fits_is_silent() -> None:
 
 def test_another_server_is_refused() -> None:
     words = "The context staging leads to https://127.0.0.1:6443, and cluster_server is pinned to https://a, so nothing"
-    with pytest.raises(Trouble, match=words):
+    with pytest.raises(ApiError, match=words):
         check(Api()).check_server("https://a")
 
 
 def test_another_cluster_at_the_same_address_is_refused() -> None:
-    with pytest.raises(Trouble, match="has the UID one, and cluster_uid is pinned to two, so nothing was changed"):
+    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing was changed"):
         check(Api()).check_uid("two")
 
 
 def test_a_uid_that_may_not_be_read_matters_only_where_it_is_pinned() -> None:
     assert check(Api(status=403)).check_uid("") == ""
-    with pytest.raises(Trouble, match="cannot be compared with cluster_uid: 403 Forbidden"):
+    with pytest.raises(ApiError, match="cannot be compared with cluster_uid: 403 Forbidden"):
         check(Api(status=403)).check_uid("one")
 
 
@@ -99,22 +95,22 @@ def test_each_right_is_asked_for_by_itself() -> None:
 
 def test_an_administrator_is_asked_once() -> None:
     api = Api(allowed=lambda asked: True)
-    check(api).check_rights("deployer", "polls", RULES, [])
+    check(api).check_permissions("deployer", RULES, [])
     assert [asked["resource"] for asked in api.asked] == ["*"]
 
 
 def test_somebody_with_just_these_rights_passes() -> None:
     api = Api(allowed=lambda asked: asked["resource"] != "*")
-    check(api).check_rights("deployer", "polls", RULES, [])
+    check(api).check_permissions("deployer", RULES, [])
     assert len(api.asked) == 7
 
 
 def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
     api = Api(allowed=lambda asked: asked["resource"] == "pods" and asked["verb"] == "get")
     wide = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
-    with pytest.raises(Trouble) as trouble:
-        check(api).check_rights("deployer", "polls", RULES, wide)
-    sentence, _, documents = str(trouble.value).partition("grant them:\n")
+    with pytest.raises(ApiError) as error:
+        check(api).check_permissions("deployer", RULES, wide)
+    sentence, _, documents = str(error.value).partition("grant them:\n")
     assert sentence.startswith(
         "The user of context staging may not create pods; create pods/exec; patch deployments.apps; "
         "get namespaces polls; list nodes in namespace polls, so nothing was changed."
@@ -129,15 +125,15 @@ def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
 def test_a_namespace_that_is_not_there_must_be_made_by_somebody_who_may() -> None:
     api = Api(allowed=lambda asked: asked["verb"] not in ("*", "create"), namespace=False)
     with pytest.raises(
-        Trouble, match="may not create namespaces; create pods; create pods/exec in namespace polls, so"
+        ApiError, match="may not create namespaces; create pods; create pods/exec in namespace polls, so"
     ):
-        check(api).check_rights("deployer", "polls", RULES, [])
+        check(api).check_permissions("deployer", RULES, [])
 
 
 def test_a_namespace_that_may_not_be_looked_at_is_a_right_that_is_missing() -> None:
     api = Api(allowed=lambda asked: asked["resource"] not in ("*", "namespaces"), status=403)
-    with pytest.raises(Trouble, match="may not get namespaces polls in namespace polls"):
-        check(api).check_rights("deployer", "polls", RULES, [])
+    with pytest.raises(ApiError, match="may not get namespaces polls in namespace polls"):
+        check(api).check_permissions("deployer", RULES, [])
 
 
 def test_a_role_is_written_without_anchors() -> None:

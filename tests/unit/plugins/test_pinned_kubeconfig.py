@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cloud_django.kubernetes.plugins.filter.pinned_kubeconfig import pinned_kubeconfig
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import cluster_entry
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
 
 SERVER = "https://192.0.2.1:6443"
 
