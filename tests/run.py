@@ -2,10 +2,7 @@
 
 Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster. What does
 not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
-
-TEST_LATEST_START in the environment, in seconds since 1970, is for runs whose time is limited: what of the last two
-stages would begin later is left out, named, and counted as skipped, but for the removal of the cluster. Without it
-everything is run.
+The table at the end has the seconds of each step, and the ten slowest tests and actions of scenarios.
 """
 
 from __future__ import annotations
@@ -28,6 +25,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
+MOLECULE_ACTION = re.compile(r"\[(\S+ > \S+)\] (Executing|Executed)")
+# How many of the slowest tests and actions are named at the end.
+SLOWEST = 10
 # What Ansible says about the task that failed, and Molecule about the action of the scenario.
 ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
 COLOR = re.compile(r"\x1b\[[\d;]*m")
@@ -38,13 +38,15 @@ PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster
 
 @dataclass
 class Count:
-    """Tests that passed and failed, and steps that were left out."""
+    """Tests that passed, failed and were skipped by themselves."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    # A line for each that failed: its name, and what it complains about.
+    # A line for each that failed: its name, and its error.
     failures: tuple[str, ...] = ()
+    # The seconds of each test or action, and its name.
+    times: tuple[tuple[float, str], ...] = ()
 
     def __add__(self, other: Count) -> Count:
         return Count(
@@ -52,6 +54,7 @@ class Count:
             self.failed + other.failed,
             self.skipped + other.skipped,
             self.failures + other.failures,
+            self.times + other.times,
         )
 
     def __str__(self) -> str:
@@ -65,8 +68,6 @@ class Step:
     group: str
     title: str
     run: Callable[[], Count]
-    # Whether a run that is short of time may leave it out.
-    can_be_left_out: bool = False
 
 
 class Output:
@@ -96,8 +97,8 @@ OUTPUT = Output()
 OVER = threading.Event()
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project; its output is shown, and returned."""
+def run(*arguments: str, seen: Callable[[str], None] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project; its output is shown, returned, and given to `seen` line by line as it comes."""
     OUTPUT.write(f"\n$ {' '.join(arguments)}\n")
     process = subprocess.Popen(
         arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -106,6 +107,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     for line in process.stdout or ():
         lines.append(line)
         OUTPUT.write(line)
+        if seen:
+            seen(line)
     return subprocess.CompletedProcess(arguments, process.wait(), "".join(lines))
 
 
@@ -150,24 +153,40 @@ def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Coun
         bad = tuple(complaint(case, outcome) for outcome in outcomes if outcome.tag != "skipped")
         # One that was broken off has no name.
         passed = not outcomes and case.get("name") is not None
-        total += Count(passed=int(passed), failed=len(bad), failures=bad)
+        times = ((float(case.get("time") or 0), name_of(case)),)
+        total += Count(passed=int(passed), failed=len(bad), failures=bad, times=times)
     return total if result.returncode == (1 if total.failed else 0) else total + broken_off(result)
 
 
 def complaint(case: ElementTree.Element, outcome: ElementTree.Element) -> str:
     """Return which test failed, and what about."""
-    name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
     message = outcome.get("message") or ""
     # The file could not be imported: why is the last of the lines marked with E.
     if message == "collection failure":
         message = (re.findall(r"^E +(.+)$", outcome.text or "", re.MULTILINE) or [message])[-1]
-    return f"{name}: {shortened(message)}"
+    return f"{name_of(case)}: {shortened(message)}"
+
+
+def name_of(case: ElementTree.Element) -> str:
+    """Return the name of a test in pytest's report."""
+    return "::".join(filter(None, (case.get("classname"), case.get("name"))))
 
 
 def molecule(*arguments: str) -> Count:
     """Run molecule and count the actions of the scenario. One that breaks off counts as a failure."""
-    result = run("molecule", *arguments)
-    total = Count()
+    started: dict[str, float] = {}
+    times: list[tuple[float, str]] = []
+
+    def seen(line: str) -> None:
+        if found := MOLECULE_ACTION.search(COLOR.sub("", line)):
+            name, event = found.groups()
+            if event == "Executing":
+                started[name] = time.monotonic()
+            elif name in started:
+                times.append((time.monotonic() - started.pop(name), f"molecule {name}"))
+
+    result = run("molecule", *arguments, seen=seen)
+    total = Count(times=tuple(times))
     for passed, failed in MOLECULE_RECAP.findall(result.stdout):
         total += Count(int(passed), int(failed))
     if total.failed:
@@ -229,7 +248,7 @@ def deployments() -> list[Step]:
 def tool(name: str, lock: str) -> Step:
     """The installation of a tool that tests need."""
     return Step(
-        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"), True
+        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt")
     )
 
 
@@ -238,12 +257,12 @@ def stages() -> list[list[list[Step]]]:
     # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
     create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"))
     files = ("--numprocesses=2", "--dist=loadfile")
-    on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files), True)
+    on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
     # These measure or break what they share with others.
     alone = [
-        Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone"), True),
-        Step("cluster", "security tests", lambda: pytest("tests/security"), True),
-        Step("cluster", "load tests", lambda: pytest("tests/load"), True),
+        Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
+        Step("cluster", "security tests", lambda: pytest("tests/security")),
+        Step("cluster", "load tests", lambda: pytest("tests/load")),
         Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
     ]
     return [
@@ -254,18 +273,12 @@ def stages() -> list[list[list[Step]]]:
     ]
 
 
-def take(lane: list[Step], together: bool, latest: float) -> list[tuple[Step, Count, float]]:
-    """Run the steps of a lane; return what they counted, and how many seconds they took.
-
-    Those that would begin after `latest`, in seconds since 1970, are left out.
-    """
+def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
+    """Run the steps of a lane; return what they counted, and how many seconds they took."""
     results = []
     for step in lane:
         if OVER.is_set():
             break
-        if time.time() > latest and step.can_be_left_out:
-            results.append((step, Count(skipped=1), 0.0))
-            continue
         started = time.monotonic()
         if together:
             OUTPUT.keep()
@@ -282,29 +295,33 @@ def main(names: list[str]) -> int:
     unknown = set(names) - set(GROUPS)
     if unknown:
         sys.exit(f"No test group {', '.join(sorted(unknown))}: name some of {', '.join(GROUPS)}, or none for all.")
-    latest = float(os.environ.get("TEST_LATEST_START") or "inf")
     os.environ.update({"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"})
     os.environ.pop("FORCE_COLOR", None)
     if not shutil.which("minikube") and "cluster" in (names or GROUPS):
         print("The scenario cluster_minikube is skipped, since there is no minikube on PATH.", flush=True)
-    total, table, failures, late = Count(), [], [], []
+    total, table, failures = Count(), [], []
+    taken_seconds: list[float] = []
+    started = time.monotonic()
     for stage in stages():
         wanted = [[step for step in lane if step.group in (names or GROUPS)] for lane in stage]
         lanes = [lane for lane in wanted if lane]
         with ThreadPoolExecutor(max_workers=2) as pool:
             try:
-                taken = list(pool.map(partial(take, together=len(lanes) > 1, latest=latest), lanes))
+                taken = list(pool.map(partial(take, together=len(lanes) > 1), lanes))
             except BaseException:
                 OVER.set()
                 raise
         for step, count, seconds in chain.from_iterable(taken):
             total += count
+            taken_seconds.append(seconds)
             table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
             failures += [f"{step.title}: {failure}" for failure in count.failures]
-            late += [step.title] if count.skipped else []
     print("\n" + "\n".join(table))
-    if late:
-        print(f"This machine is too slow for its time limit, so these were left out: {', '.join(late)}.")
+    print(f"{'together, one after the other':<53} {sum(taken_seconds):6.0f} s")
+    print(f"{'from start to end':<53} {time.monotonic() - started:6.0f} s")
+    print("\nThe slowest:")
+    for seconds, name in sorted(total.times, reverse=True)[:SLOWEST]:
+        print(f"{seconds:6.0f} s  {name}")
     if failures:
         print("\nWhat failed:\n" + "\n".join(failures))
     print(total, flush=True)

@@ -1,8 +1,9 @@
-"""What `make test` counts, leaves out and prints, with steps that end at once."""
+"""What `make test` counts and prints, with steps that end at once."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -25,8 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     # It sets these itself, and the tests after this one have them as they were.
     for name in ("NO_COLOR", "ANSIBLE_NOCOLOR", "PY_COLORS"):
         monkeypatch.setenv(name, "")
-    for name in ("TEST_LATEST_START", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     return module
 
 
@@ -112,7 +112,7 @@ def test_a_scenario_that_failed_tells_the_last_error(
     counts: tuple[int, int],
     failures: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(run, "run", lambda *arguments: subprocess.CompletedProcess(arguments, 1, output))
+    monkeypatch.setattr(run, "run", lambda *arguments, **_: subprocess.CompletedProcess(arguments, 1, output))
     count = run.molecule("test")
     assert (count.passed, count.failed) == counts
     assert count.failures == failures
@@ -123,25 +123,24 @@ def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
     assert run.main([]) == 1
 
 
-def test_what_would_begin_too_late_is_named(
-    run: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """But what tidies up is done."""
-    ran = []
-
-    def step(title: str, can_be_left_out: bool = False) -> object:
-        return run.Step("cluster", title, lambda: (ran.append(title), run.Count(1))[1], can_be_left_out)
-
-    run.stages = lambda: [[[step("load tests", can_be_left_out=True), step("destroy")]]]
-    monkeypatch.setenv("TEST_LATEST_START", "1")
+def test_the_slowest_items_are_named(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    times = tuple((float(number), f"test {number}") for number in range(12))
+    run.stages = lambda: [[[run.Step("unit", "tests", lambda: run.Count(12, times=times))]]]
     assert run.main([]) == 0
-    assert ran == ["destroy"]
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2].endswith("so these were left out: load tests.")
-    assert told[-1] == "1 passed, 0 failed, 1 skipped"
-    monkeypatch.delenv("TEST_LATEST_START")
-    run.main([])
-    assert ran == ["destroy", "load tests", "destroy"]
+    *named, last = capsys.readouterr().out.rpartition("The slowest:\n")[2].splitlines()
+    assert [line.split("s  ")[1] for line in named] == [f"test {number}" for number in range(11, 1, -1)]
+    assert last == "12 passed, 0 failed"
+
+
+def test_actions_of_a_scenario_are_timed(run: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    molecule = tmp_path / "molecule"
+    lines = ("INFO     [web > check] Executing", "INFO     [web > check] Executed: Successful", RECAP.strip())
+    molecule.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\nsleep 0.1\n" for line in lines))
+    molecule.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    [(seconds, name)] = run.molecule("test").times
+    assert name == "molecule web > check"
+    assert 0.1 <= seconds < 5
 
 
 def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,17 +189,9 @@ def test_every_scenario_is_run_once(run: ModuleType) -> None:
     assert titles[-1] == "destroy the cluster"
 
 
-def test_what_can_be_left_out_comes_last(run: ModuleType) -> None:
-    *first, last = (step for stage in run.stages() for lane in stage for step in lane)
-    optional = [step.title for step in first if step.can_be_left_out]
-    assert optional == [step.title for step in first][-len(optional) :]
-    assert [title for title in optional if not title.startswith("install ")] == [
-        "cluster tests",
-        "cluster tests of time",
-        "security tests",
-        "load tests",
-    ]
-    assert not last.can_be_left_out
+def test_the_cluster_is_destroyed_last(run: ModuleType) -> None:
+    *_, last = (step.title for stage in run.stages() for lane in stage for step in lane)
+    assert last == "destroy the cluster"
 
 
 def test_an_unknown_group_is_refused(run: ModuleType) -> None:
