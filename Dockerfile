@@ -17,9 +17,11 @@ RUN python -m venv /opt/pip && python -m venv --without-pip /opt/venv
 # Dependencies before the project: a change of code leaves this layer as it is.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=django_polls/requirements.txt,target=/tmp/requirements.txt \
+    --mount=type=bind,source=django_polls/requirements-build.txt,target=/tmp/requirements-build.txt \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca_certificates,target=/run/secrets/ca_certificates,required=false \
     if [ -s /run/secrets/ca_certificates ]; then export PIP_CERT=/run/secrets/ca_certificates; fi; \
+    /opt/pip/bin/pip install --require-hashes -r /tmp/requirements-build.txt && \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /tmp/requirements.txt
 
 # The root file system is read-only later, so bytecode is made now; by content rather than by time, so that the same files
@@ -27,14 +29,21 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 RUN find /opt/venv -name '*.po' -delete && \
     python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
+# The project's own package, without a network: the layers before have its dependencies and what builds it.
+RUN --mount=type=bind,source=django_polls/packages/cloud-django,target=/tmp/cloud-django \
+    /opt/pip/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /tmp/wheels /tmp/cloud-django && \
+    /opt/pip/bin/pip --python /opt/venv/bin/python install --no-compile --no-index --no-deps --find-links /tmp/wheels cloud-django && \
+    python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib/python*/site-packages/cloud_django
+
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 COPY django_polls ./
 # Modes first: a checkout with a strict umask would give files that the site's user cannot read. compileall ends with the
-# place of a syntax error, also in files that collectstatic doesn't read.
-RUN chmod -R u=rwX,go=rX . && \
+# place of a syntax error, also in files that collectstatic doesn't read. The package is in the virtual environment already.
+RUN rm -r packages && \
+    chmod -R u=rwX,go=rX . && \
     python -m compileall -q -j 0 --invalidation-mode unchecked-hash . && \
-    DJANGO_SETTINGS_MODULE=config.assets python manage.py collectstatic --noinput
+    DJANGO_SETTINGS_MODULE=static_settings python manage.py collectstatic --noinput
 
 
 FROM ${BASE_IMAGE}

@@ -76,7 +76,7 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "manage.py",
         "collectstatic",
         "--noinput",
-        DJANGO_SETTINGS_MODULE="config.assets",
+        DJANGO_SETTINGS_MODULE="static_settings",
         DJANGO_STATIC_ROOT=str(folder),
     )
     if result.returncode:

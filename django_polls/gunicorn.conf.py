@@ -1,7 +1,7 @@
 """How gunicorn runs in a pod. It reads this file by itself, since it lies where it is started."""
 
-from config.cgroup import cpu_limit, worker_count
-from config.environment import Environment
+from cloud_django.cgroup import cpu_limit, worker_count
+from cloud_django.environment import Environment
 
 environment = Environment()
 
@@ -36,7 +36,7 @@ limit_request_fields = 60
 limit_request_field_size = 8190
 forwarded_allow_ips = environment.text("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 
-logger_class = "config.gunicorn_log.GunicornLogger"
+logger_class = "cloud_django.gunicorn_log.GunicornLogger"
 accesslog = "-"
 errorlog = "-"
 loglevel = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")).lower()

@@ -1,1 +1,1 @@
-"""Everything that is about running the site rather than about polls."""
+"""How the site runs: its settings, addresses, WSGI application, and gunicorn worker."""

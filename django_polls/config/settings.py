@@ -9,11 +9,11 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from config.assets import BASE_DIR, INSTALLED_APPS, STATIC_ROOT, STATIC_URL, STORAGES
-from config.cache import cache_settings
-from config.database import database_settings
-from config.environment import Environment, PublicURL
-from config.logs import logging_settings
+from cloud_django.cache import cache_settings
+from cloud_django.database import database_settings
+from cloud_django.environment import Environment, PublicURL
+from cloud_django.logs import logging_settings
+from static_settings import BASE_DIR, INSTALLED_APPS, STATIC_ROOT, STATIC_URL, STORAGES
 
 __all__ = ["INSTALLED_APPS", "STATIC_ROOT", "STATIC_URL", "STORAGES"]
 
@@ -55,13 +55,13 @@ WSGI_APPLICATION = "config.wsgi.application"
 ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
 
 MIDDLEWARE = [
-    "config.middleware.RequestIDMiddleware",
+    "cloud_django.middleware.RequestIDMiddleware",
     # Before SecurityMiddleware and CommonMiddleware: a probe has the pod's address as its Host and speaks plain http.
-    "health.middleware.HealthCheckMiddleware",
+    "cloud_django.health.middleware.HealthCheckMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
-    "config.middleware.PermissionsPolicyMiddleware",
+    "cloud_django.middleware.PermissionsPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "config.static_files.StaticFilesMiddleware",
+    "cloud_django.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -69,7 +69,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # After the others, so that it is the first to hear of an exception in a view.
-    "config.middleware.DatabaseUnavailableMiddleware",
+    "cloud_django.middleware.DatabaseUnavailableMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -134,8 +134,8 @@ if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Prot
 
 # ---- Data ------------------------------------------------------------------------------------------------------------
 
-DATABASES = {"default": database_settings(environment)}
-CACHES = cache_settings(environment)
+DATABASES = {"default": database_settings(environment, "django_polls")}
+CACHES = cache_settings(environment, "django_polls")
 
 # A cache in the memory of one worker would go on serving a session that another worker ended, so without a shared cache
 # the database is the only store.
@@ -145,7 +145,7 @@ SESSION_CACHE_ALIAS = "sessions" if "sessions" in CACHES else "default"
 # ---- People ----------------------------------------------------------------------------------------------------------
 
 PASSWORD_HASHERS = [
-    "config.hashers.ContainerArgon2PasswordHasher",
+    "cloud_django.hashers.ContainerArgon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
 ]
@@ -163,9 +163,9 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 AXES_FAILURE_LIMIT = environment.number("DJANGO_LOGIN_ATTEMPTS", 5, least=1, most=1000)
 AXES_COOLOFF_TIME = timedelta(seconds=environment.number("DJANGO_LOGIN_LOCK_SECONDS", 900, least=1, most=7 * 24 * 3600))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "config.throttle.locked_out"
-AXES_USERNAME_CALLABLE = "config.throttle.username"
+AXES_CLIENT_IP_CALLABLE = "cloud_django.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "cloud_django.throttle.locked_out"
+AXES_USERNAME_CALLABLE = "cloud_django.throttle.username"
 AXES_RESET_ON_SUCCESS = True
 # Who goes on trying does not prolong it, or an attacker at the same address could keep somebody out for ever.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False

@@ -24,4 +24,4 @@ urlpatterns = [
     path("", include("polls.urls")),
 ]
 
-handler500 = "config.middleware.error_500"
+handler500 = "cloud_django.middleware.error_500"

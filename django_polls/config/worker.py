@@ -23,8 +23,8 @@ from typing import Any
 from django.db import connections
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from config.environment import Environment
-from health import probe_paths
+from cloud_django.environment import Environment
+from cloud_django.health import probe_paths
 
 # In bytes. The longest honest request is a form in the admin: some kilobytes, after some kilobytes of cookies.
 HEAD_LIMIT = 32 * 1024

@@ -31,13 +31,6 @@ def test_a_request_keeps_the_identifier_it_came_with(client: Client, db: None) -
     assert client.get("/", headers={"X-Request-ID": "from-the-proxy-1"})["X-Request-ID"] == "from-the-proxy-1"
 
 
-@pytest.mark.parametrize("identifier", ["", "short", "x" * 65, "with space here", 'quote"quote"', "line\nbreak-line"])
-def test_an_identifier_that_could_forge_a_log_line_is_replaced(client: Client, db: None, identifier: str) -> None:
-    answer = client.get("/", headers={"X-Request-ID": identifier})["X-Request-ID"]
-    assert len(answer) == 32
-    assert answer.isalnum()
-
-
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("gone")])
 @pytest.mark.parametrize("page", ["/", "/polls/1/", "/polls/1/results/", "/polls/1/results.json"])
 def test_a_page_for_people_while_the_database_is_away(

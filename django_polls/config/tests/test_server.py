@@ -1,7 +1,9 @@
 """gunicorn as it runs in a pod: its configuration, its logs, and what it does when the database goes away."""
 
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,33 @@ def test_https_behind_a_proxy(start: Callable[..., Server], dead_database: dict[
     assert status == 503
     assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
     assert server.get("/livez")[0] == 200
+
+
+@pytest.fixture
+def silent_server() -> Iterator[dict[str, str]]:
+    """A server that takes connections and says nothing, as a node that is off; where to find it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield {"DATABASE_HOST": "localhost", "DATABASE_PORT": str(listener.getsockname()[1])}
+
+
+def test_a_site_whose_database_is_silent_says_so_quickly(
+    start: Callable[..., Server], silent_server: dict[str, str]
+) -> None:
+    server = start(**silent_server, WEB_CONCURRENCY="1", WEB_THREADS="2", DATABASE_CONNECT_TIMEOUT="2")
+    answers: list[tuple[int, float]] = []
+
+    def ask() -> None:
+        started = time.monotonic()
+        status, headers, _ = server.get("/")
+        assert headers["retry-after"] == "10"
+        answers.append((status, time.monotonic() - started))
+
+    threads = [threading.Thread(target=ask) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _ in answers} == {503}
+    assert len(answers) == 40
+    # The first two wait until their time is over; one after the other, all would take 40 seconds.
+    assert max(seconds for _, seconds in answers) < 6

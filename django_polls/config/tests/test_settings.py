@@ -135,7 +135,7 @@ def test_migrations_are_complete() -> None:
 
 def test_static_files_are_collected_without_any_setting(tmp_path: Path) -> None:
     nothing = {name: None for name in os.environ if name.startswith(("DJANGO_", "DATABASE_"))}
-    variables = {**nothing, "DJANGO_SETTINGS_MODULE": "config.assets", "DJANGO_STATIC_ROOT": str(tmp_path)}
+    variables = {**nothing, "DJANGO_SETTINGS_MODULE": "static_settings", "DJANGO_STATIC_ROOT": str(tmp_path)}
     result = run_python("manage.py", "collectstatic", "--noinput", **variables)
     assert result.returncode == 0, result.stderr
     assert list(tmp_path.glob("polls/polls.????????????.css.gz"))

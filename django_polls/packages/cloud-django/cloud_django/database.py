@@ -5,13 +5,13 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.environment import Environment
+from cloud_django.environment import Environment
 
 SSL_MODES = ("verify-full", "verify-ca", "require", "prefer", "allow", "disable")
 
 
-def database_settings(environment: Environment) -> dict[str, Any]:
-    """One entry of DATABASES."""
+def database_settings(environment: Environment, application_name: str) -> dict[str, Any]:
+    """Return one entry of DATABASES. DATABASE_APPLICATION_NAME overrides the name of the application."""
     options: dict[str, Any] = {
         "connect_timeout": environment.number("DATABASE_CONNECT_TIMEOUT", 3, least=1, most=60),
         # A node that dies says no goodbye: without these a worker waits for it for many minutes.
@@ -20,7 +20,7 @@ def database_settings(environment: Environment) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 5_000,
         "sslmode": environment.choice("DATABASE_SSLMODE", "verify-full", SSL_MODES),
-        "application_name": environment.text("DATABASE_APPLICATION_NAME", "django_polls"),
+        "application_name": environment.text("DATABASE_APPLICATION_NAME", application_name),
     }
     if root_certificate := environment.text("DATABASE_SSLROOTCERT"):
         options["sslrootcert"] = root_certificate
@@ -34,7 +34,7 @@ def database_settings(environment: Environment) -> dict[str, Any]:
     if role := environment.text("DATABASE_ROLE"):
         options["assume_role"] = role
     return {
-        "ENGINE": "config.postgresql",
+        "ENGINE": "cloud_django.postgresql",
         "HOST": environment.required("DATABASE_HOST", "the host name of the PostgreSQL server"),
         "PORT": str(environment.number("DATABASE_PORT", 5432, least=1, most=65535)),
         "NAME": environment.required("DATABASE_NAME", "the name of the database"),

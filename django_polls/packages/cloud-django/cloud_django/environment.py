@@ -147,5 +147,5 @@ class PublicURL:
     def _error(name: str, value: str) -> ImproperlyConfigured:
         return ImproperlyConfigured(
             f"The environment variable {name} is {value!r}, which is not the address of a site. "
-            "Set it to a scheme, a host and a port if there is one, such as https://polls.example.org."
+            "Set it to a scheme, a host and a port if there is one, such as https://www.example.org."
         )

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
-MIDDLEWARE = "health.middleware.HealthCheckMiddleware"
+MIDDLEWARE = "cloud_django.health.middleware.HealthCheckMiddleware"
 # Each of these would answer a probe with 301 or 400 before we see it.
 MUST_COME_LATER = ("django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware")
 
@@ -14,7 +14,7 @@ MUST_COME_LATER = ("django.middleware.security.SecurityMiddleware", "django.midd
 class HealthConfig(AppConfig):
     """Health checks for an orchestrator."""
 
-    name = "health"
+    name = "cloud_django.health"
 
 
 @checks.register("health")

@@ -1,4 +1,4 @@
-"""A cache that can go away."""
+"""Sessions with a cache that can go away."""
 
 import shutil
 import socket
@@ -6,15 +6,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
 from django.test import Client, override_settings
 
-from config.cache import LONGEST_SESSION_SECONDS, PAUSE_SECONDS, ForgivingRedisCache, JSONSerializer, cache_settings
-from config.environment import Environment
+from cloud_django.cache import LONGEST_SESSION_SECONDS, ForgivingRedisCache, cache_settings
+from cloud_django.environment import Environment
 
 
 def free_port() -> int:
@@ -36,7 +35,7 @@ def shared_cache(port: int, **more: str) -> override_settings:
     """The settings that result from naming a cache."""
     variables = {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": str(port), "CACHE_TLS": "no", **more}
     return override_settings(
-        CACHES=cache_settings(Environment(variables)),
+        CACHES=cache_settings(Environment(variables), "tests"),
         SESSION_ENGINE="django.contrib.sessions.backends.cached_db",
         SESSION_CACHE_ALIAS="sessions",
     )
@@ -51,50 +50,6 @@ def log_in_and_look(client: Client) -> None:
 
 def test_without_a_shared_cache_sessions_live_in_the_database_only() -> None:
     assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"
-
-
-def test_the_password_and_the_authority_are_passed_on_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("@:/?#% é\n")
-    variables = {
-        "CACHE_HOST": "cache",
-        "CACHE_PASSWORD_FILE": str(tmp_path / "password"),
-        "CACHE_USER": "site",
-        "CACHE_CA_FILE": "/ca.crt",
-    }
-    entry = cache_settings(Environment(variables))["default"]
-    assert entry["LOCATION"] == "rediss://cache:6379/0"
-    assert entry["OPTIONS"]["password"] == "@:/?#% é"
-    assert entry["OPTIONS"]["ssl_ca_certs"] == "/ca.crt"
-
-
-@pytest.mark.parametrize("value", [0, -5, True, None, "text é", [1, {"a": None}], 1.5])
-def test_values_survive_the_serializer(value: object) -> None:
-    serializer = JSONSerializer()
-    assert serializer.loads(str(serializer.dumps(value)).encode()) == value
-
-
-def test_a_dead_cache_is_a_miss_and_is_left_alone_for_a_while(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("config.cache.time", SimpleNamespace(monotonic=lambda: now[0]))
-    with shared_cache(free_port()):
-        cache = caches["default"]
-        assert cache.get("key", "default") == "default"
-        # Each attempt is told.
-        assert len(caplog.messages) == 1
-        now[0] += PAUSE_SECONDS - 1
-        for _ in range(2):
-            cache.set("key", 1)
-            assert cache.get("key") is None
-            assert cache.get_many(["key"]) == {}
-            assert cache.add("key", 1) is False
-            assert "key" not in cache
-            assert cache.delete("key") is False
-        assert len(caplog.messages) == 1
-        now[0] += 2
-        assert cache.get("key", "default") == "default"
-        assert len(caplog.messages) == 2
 
 
 @pytest.mark.usefixtures("administrator")

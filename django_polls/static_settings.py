@@ -1,13 +1,13 @@
-"""What collecting static files needs to know, and nothing else.
+"""Settings for `collectstatic`, which the image is built with.
 
-The image is built where there is no database and no secret, so `collectstatic` runs with this module as its settings.
-The site's settings take the same names from here: both see one list of apps and one place for the files.
+A build has no database and no secrets, so it cannot use config.settings. The site's settings import these names, so
+that the build and the site have the same list of apps and the same directory of files.
 """
 
 import os
 from pathlib import Path
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -17,7 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
-    "health",
+    "cloud_django.health",
     "superuser",
     "polls",
 ]

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.environment import Environment, PublicURL, read_secret
+from cloud_django.environment import Environment, PublicURL, read_secret
 
 
 @pytest.mark.parametrize("word", ["1", "true", "True", "YES", "on", " yes "])
@@ -81,8 +81,8 @@ def test_a_secret_file_that_is_missing_stops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "origin", "host"),
     [
-        ("https://polls.example.org", "https://polls.example.org", "polls.example.org"),
-        ("https://polls.example.org:443/", "https://polls.example.org", "polls.example.org"),
+        ("https://www.example.org", "https://www.example.org", "www.example.org"),
+        ("https://www.example.org:443/", "https://www.example.org", "www.example.org"),
         ("http://192.0.2.7:30080", "http://192.0.2.7:30080", "192.0.2.7"),
         ("http://[2001:db8::1]:8000", "http://[2001:db8::1]:8000", "[2001:db8::1]"),
         ("https://Bücher.example", "https://xn--bcher-kva.example", "xn--bcher-kva.example"),
@@ -96,12 +96,12 @@ def test_public_urls(value: str, origin: str, host: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "polls.example.org",
-        "ftp://polls.example.org",
+        "www.example.org",
+        "ftp://www.example.org",
         "https://",
-        "https://u:p@polls.example.org",
-        "https://polls.example.org/a",
-        "https://polls.example.org?a",
+        "https://u:p@www.example.org",
+        "https://www.example.org/a",
+        "https://www.example.org?a",
         "http://host:99999",
         "http://[::1",
     ],

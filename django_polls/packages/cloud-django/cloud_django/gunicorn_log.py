@@ -7,8 +7,8 @@ from typing import Any
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from config.environment import Environment
-from config.logs import FORMATTERS
+from cloud_django.environment import Environment
+from cloud_django.logs import FORMATTERS
 
 QUIET_PATHS = frozenset({"/livez", "/readyz"})
 

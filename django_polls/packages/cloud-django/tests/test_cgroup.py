@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.cgroup import cpu_limit, worker_count
+from cloud_django.cgroup import cpu_limit, worker_count
 
 
 def tree(root: Path, own: str, files: dict[str, str]) -> Path:

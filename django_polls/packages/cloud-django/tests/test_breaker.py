@@ -1,14 +1,8 @@
 """Threads do not queue up in front of a database that is away."""
 
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-
 import pytest
 
-from config.postgresql.breaker import Breaker
-from testing import Server
+from cloud_django.postgresql.breaker import Breaker
 
 
 class AwayError(Exception):
@@ -91,33 +85,3 @@ def test_another_error_does_not_keep_the_turn(breaker: Breaker, clock: Clock) ->
         raise KeyError
     clock.now = 2.0
     assert succeeds(breaker)
-
-
-@pytest.fixture
-def silent_server() -> Iterator[dict[str, str]]:
-    """A server that takes connections and says nothing, as a node that is off; where to find it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
-        yield {"DATABASE_HOST": "localhost", "DATABASE_PORT": str(listener.getsockname()[1])}
-
-
-def test_a_site_whose_database_is_silent_says_so_quickly(
-    start: Callable[..., Server], silent_server: dict[str, str]
-) -> None:
-    server = start(**silent_server, WEB_CONCURRENCY="1", WEB_THREADS="2", DATABASE_CONNECT_TIMEOUT="2")
-    answers: list[tuple[int, float]] = []
-
-    def ask() -> None:
-        started = time.monotonic()
-        status, headers, _ = server.get("/")
-        assert headers["retry-after"] == "10"
-        answers.append((status, time.monotonic() - started))
-
-    threads = [threading.Thread(target=ask) for _ in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {status for status, _ in answers} == {503}
-    assert len(answers) == 40
-    # The first two wait until their time is over; one after the other, all would take 40 seconds.
-    assert max(seconds for _, seconds in answers) < 6

@@ -12,7 +12,7 @@ from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.environment import Environment
+from cloud_django.environment import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -101,15 +101,18 @@ class SessionCache(ForgivingRedisCache):
         return LONGEST_SESSION_SECONDS if seconds is None else min(seconds, LONGEST_SESSION_SECONDS)
 
 
-def cache_settings(environment: Environment) -> dict[str, Any]:
-    """CACHES: in the worker's memory, or in the shared server that CACHE_HOST names."""
+def cache_settings(environment: Environment, key_prefix: str) -> dict[str, Any]:
+    """Return CACHES: in the worker's memory, or on the shared server that CACHE_HOST names.
+
+    CACHE_KEY_PREFIX overrides the prefix of the keys.
+    """
     host = environment.text("CACHE_HOST")
     if not host:
         return {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     encrypted = environment.flag("CACHE_TLS", default=True)
     port = environment.number("CACHE_PORT", 6379, least=1, most=65535)
     options: dict[str, Any] = {
-        "serializer": "config.cache.JSONSerializer",
+        "serializer": "cloud_django.cache.JSONSerializer",
         "socket_connect_timeout": 0.5,
         "socket_timeout": 0.5,
         # Once more, at once: a connection that was idle while the server restarted fails on its first use.
@@ -124,10 +127,10 @@ def cache_settings(environment: Environment) -> dict[str, Any]:
         options["ssl_ca_certs"] = authority
     shared = {
         "LOCATION": f"{'rediss' if encrypted else 'redis'}://{host}:{port}/0",
-        "KEY_PREFIX": environment.text("CACHE_KEY_PREFIX", "django_polls"),
+        "KEY_PREFIX": environment.text("CACHE_KEY_PREFIX", key_prefix),
         "OPTIONS": options,
     }
     return {
-        "default": {"BACKEND": "config.cache.ForgivingRedisCache", **shared},
-        "sessions": {"BACKEND": "config.cache.SessionCache", **shared},
+        "default": {"BACKEND": "cloud_django.cache.ForgivingRedisCache", **shared},
+        "sessions": {"BACKEND": "cloud_django.cache.SessionCache", **shared},
     }

@@ -8,7 +8,7 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
-from health import probe_paths
+from cloud_django.health import probe_paths
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from config.logs import JSONFormatter, TextFormatter, request_id
+from cloud_django.logs import JSONFormatter, TextFormatter, request_id
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:

@@ -1,7 +1,7 @@
 """Two addresses for the probes of an orchestrator: is this process alive, and may it get traffic?
 
-    INSTALLED_APPS += ["health"]
-    MIDDLEWARE.insert(0, "health.middleware.HealthCheckMiddleware")
+    INSTALLED_APPS += ["cloud_django.health"]
+    MIDDLEWARE.insert(0, "cloud_django.health.middleware.HealthCheckMiddleware")
 
 `/livez` says only that the process answers. `/readyz` also asks the database, and whether all migrations that this
 release knows are applied; after its first yes it goes on saying so while the database is away, since then the site's

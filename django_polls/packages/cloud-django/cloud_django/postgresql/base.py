@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from config.postgresql.breaker import Breaker
+from cloud_django.postgresql.breaker import Breaker
 
 # One for all threads of a worker. The site has one database.
 breaker = Breaker()

@@ -1,4 +1,4 @@
-"""What every response of this site has in common."""
+"""Middleware that every response passes: request IDs, a header for the browser, and a page for a lost database."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from config.logs import request_id
+from cloud_django.logs import request_id
 
 logger = logging.getLogger(__name__)
 

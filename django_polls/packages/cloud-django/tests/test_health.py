@@ -11,8 +11,8 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from health.apps import check_order
-from health.middleware import HealthCheckMiddleware
+from cloud_django.health.apps import check_order
+from cloud_django.health.middleware import HealthCheckMiddleware
 
 
 def test_alive_without_a_database(client: Client) -> None:
@@ -39,10 +39,10 @@ def test_any_host_over_plain_http(client: Client, path: str, host: str) -> None:
 
 @pytest.mark.django_db
 def test_not_ready_with_a_migration_to_go_and_ready_after_it(client: Client) -> None:
-    MigrationRecorder(connection).record_unapplied("polls", "0001_initial")
+    MigrationRecorder(connection).record_unapplied("sessions", "0001_initial")
     response = client.get("/readyz")
     assert (response.status_code, response.text) == (503, "unapplied migrations: 1\n")
-    call_command("migrate", "polls", "0001", fake=True, verbosity=0)
+    call_command("migrate", "sessions", "0001", fake=True, verbosity=0)
     assert client.get("/readyz").status_code == 200
 
 
@@ -56,7 +56,7 @@ def test_the_database_is_asked_until_the_first_yes(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_more_migrations_in_the_database_than_here_are_fine(client: Client) -> None:
-    MigrationRecorder(connection).record_applied("polls", "0999_of_the_next_release")
+    MigrationRecorder(connection).record_applied("sessions", "0999_of_the_next_release")
     assert client.get("/readyz").status_code == 200
 
 
@@ -98,7 +98,10 @@ def test_only_reading(client: Client) -> None:
 
 
 def test_the_order_of_the_middleware_is_checked() -> None:
-    ours, theirs = "health.middleware.HealthCheckMiddleware", "django.middleware.security.SecurityMiddleware"
+    ours, theirs = (
+        "cloud_django.health.middleware.HealthCheckMiddleware",
+        "django.middleware.security.SecurityMiddleware",
+    )
     with override_settings(MIDDLEWARE=[ours, theirs]):
         assert check_order(None) == []
     with override_settings(MIDDLEWARE=[theirs, ours]):
