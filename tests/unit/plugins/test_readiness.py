@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import readiness
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, readiness
+from workload_cases import Case
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -149,3 +150,166 @@ def test_a_failed_job_is_told_from_one_that_goes_on(name: str, failed: bool) -> 
 @pytest.mark.parametrize(("kind", "status", "failed"), [("FailureTarget", "True", True), ("Failed", "False", False)])
 def test_a_job_has_failed_as_soon_as_its_condition_holds(kind: str, status: str, failed: bool) -> None:
     assert readiness.job_failed({"status": {"conditions": [{"type": kind, "status": status}]}}) is failed
+
+
+# --- Workloads with all that belongs to them --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["deployment_done", "deployment_zero", "statefulset_done", "daemonset_done", "job_complete"],
+)
+def test_a_finished_workload_is_done(name: str) -> None:
+    assert Case(name).judge() == model.Done()
+
+
+@pytest.mark.parametrize("name", ["deployment_done", "statefulset_done", "daemonset_done"])
+def test_status_of_an_earlier_generation_is_not_believed(name: str) -> None:
+    case = Case(name)
+    case.workload["metadata"]["generation"] += 1
+    assert case.wait().code == "NotObserved"
+
+
+@pytest.mark.parametrize("name", ["deployment_done", "statefulset_done", "daemonset_done"])
+def test_a_workload_without_any_status_is_waited_for(name: str) -> None:
+    case = Case(name)
+    case.workload["status"] = {}
+    assert case.wait().code == "NotObserved"
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"updatedReplicas": 2}, "2 of 3 replicas are updated"),
+        ({"replicas": 4}, "1 replica of an earlier revision is still there"),
+        ({"availableReplicas": 2}, "2 of 3 replicas are available"),
+        ({"unavailableReplicas": 1}, "3 of 3 replicas are available"),
+        ({"replicas": 4, "updatedReplicas": 4}, "1 surplus replica still to go"),
+    ],
+)
+def test_a_deployment_needs_every_number_to_fit(change: dict[str, int], lacking: str) -> None:
+    case = Case("deployment_done")
+    case.status.update(change)
+    assert case.wait().text == lacking
+
+
+def test_a_deployment_is_not_done_while_an_old_replicaset_has_replicas() -> None:
+    case = Case("deployment_rolling")
+    case.status.update({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "unavailableReplicas": 0})
+    assert "earlier revision" in case.wait().text
+    for replicaset in case.objects["ReplicaSet"]:
+        if replicaset is not model.view(case.kind, case.workload, case.objects).owner:
+            replicaset["status"]["replicas"] = 0
+    assert case.judge() == model.Done()
+
+
+def test_a_deployment_without_a_number_of_replicas_wants_one() -> None:
+    case = Case("deployment_done")
+    del case.spec["replicas"]
+    assert "surplus" in case.wait().text
+    case.status.update({"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1})
+    assert case.judge() == model.Done()
+
+
+def test_no_replicas_are_done_as_soon_as_none_is_left() -> None:
+    case = Case("deployment_done")
+    case.spec["replicas"] = 0
+    assert isinstance(case.judge(), model.Waiting)
+    for key in ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"):
+        case.status.pop(key)
+    assert case.judge() == model.Done()
+
+
+def test_no_replicas_need_no_replicaset() -> None:
+    case = Case("deployment_zero")
+    case.objects["ReplicaSet"] = []
+    assert case.judge() == model.Done()
+
+
+def test_no_replicas_of_a_statefulset_are_done_whatever_its_revisions() -> None:
+    case = Case("statefulset_done")
+    case.spec["replicas"] = 0
+    case.status.update({"replicas": 0, "readyReplicas": 0, "availableReplicas": 0, "updatedReplicas": 0})
+    case.status["updateRevision"] = "another"
+    assert case.judge() == model.Done()
+    case.status["replicas"] = 1
+    assert isinstance(case.judge(), model.Waiting)
+
+
+def test_a_deployment_whose_replicaset_has_not_appeared_is_waited_for() -> None:
+    case = Case("deployment_done")
+    case.objects["ReplicaSet"] = []
+    assert case.wait().text == "its new ReplicaSet has not appeared"
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"updatedReplicas": 1}, "1 of 2 replicas are updated"),
+        ({"readyReplicas": 1}, "1 of 2 replicas are available"),
+        ({"availableReplicas": 1}, "1 of 2 replicas are available"),
+        ({"replicas": 1}, "1 of 2 replicas are available"),
+        ({"replicas": 3}, "1 surplus replica still to go"),
+        ({"currentRevision": "earlier"}, "its controller has not closed the update"),
+    ],
+)
+def test_a_statefulset_needs_every_number_to_fit(change: dict[str, Any], lacking: str) -> None:
+    case = Case("statefulset_done")
+    case.status.update(change)
+    assert case.wait().text == lacking
+
+
+def test_a_partition_leaves_the_first_pods_alone() -> None:
+    case = Case("statefulset_done")
+    case.status.update({"updatedReplicas": 1, "currentRevision": "earlier"})
+    assert isinstance(case.judge(), model.Waiting)
+    case.spec["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    assert case.judge() == model.Done()
+    case.status["updatedReplicas"] = 0
+    assert isinstance(case.judge(), model.Waiting)
+
+
+def test_a_pod_that_the_partition_leaves_alone_has_to_run_too() -> None:
+    case = Case("statefulset_blocked")
+    case.spec["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+    assert case.failure().code == "CrashLoopBackOff"
+
+
+@pytest.mark.parametrize("name", ["statefulset_done", "daemonset_done"])
+def test_on_delete_only_readiness_is_waited_for(name: str) -> None:
+    case = Case(name)
+    case.spec["updateStrategy"] = {"type": "OnDelete"}
+    case.status.update({"updatedReplicas": 0, "updatedNumberScheduled": 0, "updateRevision": "another"})
+    assert case.judge() == model.Done()
+    case.status.update({"readyReplicas": 0, "numberAvailable": 0})
+    assert isinstance(case.judge(), model.Waiting)
+
+
+def test_on_delete_every_pod_counts_since_none_will_be_replaced() -> None:
+    case = Case("statefulset_blocked")
+    case.spec["updateStrategy"] = {"type": "OnDelete"}
+    assert case.failure().code == "CrashLoopBackOff"
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"currentNumberScheduled": 0}, "0 of 1 pod is scheduled"),
+        ({"updatedNumberScheduled": 0}, "0 of 1 pod is updated"),
+        ({"numberAvailable": 0}, "0 of 1 pod is available"),
+        ({"numberUnavailable": 1}, "1 pod unavailable"),
+    ],
+)
+def test_a_daemonset_needs_every_number_to_fit(change: dict[str, int], lacking: str) -> None:
+    case = Case("daemonset_done")
+    case.status.update(change)
+    assert case.wait().text == lacking
+
+
+def test_a_daemonset_that_no_node_wants_is_done() -> None:
+    case = Case("daemonset_done")
+    case.workload["status"] = {
+        "observedGeneration": case.workload["metadata"]["generation"],
+        "desiredNumberScheduled": 0,
+    }
+    assert case.judge() == model.Done()
