@@ -2,8 +2,8 @@
 # MIT License (see LICENSE)
 """What a judgement of workloads consists of, and how API objects are read for it.
 
-model, pods, refusals, verdict and report read no clock, no file and no network: objects are plain dictionaries, times are
-seconds since the epoch by the cluster's clock. The rules follow the controllers and the kubelet of Kubernetes 1.36
+model, pods, refusals, verdict and report read no clock, no file and no network: objects are plain dictionaries, times
+are seconds since the epoch by the cluster's clock. The rules follow the controllers and the kubelet of Kubernetes 1.36
 (pkg/controller/{deployment,replicaset,statefulset,daemon,job}, pkg/kubelet/images, pkg/kubelet/kubelet_pods.go).
 """
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
+
+from .readiness import is_pod_ready
 
 # By the exit code of the program that tries to connect.
 ENFORCED = {0: False, 3: True}

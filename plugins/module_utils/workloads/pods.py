@@ -8,17 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Missing,
-    Obj,
-    Problem,
-    event_time,
-    is_terminating,
-    name_of,
-    newest_event,
-    seconds,
-    uid,
-)
+from .model import Missing, Obj, Problem, event_time, is_terminating, name_of, newest_event, seconds, uid
 
 PULL_REFUSED = re.compile(
     r"not found|manifest unknown|name unknown|does not exist|no such image|denied|unauthorized|authentication required"

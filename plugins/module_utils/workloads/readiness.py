@@ -10,15 +10,8 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Obj,
-    View,
-    holds,
-    is_terminating,
-    partition,
-    update_strategy,
-    wanted_replicas,
-)
+
+from .model import Obj, View, holds, is_terminating, partition, update_strategy, wanted_replicas
 
 
 def is_pod_ready(pod: Obj | None) -> bool:

@@ -8,18 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Obj,
-    Problem,
-    View,
-    condition,
-    event_time,
-    is_terminating,
-    name_of,
-    newest_event,
-    seconds,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
+from .model import Obj, Problem, View, condition, event_time, is_terminating, name_of, newest_event, seconds
+from .quantity import parse
 
 QUOTA = re.compile(r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<requested>.*?), used: .*?, limited: ", re.DOTALL)
 QUOTA_UNSPECIFIED = re.compile(r"failed quota: (?P<name>[^:\s]+):")

@@ -8,17 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Obj,
-    Objects,
-    Problem,
-    find,
-    name_of,
-    uid,
-    view,
-    wanted_replicas,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.refusals import CREATE_PREAMBLE
+
+from .model import Obj, Objects, Problem, find, name_of, uid, view, wanted_replicas
+from .refusals import CREATE_PREAMBLE
 
 
 def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:

@@ -13,14 +13,10 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import report
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Done,
-    Failed,
-    Problem,
-    Waiting,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.watch import Rollout
+
+from . import report
+from .model import Done, Failed, Problem, Waiting
+from .watch import Rollout
 
 # What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
 # `5432` would only make a message unreadable.

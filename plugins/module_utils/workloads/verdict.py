@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
+from .model import (
     Clock,
     Done,
     Failed,
@@ -28,23 +28,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
     uid,
     view,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.pods import (
-    MOUNT_REASONS,
-    container_statuses,
-    pod_problems,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import (
-    UNMET,
-    is_complete,
-    is_observed,
-    is_pod_ready,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.refusals import (
-    PodRejection,
-    is_live,
-    last_rejection,
-    rejection_problem,
-)
+from .pods import MOUNT_REASONS, container_statuses, pod_problems
+from .readiness import UNMET, is_complete, is_observed, is_pod_ready
+from .refusals import PodRejection, is_live, last_rejection, rejection_problem
 
 
 def standstill(kind: str, workload: Obj) -> Problem | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import Obj
+
+from .model import Obj
 
 POLL_SECONDS = 0.25
 

@@ -15,20 +15,10 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.endpoints import plural_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
-    Clock,
-    Done,
-    Failed,
-    Memory,
-    Missing,
-    Obj,
-    Problem,
-    Verdict,
-    Waiting,
-    kinds_to_watch,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_complete
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.verdict import judge
+
+from .model import Clock, Done, Failed, Memory, Missing, Obj, Problem, Verdict, Waiting, kinds_to_watch
+from .readiness import is_complete
+from .verdict import judge
 
 # What is listed and watched of a kind, where that is not all.
 SELECTORS = {"Event": {"field_selector": "type=Warning"}}
