@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
-from ansible_collections.cloud_django.kubernetes.plugins.modules.network_policy_info import is_ready
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from plays import PROJECT, Failed, Plays
 
@@ -229,7 +229,7 @@ class Ground:
         return [pod for pod in self.all_pods(component) if not pod["metadata"].get("deletionTimestamp")]
 
     def ready(self, component: str = WEB) -> int:
-        return sum(is_ready(pod) for pod in self.pods(component))
+        return sum(is_pod_ready(pod) for pod in self.pods(component))
 
     def restarts(self, component: str = WEB) -> dict[str, int]:
         return {

@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.quantity import parse
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
 
 
 def quantity(value: Any) -> int | float:

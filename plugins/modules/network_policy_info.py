@@ -70,34 +70,12 @@ pod:
   sample: polls-web-6d5c9f7b9-x2x7k
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-ANSWERS = {0: False, 3: True}
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    """Tell whether a pod serves, and is going to go on with it."""
-    conditions = pod.get("status", {}).get("conditions") or []
-    ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
-
-
-def ask(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
-    """Return what a pod found out. Raises Trouble if the cluster does not let us ask."""
-    selector = ",".join(params["label_selectors"])
-    pods = (cluster.request("get", cluster.path("Pod"), label_selector=selector) or {}).get("items") or []
-    ready = [pod for pod in pods if is_ready(pod)]
-    if len(ready) < 2:
-        return {"pod": "", "enforced": None}
-    name, address = ready[0]["metadata"]["name"], ready[1]["status"]["podIP"]
-    ended = cluster.run(name, params["container"], [*params["command"], address], timeout=20)
-    return {"pod": name, "enforced": ANSWERS.get(ended.code)}
 
 
 def main() -> None:
@@ -113,8 +91,8 @@ def main() -> None:
     )
     try:
         found = ask(connect(module), module.params)
-    except Trouble as trouble:
-        module.fail_json(changed=False, msg=str(trouble))
+    except CloudDjangoError as error:
+        module.fail_json(changed=False, msg=str(error))
     module.exit_json(changed=False, **found)
 
 

@@ -188,412 +188,30 @@ log:
   elements: str
 """
 
-import contextlib
 import copy
-import json
 import logging
 import os
-import queue
-import threading
-import time
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import masking
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
-    ApiException,
-    HTTPError,
-    Trouble,
-    cause_of,
-    connect,
-    explain,
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
+    explained,
     required_connection,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import path_of, plural_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import Failed
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.result import (
+    Veil,
+    failure,
+    plan,
+    told,
+    veil,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.watch import Rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-SELECTORS = {"Event": "type=Warning"}
-OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision")
-
-# All in seconds. A watch is renewed by the server every WATCH_LENGTH; one that is silent for longer than that is dead.
-TICK = 0.5
-REQUEST_LIMIT = (5.0, 15.0)
-WATCH_LENGTH = 60
-WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
-
-LOG_BYTES = 1 << 20
-
-# What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
-# `5432` would only make a message unreadable.
-PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
-
-
-class Gone(Exception):
-    """The watch's resource version is too old, so that the state has to be listed anew."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The objects of one kind, the resource version to watch from, and the server's time in seconds since the epoch."""
-
-    items: list[dict[str, Any]]
-    version: str
-    server_time: float
-
-
-class Api:
-    """What this module asks of the Kubernetes API in one namespace; `client` is kubernetes.core's dynamic client."""
-
-    def __init__(self, client: Any, namespace: str) -> None:
-        self.client = client
-        self.namespace = namespace
-        self.silence = ""
-
-    def request(self, kind: str, path: str = "", **params: Any) -> Any:
-        limit = params.pop("limit", REQUEST_LIMIT)
-        full_path = path_of(kind, self.namespace) + path
-        return self.client.request("get", full_path, serialize=False, _request_timeout=limit, **params)
-
-    def list_all(self, kind: str) -> Listing:
-        """List the objects of a kind. Raises whatever the client or the network raises."""
-        response = self.request(kind, field_selector=SELECTORS.get(kind))
-        body = json.loads(response.data)
-        stamp = response.headers.get("Date")
-        return Listing(
-            items=body["items"],
-            version=body["metadata"]["resourceVersion"],
-            server_time=parsedate_to_datetime(stamp).timestamp() if stamp else time.time(),
-        )
-
-    def watch(self, kind: str, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the changes of a kind until the server ends the watch. Raises Gone when the version is too old."""
-        try:
-            response = self.request(
-                kind,
-                watch=True,
-                resource_version=version,
-                allow_watch_bookmarks=True,
-                timeout_seconds=WATCH_LENGTH,
-                field_selector=SELECTORS.get(kind),
-                limit=WATCH_LIMIT,
-            )
-        except ApiException as error:
-            if error.status == 410:
-                raise Gone from error
-            raise
-        try:
-            for line in lines_of(response.stream(amt=None, decode_content=False)):
-                change = json.loads(line)
-                if change["type"] == "ERROR":
-                    if change["object"].get("code") == 410:
-                        raise Gone
-                    raise OSError(change["object"].get("message", "the watch failed"))
-                yield change["type"], change["object"]
-        finally:
-            response.close()
-            response.release_conn()
-
-    def has(self, missing: state.Missing) -> bool | None:
-        """Tell whether a Secret or ConfigMap, or its key, exists; None if that may not be read or cannot be asked."""
-        try:
-            found = json.loads(self.request(missing.kind, f"/{missing.name}").data)
-        except ApiException as error:
-            return False if error.status == 404 else None
-        except (HTTPError, OSError, ValueError):
-            return None
-        return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
-
-    def secret_values(self, names: Iterable[str]) -> list[bytes]:
-        """Return the values to mask of the named Secrets; those that do not exist or may not be read give none.
-
-        Notes in `silence` why the API does not answer, so that there is no use in asking on.
-        """
-        values: list[bytes] = []
-        for name in sorted(names):
-            try:
-                data = json.loads(self.request("Secret", f"/{name}").data).get("data") or {}
-                values += [b64decode(text) for key, text in data.items() if key not in PUBLIC_KEYS]
-            except ApiException:
-                continue
-            except (HTTPError, OSError, ValueError) as error:
-                self.silence = cause_of(error)
-                break
-        return values
-
-    def log(self, pod: str, container: str, previous: bool, lines: int) -> list[str]:
-        """Return the last lines that a container wrote, those before its last crash if there are any."""
-        for before in (True, False) if previous else (False,):
-            query = [("container", container), ("tailLines", lines), ("limitBytes", LOG_BYTES)]
-            query += [("previous", "true")] if before else []
-            with contextlib.suppress(ApiException, HTTPError, OSError):
-                text = self.request("Pod", f"/{pod}/log", query_params=query).data.decode(errors="replace")
-                if not text.startswith("unable to retrieve container logs"):
-                    return text.splitlines()[-lines:]
-        return []
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream as soon as each is whole."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in whole if line.strip())
-
-
-@dataclass(frozen=True)
-class Listed:
-    kind: str
-    items: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Changed:
-    kind: str
-    change: str
-    item: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Lost:
-    kind: str
-    cause: str
-
-
-class Watcher(threading.Thread):
-    """Follows one kind of objects until it is stopped, through refused, dropped and expired watches."""
-
-    def __init__(self, api: Api, kind: str, version: str, news: queue.Queue, stop: threading.Event) -> None:
-        super().__init__(daemon=True, name=f"watch {kind}")
-        self.api, self.kind, self.version, self.news, self.stop = api, kind, version, news, stop
-
-    def run(self) -> None:
-        pause = FIRST_PAUSE
-        while not self.stop.is_set():
-            try:
-                if not self.version:
-                    listing = self.api.list_all(self.kind)
-                    self.version, pause = listing.version, FIRST_PAUSE
-                    self.news.put(Listed(self.kind, listing.items))
-                self.follow()
-                self.stop.wait(FIRST_PAUSE)
-            except Gone:
-                self.version = ""
-            except Exception as error:
-                # A watcher that died would leave the module waiting for news that never come: whatever it is, go on.
-                self.version = ""
-                self.news.put(Lost(self.kind, cause_of(error)))
-                self.stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-
-    def follow(self) -> None:
-        for change, item in self.api.watch(self.kind, self.version):
-            self.version = item["metadata"]["resourceVersion"]
-            if self.stop.is_set():
-                return
-            if change != "BOOKMARK":
-                self.news.put(Changed(self.kind, change, item))
-
-
-type Workload = tuple[str, str]
-
-
-class Rollout:
-    """The workloads of one call, what is known about them, and the wait for them."""
-
-    def __init__(
-        self,
-        api: Api,
-        workloads: Sequence[Workload],
-        grace: float,
-        warn: Callable[[str], None] = lambda text: None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.api, self.grace, self.warn, self.monotonic = api, grace, warn, monotonic
-        self.workloads = list(dict.fromkeys(workloads))
-        self.known: dict[str, dict[str, dict[str, Any]]] = {}
-        self.versions: dict[str, str] = {}
-        self.lost: dict[str, str] = {}
-        self.memories = {workload: state.Memory() for workload in self.workloads}
-        self.verdicts: dict[Workload, state.Verdict] = {}
-        self.news: queue.Queue[Listed | Changed | Lost] = queue.Queue()
-        self.started = self.monotonic()
-        self.since = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long the wait has lasted, in seconds."""
-        return self.monotonic() - self.started
-
-    @property
-    def objects(self) -> dict[str, list[dict[str, Any]]]:
-        return {kind: list(items.values()) for kind, items in self.known.items()}
-
-    def load(self) -> None:
-        """Learn the present state. Raises ApiException, HTTPError or OSError if the API cannot be asked."""
-        for kind in state.kinds_to_watch(kind for kind, _name in self.workloads):
-            try:
-                listing = self.api.list_all(kind)
-            except ApiException as error:
-                if error.status == 403 and kind in OPTIONAL:
-                    self.warn(f"{plural_of(kind)} may not be read, so that some problems show only at the timeout.")
-                    continue
-                if error.status == 403:
-                    raise Trouble(
-                        f"The {plural_of(kind)} in namespace {self.api.namespace} may not be listed: "
-                        f"{cause_of(error)}. Grant list and watch on them, then run the playbook again."
-                    ) from error
-                raise
-            self.receive(Listed(kind, listing.items))
-            self.versions[kind] = listing.version
-            self.since = self.since or listing.server_time - self.seconds
-
-    def receive(self, news: Listed | Changed | Lost) -> None:
-        """Take in what a watcher reports."""
-        if isinstance(news, Lost):
-            self.lost[news.kind] = news.cause
-        elif isinstance(news, Listed):
-            self.known[news.kind] = {item["metadata"]["uid"]: item for item in news.items}
-            self.lost.pop(news.kind, None)
-        elif news.change == "DELETED" and not state.is_complete(news.kind, news.item):
-            self.known[news.kind].pop(news.item["metadata"]["uid"], None)
-        else:
-            self.known[news.kind][news.item["metadata"]["uid"]] = news.item
-
-    def judge(self) -> None:
-        """Judge every workload anew. A complete Job stays done, even if its time to live ends meanwhile."""
-        clock = state.Clock(now=self.since + self.seconds, since=self.since, grace=self.grace)
-        objects = self.objects
-        for workload in self.workloads:
-            kind, name = workload
-            if kind == "Job" and isinstance(self.verdicts.get(workload), state.Done):
-                continue
-            verdict, memory = state.judge(kind, name, objects, clock, self.memories[workload])
-            if isinstance(verdict, state.Failed) and not self.is_confirmed(verdict.problem):
-                # The kubelet tries again only every ten seconds or so: what it missed may be there by now.
-                memory = memory.forget(verdict.problem.key)
-                verdict = state.Waiting(verdict.problem)
-            self.memories[workload], self.verdicts[workload] = memory, verdict
-
-    def is_confirmed(self, problem: state.Problem) -> bool:
-        """Tell whether a problem is real, by looking for the Secret or ConfigMap that it says is missing."""
-        if problem.missing is None:
-            return True
-        found = self.api.has(problem.missing)
-        return problem.fresh if found is None else not found
-
-    def of(self, verdict: type) -> list[Workload]:
-        return [w for w in self.workloads if isinstance(self.verdicts[w], verdict)]
-
-    def is_settled(self) -> bool:
-        return bool(self.of(state.Failed)) or not self.of(state.Waiting)
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until all workloads are done or one has failed; False if the timeout, in seconds, comes first."""
-        self.judge()
-        if self.is_settled():
-            return True
-        stop = threading.Event()
-        for kind, version in self.versions.items():
-            Watcher(self.api, kind, version, self.news, stop).start()
-        try:
-            while (left := timeout - self.seconds) > 0:
-                with contextlib.suppress(queue.Empty):
-                    self.receive(self.news.get(timeout=min(TICK, left)))
-                    while True:
-                        self.receive(self.news.get_nowait())
-                # What is known grows old while a watch is lost: neither success nor failure is read from it.
-                if self.lost:
-                    continue
-                self.judge()
-                if self.is_settled():
-                    return True
-            return False
-        finally:
-            stop.set()
-
-
-@dataclass(frozen=True)
-class Veil:
-    """Masks the values of Secrets in whatever is told."""
-
-    forms: Sequence[str]
-    public: frozenset[str]
-
-    def text(self, text: str) -> str:
-        return masking.mask(text, self.forms, self.public)
-
-    def problem(self, problem: state.Problem) -> state.Problem:
-        return replace(problem, text=self.text(problem.text), advice=self.text(problem.advice))
-
-
-def veil(rollout: Rollout, extra: Sequence[str]) -> Veil:
-    """Learn what has to be masked when the unfinished workloads are spoken of."""
-    names: set[str] = set()
-    for workload, verdict in rollout.verdicts.items():
-        if not isinstance(verdict, state.Done):
-            names |= state.secrets_of(*workload, rollout.objects, verdict.problem.pod)
-    values = [*([] if rollout.api.silence else rollout.api.secret_values(names)), *extra]
-    return Veil(masking.all_forms(values), frozenset(state.public_names(rollout.objects)))
-
-
-def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
-    """Return the workloads as the module returns them."""
-    words = {state.Done: "done", state.Waiting: "waiting", state.Failed: "failed"}
-    answers = []
-    for workload in rollout.workloads:
-        verdict = rollout.verdicts[workload]
-        word, reason = words[type(verdict)], ""
-        if not isinstance(verdict, state.Done):
-            problem = covered.problem(verdict.problem)
-            word = "missing" if problem.code == "NotFound" else word
-            reason = masking.shorten(problem.text or f"it {problem.verb}")
-        answers.append({**state.summary(*workload, rollout.objects), "state": word, "reason": reason})
-    return answers
-
-
-def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of fail_json for a rollout that failed or timed out."""
-    waited = round(rollout.seconds, 1)
-    rollout.api.silence = next(iter(rollout.lost.values()), "")
-    covered = veil(rollout, extra)
-    broken = rollout.of(state.Failed)
-    problems = {w: covered.problem(rollout.verdicts[w].problem) for w in broken or rollout.of(state.Waiting)}
-    if not broken:
-        silence = rollout.api.silence and f", and the Kubernetes API does not answer: {rollout.api.silence}"
-        verb = f"is not done after {timeout} s"
-        problems = {w: replace(p, verb=verb, text=f"{p.text}{silence}") for w, p in problems.items()}
-    first, problem = next(iter(problems.items()))
-    # Without the Secrets' values nothing can be masked: what the pods said is then kept back.
-    told_events = [] if rollout.api.silence else state.recent_events(*first, rollout.objects, problem.pod)
-    events = [masking.shorten(covered.text(event)) for event in told_events]
-    log: list[str] = []
-    if log_lines > 0 and problem.container and not rollout.api.silence:
-        log = rollout.api.log(problem.pod, problem.container, problem.previous, log_lines)
-        # Masked as a whole, since a value may span lines.
-        log = [line[:2000] for line in covered.text("\n".join(log)).splitlines()]
-    sentences = [state.sentence(*workload, rollout.api.namespace, p) for workload, p in problems.items()]
-    return {
-        "msg": state.report(sentences, events, log, f"{problem.pod}/{problem.container}"),
-        "reason": problem.code if broken else "Timeout",
-        "events": events,
-        "log": log,
-        "seconds": waited,
-        "workloads": told(rollout, covered),
-    }
-
-
-def plan(workloads: Sequence[dict[str, Any]], namespace: str) -> str:
-    """Return what check mode says: the present state of each workload, and that it would wait for it."""
-    parts = [f"{w['kind']} {w['name']} ({w['state']}{': ' if w['reason'] else ''}{w['reason']})" for w in workloads]
-    return f"Would wait in namespace {namespace} for {', '.join(parts)}."
 
 
 def argument_spec() -> dict[str, Any]:
@@ -611,30 +229,24 @@ def argument_spec() -> dict[str, Any]:
     }
 
 
-def run(module: AnsibleK8SModule, open_client: Callable[[AnsibleK8SModule], Any] = connect) -> None:
+def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] = connect) -> None:
     """Do what the options ask for, and end the module."""
     params = module.params
-    kubeconfig, context = required_connection(params, dict(os.environ))
+    required_connection(params, dict(os.environ))
     workloads = [(w["kind"], w["name"]) for w in params["workloads"]]
     if not workloads:
         module.exit_json(changed=False, msg="There is nothing to wait for.", seconds=0.0, workloads=[])
-    try:
-        api = Api(open_client(module), params["namespace"])
-        rollout = Rollout(api, workloads, params["grace"], warn=module.warn)
+    with explained(params):
+        rollout = Rollout(connect(module), workloads, params["grace"], warn=module.warn)
         rollout.load()
-    except Trouble:
-        raise
-    except Exception as error:
-        raise Trouble(explain(error, kubeconfig, context)) from error
     extra = params["mask"] or []
     if module.check_mode:
         rollout.judge()
         answers = told(rollout, veil(rollout, extra))
-        module.exit_json(changed=False, msg=plan(answers, api.namespace), seconds=0.0, workloads=answers)
-    if not rollout.wait(params["timeout"]) or rollout.of(state.Failed):
+        module.exit_json(changed=False, msg=plan(answers, params["namespace"]), seconds=0.0, workloads=answers)
+    if not rollout.wait(params["timeout"]) or rollout.of(Failed):
         module.fail_json(changed=False, **failure(rollout, params["timeout"], params["log_lines"], extra))
-    answers = told(rollout, Veil([], frozenset()))
-    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=answers)
+    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=told(rollout, Veil()))
 
 
 def main() -> None:
@@ -643,8 +255,8 @@ def main() -> None:
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     try:
         run(module)
-    except Trouble as trouble:
-        module.fail_json(changed=False, msg=str(trouble))
+    except CloudDjangoError as error:
+        module.fail_json(changed=False, msg=str(error))
 
 
 if __name__ == "__main__":

@@ -54,53 +54,14 @@ volume:
 """
 
 import copy
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import (
-    Cluster,
-    Trouble,
-    connect,
-    short,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.volumes import wait_until_bound
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-POLL_SECONDS = 0.25
-
-
-def complaint(name: str, claim: dict[str, Any], events: Sequence[dict[str, Any]], seconds: float) -> str:
-    """Return the sentence for a claim that has no volume."""
-    # A warning says more than the controller's remark that it waits.
-    told = [event for event in events if event.get("type") == "Warning"] or list(events)
-    reason = short(told[-1].get("message")) if told else "nothing tells why"
-    kind = claim["spec"].get("storageClassName") or "none"
-    return (
-        f"Claim {name} has no volume after {seconds:g} s, and its storage class is {kind}: {reason}. "
-        "Mend the class's provisioner or set another class, remove the claim, then run the playbook again."
-    )
-
-
-def wait(cluster: Cluster, name: str, timeout: float, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Return the name of the claim's volume as soon as there is one. Raises Trouble."""
-    until = time.monotonic() + timeout
-    while True:
-        claim = cluster.get("PersistentVolumeClaim", name)
-        if claim is None:
-            raise Trouble(f"Claim {name} in namespace {cluster.namespace} does not exist. Run the playbook again.")
-        phase = claim.get("status", {}).get("phase")
-        if phase == "Bound":
-            return claim["spec"]["volumeName"]
-        if phase == "Lost":
-            raise Trouble(
-                f"Volume {claim['spec'].get('volumeName')} of claim {name} was removed behind its back. Restore it, "
-                "or remove the claim to begin with an empty one, then run the playbook again."
-            )
-        if time.monotonic() >= until:
-            raise Trouble(complaint(name, claim, cluster.events("PersistentVolumeClaim", name), timeout))
-        sleep(POLL_SECONDS)
 
 
 def argument_spec() -> dict[str, Any]:
@@ -113,14 +74,16 @@ def argument_spec() -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
+    name = module.params["name"]
     try:
-        cluster = connect(module)
+        client = connect(module)
         if module.check_mode:
-            claim = cluster.get("PersistentVolumeClaim", module.params["name"]) or {"spec": {}}
-            module.exit_json(changed=False, volume=claim["spec"].get("volumeName", ""))
-        volume = wait(cluster, module.params["name"], module.params["timeout"])
-    except Trouble as trouble:
-        module.fail_json(changed=False, msg=str(trouble))
+            claim = client.get("PersistentVolumeClaim", name) or {"spec": {}}
+            volume = claim["spec"].get("volumeName", "")
+        else:
+            volume = wait_until_bound(client, name, module.params["timeout"])
+    except CloudDjangoError as error:
+        module.fail_json(changed=False, msg=str(error))
     module.exit_json(changed=False, volume=volume)
 
 

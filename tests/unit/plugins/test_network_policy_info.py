@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Ended
-from ansible_collections.cloud_django.kubernetes.plugins.modules.network_policy_info import ask
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
 
 PARAMS = {"label_selectors": ["a=b", "c=d"], "container": "web", "command": ["try"]}
 
@@ -17,16 +17,13 @@ class Recorded:
     def __init__(self, pods: list[dict[str, Any]], code: int = 0) -> None:
         self.pods, self.code, self.ran = pods, code, []
 
-    def path(self, kind: str) -> str:
-        return kind
+    def list(self, kind: str, label_selector: str) -> list[dict[str, Any]]:
+        assert (kind, label_selector) == ("Pod", "a=b,c=d")
+        return self.pods
 
-    def request(self, method: str, path: str, label_selector: str) -> dict[str, Any]:
-        assert (method, path, label_selector) == ("get", "Pod", "a=b,c=d")
-        return {"items": self.pods}
-
-    def run(self, *arguments: Any, timeout: float) -> Ended:
+    def exec(self, *arguments: Any, timeout: float) -> Result:
         self.ran.append(arguments)
-        return Ended(self.code, "", "")
+        return Result(self.code, "", "")
 
 
 def pod(name: str, ready: str = "True", **metadata: str) -> dict[str, Any]:

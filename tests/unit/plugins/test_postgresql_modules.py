@@ -14,7 +14,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils import cer
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Ended, Trouble
 from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_access as access
 from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_foundation as foundation
-from ansible_collections.cloud_django.kubernetes.plugins.modules import volume_claim_wait as claims
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -740,30 +739,7 @@ def test_what_psql_complains_of_becomes_a_sentence(err: str, sentence: str) -> N
     assert access.explain(err, "db:1") == sentence
 
 
-# --- volume_claim_wait, cluster_api and all ---------------------------------------------------------------------------
-
-
-def test_a_claim_is_waited_for() -> None:
-    cluster = Cluster(held(phase="Pending"))
-
-    def bind(_: float) -> None:
-        cluster.objects["PersistentVolumeClaim/polls-postgresql"] = held() | {"spec": {"volumeName": "pvc-1"}}
-
-    assert claims.wait(cluster, "polls-postgresql", 5, bind) == "pvc-1"
-
-
-def test_a_claim_that_never_binds_is_told_with_the_warning() -> None:
-    with pytest.raises(
-        Trouble, match=r"Claim polls-postgresql has no volume after 0 s, .* class is standard: no room\. "
-    ):
-        claims.wait(Cluster(held(phase="Pending")), "polls-postgresql", 0)
-
-
-def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
-    with pytest.raises(Trouble, match="was removed behind its back"):
-        claims.wait(Cluster(held(phase="Lost")), "polls-postgresql", 5)
-    with pytest.raises(Trouble, match="Claim polls-postgresql in namespace polls does not exist"):
-        claims.wait(Cluster(), "polls-postgresql", 5)
+# --- cluster_api and all ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -793,7 +769,7 @@ def test_a_secret_that_is_no_text_is_told() -> None:
         cluster_api.secret_data(broken)
 
 
-@pytest.mark.parametrize("module", [access, foundation, claims])
+@pytest.mark.parametrize("module", [access, foundation])
 def test_documentation_and_arguments_agree(module: Any) -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
     specified = {name: value for name, value in module.argument_spec().items() if name not in AUTH_ARG_SPEC}

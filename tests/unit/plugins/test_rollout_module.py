@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import connection, masking
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import rollout_state as state
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.endpoints import PLURALS, plural_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import client as api
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, masking
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.endpoints import PLURALS, plural_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, watch
 from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from kubernetes.client import ApiClient, Configuration
@@ -132,10 +134,14 @@ class Module:
         raise Exit(True, result)
 
 
+def connected(client: Client) -> api.Client:
+    return api.Client(client, "polls")
+
+
 def run(client: Client, module: Module) -> Exit:
     """Run the module until it ends, and return how."""
     try:
-        rollout.run(module, open_client=lambda _module: client)
+        rollout.run(module, connect=lambda _module: connected(client))
     except Exit as end:
         return end
     finally:
@@ -195,12 +201,12 @@ def test_kubeconfig_and_context_may_come_from_the_environment(tmp_path: Path) ->
     file = tmp_path / "kube config é"
     file.touch()
     environment = {"K8S_AUTH_KUBECONFIG": str(file), "K8S_AUTH_CONTEXT": "cp"}
-    assert rollout.required_connection({}, environment) == (str(file), "cp")
+    assert connection.required_connection({}, environment) == (str(file), "cp")
 
 
 def test_a_kubeconfig_that_does_not_exist_is_named() -> None:
-    with pytest.raises(rollout.Trouble, match="kubeconfig /nowhere/config, wanted for context cp, does not exist"):
-        rollout.required_connection({"kubeconfig": "/nowhere/config", "context": "cp"}, {})
+    with pytest.raises(ApiError, match="kubeconfig /nowhere/config, wanted for context cp, does not exist"):
+        connection.required_connection({"kubeconfig": "/nowhere/config", "context": "cp"}, {})
 
 
 @pytest.mark.parametrize(
@@ -225,7 +231,7 @@ def test_numbers_may_come_as_text(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_nothing_to_wait_for_is_done_without_a_look_at_the_cluster() -> None:
     with pytest.raises(Exit) as caught:
-        rollout.run(Module([]), open_client=lambda _module: pytest.fail("there is no need to connect"))
+        rollout.run(Module([]), connect=lambda _module: pytest.fail("there is no need to connect"))
     assert not caught.value.failed
     assert caught.value.result["workloads"] == []
 
@@ -257,7 +263,7 @@ def test_what_is_done_already_is_told_at_once() -> None:
 
 def test_the_end_of_a_rollout_is_noticed_when_it_comes(rolling: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not at the next look at the clock, nor at the timeout."""
-    monkeypatch.setattr(rollout, "TICK", 600)
+    monkeypatch.setattr(watch, "TICK", 600)
 
     def later() -> Iterator[dict[str, Any]]:
         time.sleep(0.3)
@@ -430,8 +436,8 @@ def test_an_api_that_cannot_be_used_at_the_start_is_one_sentence(trouble: Except
     def refuse(_module: Any) -> Any:
         raise trouble
 
-    with pytest.raises(rollout.Trouble) as caught:
-        rollout.run(Module([WEB]), open_client=refuse)
+    with pytest.raises(ApiError) as caught:
+        rollout.run(Module([WEB]), connect=refuse)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -443,7 +449,7 @@ def test_an_api_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(core, "get_api_client", lambda module: never.wait(20) and None)
     started = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within"):
-        rollout.connect(Module([WEB]), limit=0.1)
+        connection.open_client(Module([WEB]), limit=0.1)
     assert time.monotonic() - started < 10
     never.set()
 
@@ -456,13 +462,13 @@ def test_what_the_client_raises_is_passed_on(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(core, "get_api_client", refuse)
     with pytest.raises(ConnectionRefusedError):
-        rollout.connect(Module([WEB]))
+        connection.open_client(Module([WEB]))
 
 
 def test_a_kind_that_has_to_be_listed_and_may_not_is_named(rolling: Client) -> None:
     rolling.refused["Pod"] = [error(403, 'User "bob" cannot list')]
-    with pytest.raises(rollout.Trouble) as caught:
-        rollout.run(Module([WEB]), open_client=lambda _module: rolling)
+    with pytest.raises(ApiError) as caught:
+        rollout.run(Module([WEB]), connect=lambda _module: connected(rolling))
     assert str(caught.value) == (
         'The pods in namespace polls may not be listed: 403 User "bob" cannot list. '
         "Grant list and watch on them, then run the playbook again."
@@ -509,7 +515,7 @@ def test_a_secret_that_came_is_looked_up_once_per_grace_time() -> None:
     client = Client(recorded("deployment_config_error"))
     client.single["Secret/web-secret"] = secret(key=PASSWORD)
     now = [0.0]
-    it = rollout.Rollout(rollout.Api(client, "polls"), [("Deployment", "polls-web")], 5, monotonic=lambda: now[0])
+    it = watch.Rollout(connected(client), [("Deployment", "polls-web")], 5, monotonic=lambda: now[0])
     it.load()
     lookups = []
     for now[0] in (0.0, 5.0, 5.5, 6.0, 10.4, 10.6, 11.0):
@@ -521,27 +527,27 @@ def test_a_secret_that_came_is_looked_up_once_per_grace_time() -> None:
 @pytest.mark.parametrize(
     ("missing", "answer", "exists"),
     [
-        (state.Missing("Secret", "s"), secret(a="1"), True),
-        (state.Missing("Secret", "s"), error(404), False),
-        (state.Missing("Secret", "s"), error(403), None),
-        (state.Missing("Secret", "s"), ConnectionResetError(), None),
-        (state.Missing("Secret", "s", "a"), secret(a="1"), True),
-        (state.Missing("Secret", "s", "b"), secret(a="1"), False),
-        (state.Missing("ConfigMap", "s", "b"), {"binaryData": {"b": "AA=="}}, True),
+        (model.Missing("Secret", "s"), secret(a="1"), True),
+        (model.Missing("Secret", "s"), error(404), False),
+        (model.Missing("Secret", "s"), error(403), None),
+        (model.Missing("Secret", "s"), ConnectionResetError(), None),
+        (model.Missing("Secret", "s", "a"), secret(a="1"), True),
+        (model.Missing("Secret", "s", "b"), secret(a="1"), False),
+        (model.Missing("ConfigMap", "s", "b"), {"binaryData": {"b": "AA=="}}, True),
     ],
 )
-def test_a_missing_object_is_looked_up(missing: state.Missing, answer: Any, exists: bool | None) -> None:
+def test_a_missing_object_is_looked_up(missing: model.Missing, answer: Any, exists: bool | None) -> None:
     client = Client({})
     client.single[f"{missing.kind}/{missing.name}"] = answer
-    assert rollout.Api(client, "polls").has(missing) is exists
+    assert watch.exists(connected(client), missing) is exists
 
 
 @pytest.mark.parametrize(("fresh", "confirmed"), [(True, True), (False, False)])
 def test_what_cannot_be_looked_up_counts_if_the_evidence_is_fresh(fresh: bool, confirmed: bool) -> None:
     client = Client({})
     client.single["Secret/s"] = error(403)
-    problem = state.Problem("X", "", missing=state.Missing("Secret", "s"), fresh=fresh)
-    assert rollout.Rollout(rollout.Api(client, "polls"), [], 5).is_confirmed(problem) is confirmed
+    problem = model.Problem("X", "", missing=model.Missing("Secret", "s"), fresh=fresh)
+    assert watch.Rollout(connected(client), [], 5).is_confirmed(problem) is confirmed
 
 
 # --- What is returned -------------------------------------------------------------------------------------------------

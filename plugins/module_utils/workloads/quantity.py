@@ -1,3 +1,5 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
 """The amounts in which Kubernetes counts memory and processors."""
 
 from __future__ import annotations

@@ -1,0 +1,26 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Whether the cluster enforces NetworkPolicies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+
+from .readiness import is_pod_ready
+
+# By the exit code of the program that tries to connect.
+ENFORCED = {0: False, 3: True}
+
+
+def ask(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a pod found out. Raises ApiError if the cluster does not let us ask."""
+    pods = client.list("Pod", label_selector=",".join(params["label_selectors"]))
+    ready = [pod for pod in pods if is_pod_ready(pod)]
+    if len(ready) < 2:
+        return {"pod": "", "enforced": None}
+    name, address = ready[0]["metadata"]["name"], ready[1]["status"]["podIP"]
+    ended = client.exec(name, params["container"], [*params["command"], address], timeout=20)
+    return {"pod": name, "enforced": ENFORCED.get(ended.code)}

@@ -1,0 +1,198 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""The judgement of a workload: done, under way, or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .model import (
+    Clock,
+    Done,
+    Failed,
+    Memory,
+    Obj,
+    Objects,
+    Problem,
+    Verdict,
+    View,
+    Waiting,
+    condition,
+    find,
+    holds,
+    is_terminating,
+    name_of,
+    newest_event,
+    seconds,
+    uid,
+    view,
+)
+from .pods import MOUNT_REASONS, container_statuses, pod_problems
+from .readiness import UNMET, is_complete, is_observed, is_pod_ready
+from .refusals import PodRejection, is_live, last_rejection, rejection_problem
+
+
+def standstill(kind: str, workload: Obj) -> Problem | None:
+    """Return why a workload will not move however long one waits, as its own spec says it."""
+    spec = workload["spec"]
+    if is_terminating(workload):
+        return Problem("Deleting", "", advice="Let it go, apply it anew", verb="is being deleted")
+    if kind == "Deployment" and spec.get("paused"):
+        return Problem("Paused", "it is paused", advice="Set its spec.paused to false")
+    if kind == "Job" and spec.get("suspend"):
+        return Problem("Suspended", "it is suspended", advice="Set its spec.suspend to false")
+    return None
+
+
+def failed_job(it: View) -> Problem | None:
+    """Return why a Job failed. FailureTarget comes first, while its pods are still being stopped."""
+    state = next((condition(it.workload, k) for k in ("Failed", "FailureTarget") if holds(it.workload, k)), None)
+    if state is None:
+        return None
+    reason, message = state.get("reason") or "Failed", (state.get("message") or "").rstrip(".")
+    pod, container = failed_container(it.pods)
+    late = "Raise its activeDeadlineSeconds, or see in its log what it waited for"
+    return Problem(
+        code=reason,
+        text=f"{reason}: {message}" if message else reason,
+        advice=late if reason == "DeadlineExceeded" else "Read its log and mend the cause",
+        verb="has failed",
+        pod=pod,
+        container=container,
+    )
+
+
+def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
+    """Return the names of the youngest pod and of the container in it that failed, or of its first container."""
+    if not pods:
+        return "", ""
+    pod = max(pods, key=lambda p: (p["metadata"].get("creationTimestamp", ""), name_of(p)))
+    for status in container_statuses(pod):
+        ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
+        if ended and ended.get("exitCode"):
+            return name_of(pod), status["name"]
+    return name_of(pod), pod["spec"]["containers"][0]["name"]
+
+
+def deployment_problems(it: View, since: float) -> list[Problem]:
+    """Return what a Deployment's own Progressing condition complains of."""
+    state = condition(it.workload, "Progressing")
+    if state.get("status") != "False":
+        return []
+    if state.get("reason") == "ReplicaSetCreateError":
+        text = f"its ReplicaSet is refused: {state.get('message', '')}"
+        return [Problem("ReplicaSetCreateError", text, advice="Mend what is refused", key="replicaset")]
+    if state.get("reason") != "ProgressDeadlineExceeded":
+        return []
+    deadline = it.workload["spec"].get("progressDeadlineSeconds", 600)
+    text = f"no progress for {deadline} s (ProgressDeadlineExceeded)"
+    waits = waiting_pod(it)
+    if waits:
+        text = f"{text}, and {waits.text}"
+    # Left by an earlier try, it may be outdated: whatever was mended since gets the grace time to show.
+    stale = seconds(state.get("lastTransitionTime")) < int(since)
+    return [
+        Problem(
+            code="ProgressDeadlineExceeded",
+            text=text,
+            advice=(waits and waits.advice) or "Find out why its pods do not become ready",
+            key="progress" if stale else "",
+            pod=waits.pod if waits else "",
+            container=waits.container if waits else "",
+        )
+    ]
+
+
+def blocked_update(it: View, since: float) -> Problem | None:
+    """Judge what holds up an ordered StatefulSet: until all are ready it replaces no pod, not even the broken one."""
+    if it.kind != "StatefulSet" or it.workload["spec"].get("podManagementPolicy") == "Parallel":
+        return None
+    for pod in it.pods:
+        problems = [] if pod in it.current or is_pod_ready(pod) else pod_problems(it.kind, pod, it.events, since)
+        if problems:
+            text = f"pod {name_of(pod)} of an earlier revision holds up the update: {problems[0].text}"
+            return replace(problems[0], code="Blocked", text=text, advice="Delete that pod", key=f"blocked/{uid(pod)}")
+    return None
+
+
+def waiting_pod(it: View) -> Problem | None:
+    """Return the most telling thing that a pod is waiting for, or None."""
+    pods = [pod for pod in it.current if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
+    for pod in pods:
+        state = condition(pod, "PodScheduled")
+        if state.get("status") == "False":
+            text = f"pod {name_of(pod)} cannot be scheduled: {state.get('message') or state.get('reason', '')}"
+            advice = "Give the cluster what the message asks for, or lower the pod's requests"
+            return Problem("Unschedulable", text.rstrip("."), advice=advice, pod=name_of(pod))
+    for pod in pods:
+        event = newest_event(it.events, pod, *MOUNT_REASONS)
+        if event and pod.get("status", {}).get("phase") == "Pending":
+            text = f"pod {name_of(pod)} cannot start: {event.get('message', '')}"
+            return Problem(event["reason"], text, advice="Mend what the message names", pod=name_of(pod))
+    for pod in pods if it.kind != "Job" else ():
+        if pod.get("status", {}).get("phase") == "Running" and not is_pod_ready(pod):
+            statuses = container_statuses(pod)
+            container = next((s["name"] for s in statuses if not s.get("ready") and "running" in s["state"]), "")
+            event = newest_event(it.events, pod, "Unhealthy")
+            text = f"pod {name_of(pod)} runs but is not ready"
+            text = f"{text}: {event.get('message', '').strip()}" if event else text
+            advice = "Read its log and its probe's events, and mend the cause"
+            return Problem("NotReady", text, advice=advice, pod=name_of(pod), container=container)
+    return None
+
+
+def waiting_for(it: View, lacking: str, suspects: Sequence[Problem], last: PodRejection | None) -> Problem:
+    """Say what a workload waits for: what it lacks, and the likeliest cause of that."""
+    cause = suspects[0] if suspects else waiting_pod(it)
+    if cause is None and last is not None:
+        cause = rejection_problem(it, last)
+    if cause is None:
+        pod, container = failed_container(it.current) if it.kind == "Job" else ("", "")
+        return Problem("Waiting", lacking, advice="Look at its events", pod=pod, container=container)
+    return replace(cause, text=f"{lacking}, and {cause.text}", key="")
+
+
+def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) -> tuple[Verdict, Memory]:
+    """Judge one workload.
+
+    Args:
+        kind: Deployment, StatefulSet, DaemonSet or Job.
+        name: of the workload, in the namespace that the objects are from.
+        objects: by kind, everything in the namespace that `kinds_to_watch` names, without what may not be read.
+        clock: the present time, when the wait began, and the grace time.
+        memory: what the last judgement of this workload returned.
+
+    Returns:
+        The verdict, and what the next judgement has to be given as its memory.
+    """
+    workload = find(objects, kind, name)
+    if workload is None:
+        return Failed(Problem("NotFound", "", advice="Apply it first", verb="does not exist")), memory
+    if is_complete(kind, workload):
+        return Done(), Memory()
+    if still := standstill(kind, workload):
+        return Failed(still), memory
+    if not is_observed(kind, workload):
+        return Waiting(Problem("NotObserved", "its controller has not taken up the change")), memory
+    it = view(kind, workload, objects)
+    lacking = UNMET[kind](it)
+    if not lacking:
+        return Done(), Memory()
+    if kind == "Job" and (failure := failed_job(it)):
+        return Failed(failure), memory
+    if any(is_terminating(pod) for pod in it.pods):
+        memory = replace(memory, terminating=clock.now)
+    last = last_rejection(it)
+    problems = [p for pod in it.current for p in pod_problems(kind, pod, it.events, clock.since)]
+    if last and is_live(last, it, clock.since, memory.terminating):
+        problems.append(rejection_problem(it, last))
+    if kind == "Deployment":
+        problems += deployment_problems(it, clock.since)
+    if blocked := blocked_update(it, clock.since):
+        problems.append(blocked)
+    memory = replace(memory, first_seen={p.key: memory.first_seen.get(p.key, clock.now) for p in problems if p.key})
+    lasting = [p for p in problems if not p.key or clock.now - memory.first_seen[p.key] >= clock.grace]
+    if lasting:
+        return Failed(min(lasting, key=lambda p: bool(p.key))), memory
+    return Waiting(waiting_for(it, lacking, problems, last)), memory

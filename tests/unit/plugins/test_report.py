@@ -1,0 +1,128 @@
+"""What is reported about a workload."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, report
+from workload_cases import Case, event, stamp
+
+# --- What is told -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (
+            model.Problem("NotFound", "", advice="Apply it first", verb="does not exist"),
+            "Job a does not exist in namespace ns. Apply it first, then run the playbook again.",
+        ),
+        (model.Problem("X", "it broke."), "Job a is stuck: it broke. Run the playbook again."),
+        (
+            model.Problem("X", "line one\nline  two", advice="Mend it"),
+            "Job a is stuck: line one line two. Mend it, then run the playbook again.",
+        ),
+    ],
+)
+def test_the_sentence_names_thing_reason_and_next_step(problem: model.Problem, expected: str) -> None:
+    assert report.sentence("Job", "a", "ns", problem) == expected
+
+
+def test_events_and_log_follow_on_lines_of_their_own() -> None:
+    text = report.report(["It broke."], ["Failed Pod/a: no"], ["Traceback", "ValueError"], "a/app")
+    assert text.splitlines() == [
+        "It broke.",
+        "Last events:",
+        "  Failed Pod/a: no",
+        "Last log lines of a/app:",
+        "  Traceback",
+        "  ValueError",
+    ]
+    assert report.report(["It broke."], [], []) == "It broke."
+
+
+def test_the_same_refusal_is_told_once() -> None:
+    case = Case("deployment_quota")
+    assert len(case.objects["Event"]) > 1
+    told = report.recent_events(case.kind, case.name, case.objects)
+    assert len(told) == 1
+    assert told[0].startswith("FailedCreate ReplicaSet/polls-web-")
+    assert "exceeded quota: few" in told[0]
+
+
+def test_events_are_the_last_ones_about_the_broken_pod_and_its_owners() -> None:
+    case = Case("deployment_done")
+    first, second = case.pod(0), case.pod(1)
+    case.objects["Event"] = [
+        *(event(first, "Pod", "Unhealthy", f"number {n}", case.now - n) for n in range(9)),
+        event(second, "Pod", "Unhealthy", "of another pod", case.now),
+        event({"metadata": {"name": "x", "uid": "stranger"}}, "Pod", "Unhealthy", "of a stranger", case.now),
+    ]
+    told = report.recent_events(case.kind, case.name, case.objects, pod=first["metadata"]["name"])
+    assert [line.rpartition(" ")[2] for line in told] == ["4", "3", "2", "1", "0"]
+    assert not any("another" in line or "stranger" in line for line in told)
+
+
+def test_the_summary_tells_replicas_images_and_what_really_runs() -> None:
+    case = Case("deployment_done")
+    told = report.summary(case.kind, case.name, case.objects)
+    assert (told["replicas"], told["images"]) == (3, ["localhost/cloud-django/polls:3f9c2a1b"])
+    assert told["image_ids"] == ["sha256:" + "ab" * 32]
+    assert len(told["pods"]) == 3
+    assert told["pods"][0]["image_ids"] == {"polls-web": "sha256:" + "ab" * 32}
+
+
+def test_the_summary_leaves_out_pods_of_an_old_revision() -> None:
+    case = Case("deployment_rolled_back")
+    running = {pod["name"] for pod in report.summary(case.kind, case.name, case.objects)["pods"]}
+    old = {p["metadata"]["name"] for p in case.objects["Pod"] if "CrashLoopBackOff" in json.dumps(p["status"])}
+    assert old
+    assert not running & old
+
+
+@pytest.mark.parametrize("what", ["terminating", "pending"])
+def test_the_summary_leaves_out_pods_that_do_not_run(what: str) -> None:
+    case = Case("deployment_done")
+    if what == "terminating":
+        case.pod()["metadata"]["deletionTimestamp"] = stamp(case.now)
+    else:
+        case.pod()["status"]["phase"] = "Pending"
+    assert len(report.summary(case.kind, case.name, case.objects)["pods"]) == 2
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_way_to_refer_to_a_secret_is_found() -> None:
+    spec = {
+        "initContainers": [{"name": "i", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "init-env"}}}]}],
+        "containers": [
+            {
+                "name": "c",
+                "env": [{"name": "A", "value": "x"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "env"}}}],
+                "envFrom": [{"secretRef": {"name": "env-from"}}, {"configMapRef": {"name": "config"}}],
+            }
+        ],
+        "volumes": [
+            {"name": "a", "secret": {"secretName": "volume"}},
+            {"name": "b", "projected": {"sources": [{"secret": {"name": "projected"}}, {"configMap": {"name": "no"}}]}},
+            {"name": "c", "emptyDir": {}},
+        ],
+    }
+    assert report.secret_references(spec) == {"init-env", "env", "env-from", "volume", "projected"}
+    assert report.secret_references({}) == set()
+
+
+def test_the_secrets_of_the_broken_pod_and_of_the_template_are_asked_for() -> None:
+    case = Case("deployment_crash")
+    pod = case.pod()
+    pod["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "only-in-the-pod"}}]
+    names = report.secrets_of(case.kind, case.name, case.objects, pod["metadata"]["name"])
+    assert names == {"web-secret", "polls-database-app", "only-in-the-pod"}
+
+
+def test_without_a_pod_the_template_tells_the_secrets() -> None:
+    case = Case("job_suspended")
+    assert report.secrets_of(case.kind, case.name, case.objects) == {"web-secret", "polls-database-app"}
+    assert report.secrets_of(case.kind, "nowhere", case.objects) == set()

@@ -1,0 +1,163 @@
+"""The judgement of Jobs, of what will not move, and of what is waited for."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model
+from workload_cases import Case, event, rolling_deployment, stamp, waiting
+
+# --- Jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_job_is_told_before_its_pods_are_gone() -> None:
+    case = Case("job_failed")
+    case.status["conditions"] = [c for c in case.status["conditions"] if c["type"] == "FailureTarget"]
+    problem = case.failure()
+    assert (problem.code, problem.container) == ("BackoffLimitExceeded", "migrate")
+    assert problem.pod == case.objects["Pod"][0]["metadata"]["name"]
+
+
+def test_a_job_past_its_deadline_is_failed() -> None:
+    problem = Case("job_deadline").failure()
+    assert problem.code == "DeadlineExceeded"
+    assert "activeDeadlineSeconds" in problem.advice
+
+
+def test_a_job_that_tries_again_is_waited_for() -> None:
+    case = Case("job_retrying")
+    assert case.wait().text == "0 of 1 completion reached after 1 failed attempt"
+
+
+def test_a_crashing_container_of_a_job_is_an_attempt_and_no_failure() -> None:
+    case = Case("job_retrying")
+    waiting(case.objects["Pod"][0], "CrashLoopBackOff")
+    assert isinstance(case.lasting(), model.Waiting)
+
+
+def test_a_suspended_job_is_stuck() -> None:
+    assert Case("job_suspended").failure().code == "Suspended"
+
+
+def test_a_complete_job_is_done_though_suspended_or_on_its_way_out() -> None:
+    case = Case("job_complete")
+    case.spec["suspend"] = True
+    assert case.judge() == model.Done()
+    case.workload["metadata"]["deletionTimestamp"] = stamp(case.now)
+    assert case.judge() == model.Done()
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_a_condition_that_does_not_hold_says_nothing(status: str) -> None:
+    case = Case("job_failed")
+    for condition in case.status["conditions"]:
+        condition["status"] = status
+    assert isinstance(case.judge(), model.Waiting)
+
+
+def test_an_image_that_a_job_cannot_have_is_hopeless() -> None:
+    case = Case("job_retrying")
+    waiting(case.objects["Pod"][0], "ErrImageNeverPull")
+    assert case.failure().code == "ErrImageNeverPull"
+
+
+def test_a_job_with_a_missing_secret_is_hopeless_after_the_grace_time() -> None:
+    case = Case("job_retrying")
+    waiting(case.objects["Pod"][0], "CreateContainerConfigError", 'secret "web-secret" not found')
+    assert case.lasting_failure().missing == model.Missing("Secret", "web-secret")
+
+
+def test_a_pod_of_another_job_is_not_judged() -> None:
+    case = Case("job_retrying")
+    waiting(case.objects["Pod"][0], "ErrImageNeverPull")
+    case.objects["Pod"][0]["metadata"]["ownerReferences"][0]["uid"] = "another"
+    assert isinstance(case.judge(), model.Waiting)
+
+
+# --- What will not move -----------------------------------------------------------------------------------------------
+
+
+def test_a_paused_deployment_is_stuck() -> None:
+    case = Case("deployment_rolling")
+    case.spec["paused"] = True
+    assert case.failure().code == "Paused"
+
+
+@pytest.mark.parametrize("name", ["deployment_done", "job_retrying"])
+def test_a_workload_that_is_being_deleted_is_not_waited_for(name: str) -> None:
+    case = Case(name)
+    case.workload["metadata"]["deletionTimestamp"] = stamp(case.now)
+    assert case.failure().code == "Deleting"
+
+
+def test_a_workload_that_does_not_exist_is_said_to() -> None:
+    case = Case("deployment_done")
+    case.objects["Deployment"] = []
+    assert case.failure().code == "NotFound"
+
+
+def test_a_passed_progress_deadline_is_hopeless_at_once() -> None:
+    case = rolling_deployment()
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.now)}]
+    problem = case.failure()
+    assert problem.code == "ProgressDeadlineExceeded"
+    assert problem.text == "no progress for 600 s (ProgressDeadlineExceeded)"
+
+
+def test_a_progress_deadline_from_before_gets_the_grace_time() -> None:
+    case = rolling_deployment()
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.since - 60)}]
+    assert case.lasting_failure().code == "ProgressDeadlineExceeded"
+
+
+def test_a_specific_cause_is_told_rather_than_the_deadline() -> None:
+    case = Case("deployment_crash")
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.now)}]
+    assert case.failure().code == "CrashLoopBackOff"
+
+
+def test_a_replicaset_that_may_not_be_made_is_hopeless_after_the_grace_time() -> None:
+    case = rolling_deployment()
+    refused = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": "exceeded quota"}
+    case.status["conditions"] = [refused]
+    assert case.lasting_failure().code == "ReplicaSetCreateError"
+
+
+# --- What is waited for -----------------------------------------------------------------------------------------------
+
+
+def test_a_pod_that_fits_nowhere_is_waited_for_and_told() -> None:
+    case = Case("deployment_unschedulable")
+    verdict = case.lasting()
+    assert isinstance(verdict, model.Waiting)
+    assert verdict.problem.code == "Unschedulable"
+    assert "cannot be scheduled: 0/1 nodes are available: 1 Insufficient memory" in verdict.problem.text
+
+
+def test_a_pod_that_runs_but_is_not_ready_is_told_with_its_probe() -> None:
+    case = rolling_deployment()
+    pod = case.pod(1)
+    next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["status"] = "False"
+    pod["status"]["containerStatuses"][0]["ready"] = False
+    case.objects["Event"] = [event(pod, "Pod", "Unhealthy", "Readiness probe failed: HTTP 503", case.now)]
+    problem = case.wait()
+    name = pod["metadata"]["name"]
+    assert problem.text == (
+        f"2 of 3 replicas are available, and pod {name} runs but is not ready: Readiness probe failed: HTTP 503"
+    )
+    assert (problem.pod, problem.container) == (name, "polls-web")
+
+
+def test_a_volume_that_cannot_be_attached_is_waited_for_and_told() -> None:
+    case = rolling_deployment()
+    waiting(case.pod(), "ContainerCreating")
+    said = "Multi-Attach error for volume"
+    case.objects["Event"] = [event(case.pod(), "Pod", "FailedAttachVolume", said, case.now)]
+    assert case.wait().text.endswith(f"cannot start: {said}")
+    assert isinstance(case.lasting(), model.Waiting)
+
+
+def test_within_the_grace_time_the_suspected_problem_is_told() -> None:
+    assert "needs Secret web-secret" in Case("deployment_config_error").wait().text
