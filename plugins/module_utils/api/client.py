@@ -37,8 +37,9 @@ Obj = dict[str, Any]
 FIELD_MANAGER = "cloud-django"
 AGAIN = "then run the playbook again"
 
-# All in seconds: to connect, and to wait for an answer, which an admission webhook may delay by 30.
-REQUEST_LIMIT = (5.0, 35.0)
+# All in seconds: to connect, and to wait for an answer, which to a write an admission webhook may delay by 30.
+REQUEST_LIMIT = (5.0, 15.0)
+WRITE_LIMIT = (5.0, 35.0)
 # The server renews a watch every WATCH_LENGTH; one that is silent for longer than that is dead.
 WATCH_LENGTH = 60
 WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
@@ -263,6 +264,7 @@ class Client:
 
     def write(self, method: str, path: str, about: str, **options: Any) -> Obj:
         """Send a request that writes. Raises ApiError if its namespace is gone."""
+        options.setdefault("_request_timeout", WRITE_LIMIT)
         written = self.request(method, path, about, **options, **self.dry_options)
         if written is None:
             raise ApiError(f"{about}:", "its namespace does not exist", "Create it, with the role namespace", 404)
