@@ -169,7 +169,7 @@ def upgrade(ground: Ground) -> Row:
     return judged(load, f"{ground.upgrade_from[:10]}, {changed} changes", before, after, again)
 
 
-def judged(load: Load, told: str, before: State, after: State, again: int) -> Row:
+def judged(load: Load, origin: str, before: State, after: State, again: int) -> Row:
     """Return the row of an upgrade. Only while the only database pod is replaced may the outage page be shown."""
     replaced = set(before.database) != set(after.database)
     pages = [failure["ended"] for failure in load.failures if failure["outcome"] == "unavailable"]
@@ -185,6 +185,6 @@ def judged(load: Load, told: str, before: State, after: State, again: int) -> Ro
     if again:
         problems.append(f"the second run still changed {again} things")
     pod = "replaced" if replaced else "not replaced"
-    note = f"from {told}; {len(pages)} outage pages in {seconds:.1f} s, database pod {pod}"
+    note = f"from {origin}; {len(pages)} outage pages in {seconds:.1f} s, database pod {pod}"
     name = "A site deployed by the commit before is upgraded by one site.yml under load"
     return load.row(name, len(pages) if replaced else 0, problems, note)
