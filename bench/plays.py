@@ -22,6 +22,16 @@ README = PROJECT / "README.md"
 # What `make bench` and `make prove` write themselves.
 WRITTEN = ("README.md", "bench/results.json", "bench/prove.json")
 
+# Variables that every measurement needs.
+COMMON = (
+    "app_name",
+    "app_namespace",
+    "cluster_context",
+    "cluster_kind_binary",
+    "cluster_kubeconfig",
+    "cluster_provider",
+)
+
 
 class Failed(Exception):
     """A measurement that cannot be made; the text says why."""
@@ -43,6 +53,7 @@ class Plays:
         self.environment = os.environ | {"ANSIBLE_NOCOLOR": "1"} | dict(environment or {})
         self.output = ""
         self.processes: list[subprocess.Popen[str]] = []
+        self.known: dict[str, str] = {}
 
     def __call__(self, playbook: str | Path, *arguments: str, **variables: Any) -> int:
         """Run a playbook; return how many tasks changed something. Raises Failed, with all that it printed."""
@@ -91,10 +102,12 @@ class Plays:
 
     def variable(self, name: str) -> str:
         """Return a variable of the inventory, or of the defaults of the site's roles. Raises Failed if it is unset."""
-        values = self.variables_of([name])
-        if name not in values:
+        if name not in self.known:
+            # All of them at once, since each query is a run of its own.
+            self.known |= self.variables_of(sorted({name, *COMMON}))
+        if name not in self.known:
             raise Failed(f"Variable {name} is not defined by the inventory or by a role of site.yml.")
-        return values[name]
+        return self.known[name]
 
     def variables_of(self, names: Sequence[str]) -> dict[str, str]:
         """Return those of some variables that are defined, as text."""

@@ -267,3 +267,57 @@ def test_figures_without_a_commit_are_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Failed, match="git is not installed"):
         plays.measured_commit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "removal", "ran"),
+    [
+        # Both are repeated, the change only, or none.
+        (20.0, 10.0, ["change", "change", "change", "teardown", "site", "teardown", "site", "teardown"]),
+        (30.0, 10.0, ["change", "change", "change", "teardown"]),
+        (61.0, 60.0, ["change", "teardown"]),
+    ],
+)
+def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"empty": 0.5, "site": 25.0, "change": change, "teardown": removal, "kubectl": 0.25}
+    sites: list[Recorded] = []
+
+    def plays_of(inventories: list[str], variables: Mapping[str, Any], environment: Mapping[str, str]) -> Recorded:
+        assert variables["app_namespace"] == bench.NAMESPACE
+        sites.append(Recorded(Path(environment["TASKS_STARTED_FILE"]), {}))
+        sites[0].address = lambda: "http://192.0.2.1"
+        return sites[0]
+
+    def timed(do: Any) -> float:
+        do()
+        return clock[sites[0].ran[-1]]
+
+    kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: sites[0].ran.append("kubectl"))
+    monkeypatch.setattr(bench, "Plays", plays_of)
+    monkeypatch.setattr(bench, "Kubectl", lambda plays: kubectl)
+    monkeypatch.setattr(bench, "vote", lambda site: None)
+    monkeypatch.setattr(bench, "change_image", lambda plays, copy: plays.ran.append("change"))
+    monkeypatch.setattr(bench, "timed", timed)
+    figures, _ = bench.measure("inventory/x")
+    assert list(figures) == list(bench.FIGURES)
+    expected = {
+        "site_first_seconds": 25.0,
+        "site_rerun_ratio": 50.0,
+        "site_rerun_kubectl_ratio": 100.0,
+        "image_change_seconds": change,
+        "image_change_ratio": 2 * change,
+        "teardown_ratio": 2 * removal,
+    }
+    assert {name: figures[name] for name in expected} == expected
+    after_reruns = sites[0].ran[len(sites[0].ran) - sites[0].ran[::-1].index("kubectl") :]
+    assert [name for name in after_reruns if name != "empty"] == ran
+    # Each change and each removal is between two empty plays.
+    for place, name in enumerate(after_reruns):
+        if name != "empty" and name != "site":
+            assert after_reruns[place - 1] == after_reruns[place + 1] == "empty"
+
+
+def test_a_changed_copy_has_its_own_word(tmp_path: Path) -> None:
+    copies = [bench.changed_copy(tmp_path, word) for word in ("one", "two")]
+    page = "django_polls/polls/templates/polls/index.html"
+    assert [f"What do you think, {copy.name}?" in (copy / page).read_text() for copy in copies] == [True, True]
