@@ -49,7 +49,8 @@ bench: .venv/complete ## Measure the playbooks on the cluster, and put the figur
 	@python bench/bench.py "$$(scripts/choose_inventory $(INVENTORY))"
 
 prove: .venv/complete ## Break a site in a dozen ways while people vote, and count what they lost
-	@python bench/prove.py "$$(scripts/choose_inventory $(INVENTORY))" $(ROWS) $(addprefix --rate=,$(RATE))
+	@python bench/prove.py "$$(scripts/choose_inventory $(INVENTORY))" $(ROWS) $(addprefix --rate=,$(RATE)) \
+	  $(addprefix --upgrade-from=,$(UPGRADE_FROM))
 
 lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
 	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \

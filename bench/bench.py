@@ -1,6 +1,7 @@
 """Measure the site's playbooks on the cluster of the inventory that is given, in a namespace of their own.
 
-Prints a table, writes bench/results.json, and puts the figures into README.md.
+Most goals are multiples of an empty play on the same machine. Prints a table, writes bench/results.json, and puts the
+figures into README.md.
 """
 
 from __future__ import annotations
@@ -12,26 +13,51 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
+from plays import (
+    PROJECT,
+    Failed,
+    Plays,
+    copied_context,
+    empty_play,
+    kubectl,
+    machine,
+    measured_commit,
+    put_into_readme,
+    replace,
+    say,
+)
 
 RESULTS = PROJECT / "bench" / "results.json"
 NAMESPACE = "cloud-django-bench"
 REPEATS = 5
+SLOWEST = 5  # How many of the slowest tasks are named.
+# A change and a removal are measured three times if the further two take at most so many seconds, of both together.
+REPEATS_OF_CHANGES, REPEATS_BUDGET = 3, 120.0
 # name: (what it is, its limit in its own unit or None)
 FIGURES: dict[str, tuple[str, float | None]] = {
     "site_first_seconds": ("First deployment to the first counted vote; cluster there, images built", 60),
-    "site_rerun_seconds": ("The same again, with nothing to change", 8),
-    "kubectl_apply_seconds": ("`kubectl apply --server-side` of the same objects, for comparison", None),
-    "site_rerun_ratio": ("Ratio of the two", None),
+    "empty_play_seconds": ("An empty play with the same inventory, for comparison", None),
+    "site_rerun_seconds": ("The site again, with nothing to change", None),
+    "site_rerun_ratio": ("The same as a multiple of an empty play", 8),
+    "site_rerun_tasks": ("Tasks that it runs or skips", 50),
     "site_rerun_api_tasks": ("Tasks of it that touch the API", None),
-    "image_change_seconds": ("One word changed in a template until the page shows it", 40),
-    "teardown_seconds": ("The site and its data removed, the cluster stays", 20),
+    "kubectl_apply_seconds": ("`kubectl apply --server-side` of the same objects, for comparison", None),
+    "site_rerun_kubectl_ratio": ("The site again, as a multiple of `kubectl apply`", None),
+    "image_change_seconds": ("One word changed in a template until the page shows it", None),
+    "image_change_ratio": ("The same as a multiple of an empty play", 60),
+    "teardown_seconds": ("The site and its data removed, the cluster stays", None),
+    "teardown_ratio": ("The same as a multiple of an empty play", 30),
 }
+UNITS = {"seconds": " s", "ratio": " \u00d7"}
+# The name of each task of a run, and its seconds.
+type Tasks = list[tuple[str, float]]
 
 
 @contextmanager
@@ -111,95 +137,187 @@ def owned(value: Any, fields: dict[str, Any]) -> Any:
     return kept
 
 
-def changed_copy(folder: Path) -> Path:
+@dataclass
+class Ratio:
+    """Seconds of something that is measured next to an empty play, each time it is done."""
+
+    seconds: list[float] = field(default_factory=list)
+    empty: list[float] = field(default_factory=list)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Return the median of the seconds, and that of the multiples of the empty plays."""
+        ratios = [one / empty for one, empty in zip(self.seconds, self.empty, strict=True)]
+        return {f"{name}_seconds": statistics.median(self.seconds), f"{name}_ratio": statistics.median(ratios)}
+
+
+def timed(do: Callable[[], Any]) -> float:
+    """Return how long something took."""
+    seconds: list[float] = []
+    with stopwatch(seconds):
+        do()
+    return seconds[0]
+
+
+def between(empty: Callable[[], float], do: Callable[[], Any], ratio: Ratio) -> None:
+    """Measure something, and an empty play before and after it, whose mean counts: the machine's speed drifts."""
+    before = empty()
+    seconds = timed(do)
+    ratio.seconds.append(seconds)
+    ratio.empty.append((before + empty()) / 2)
+
+
+def repeats(seconds: float, budget: float) -> int:
+    """Return how often to repeat what takes so many seconds each time: all or nothing, since two have no median."""
+    further = REPEATS_OF_CHANGES - 1
+    return further if further * seconds <= budget else 0
+
+
+def slowest(runs: Sequence[Tasks]) -> Tasks:
+    """Return the slowest tasks of the same run made several times, with the median of their seconds."""
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for run in runs:
+        # A task that is included several times has one name.
+        seen: Counter[str] = Counter()
+        for name, taken in run:
+            seconds.setdefault((name, seen[name]), []).append(taken)
+            seen[name] += 1
+    medians = [(name, round(statistics.median(taken), 2)) for (name, _), taken in seconds.items()]
+    return sorted(medians, key=lambda task: -task[1])[:SLOWEST]
+
+
+def changed_copy(folder: Path, word: str) -> Path:
     """Copy the build context with one word changed in a template."""
-    copy = copied_context(folder / "context")
-    # A word of its own, so that no earlier run has left an image with it.
+    copy = copied_context(folder / word)
     page = copy / "django_polls" / "polls" / "templates" / "polls" / "index.html"
-    replace(page, "What do you think?", f"What do you think, {folder.name}?")
+    replace(page, "What do you think?", f"What do you think, {word}?")
     return copy
 
 
-def measure(inventory: str) -> dict[str, float]:
-    """Return the figures."""
+def change_image(plays: Plays, copy: Path) -> None:
+    """Deploy a changed build context, and look whether the page shows the change."""
+    plays("site", image_context=str(copy))
+    with urllib.request.urlopen(plays.address() + "/", timeout=10) as answer:
+        page = answer.read().decode()
+    if f"What do you think, {copy.name}?" not in page:
+        raise Failed("The page does not show the change.")
+
+
+def rerun(plays: Plays, empty: Callable[[], float], started: Path) -> tuple[dict[str, float], Tasks]:
+    """Run site.yml again and again with nothing to change; return the figures, and the slowest tasks."""
+    kubectl = Kubectl(plays)
+    objects = kubectl.objects()
+    sites, applies = Ratio(), Ratio()
+    runs: list[dict[str, Any]] = []
+    for number in range(REPEATS):
+        say(f"Deploying again, {number + 1} of {REPEATS}")
+        sites.empty.append(empty())
+        changed: list[int] = []
+        sites.seconds.append(timed(lambda changed=changed: changed.append(plays("site"))))
+        if changed != [0]:
+            raise Failed(f"{changed[0]} tasks changed something although nothing was to change:\n{plays.output}")
+        runs.append(json.loads(started.read_text(encoding="utf-8")))
+        applies.seconds.append(sites.seconds[-1])
+        applies.empty.append(timed(lambda: kubectl.apply(objects)))
+    figures = {
+        "empty_play_seconds": statistics.median(sites.empty),
+        "kubectl_apply_seconds": statistics.median(applies.empty),
+        "site_rerun_kubectl_ratio": applies.figures("site_rerun")["site_rerun_ratio"],
+        "site_rerun_tasks": statistics.median_high(len(run["seconds"]) for run in runs),
+        "site_rerun_api_tasks": statistics.median_high(run["api_tasks"] for run in runs),
+    }
+    return figures | sites.figures("site_rerun"), slowest([run["seconds"] for run in runs])
+
+
+def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
+    """Return the figures, and the slowest tasks of a run with nothing to change."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
-        api_tasks = Path(name, "api_tasks")
+        folder = Path(name)
+        started = folder / "tasks_started.json"
         environment = {
             "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "bench" / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "api_tasks",
-            "API_TASKS_FILE": str(api_tasks),
+            "ANSIBLE_CALLBACKS_ENABLED": "tasks_started",
+            "TASKS_STARTED_FILE": str(started),
         }
         plays = Plays([inventory], {"app_namespace": NAMESPACE, "app_public_url": ""}, environment)
-        say("Preparing the cluster and the image")
-        plays("site", "--tags=container_engine,mirror_builds,cluster,namespace,image")
-        plays("teardown", teardown_data="purge", teardown_cluster=False)
+        nothing = empty_play(folder)
 
-        say("Deploying for the first time")
-        seconds: list[float] = []
-        with stopwatch(seconds):
+        def empty() -> float:
+            return timed(lambda: plays(nothing))
+
+        def remove() -> None:
+            plays("teardown", teardown_data="purge", teardown_cluster=False)
+
+        def deploy() -> None:
             plays("site")
             vote(plays.address())
-        figures["site_first_seconds"] = seconds[0]
 
-        kubectl = Kubectl(plays)
-        objects = kubectl.objects()
-        reruns: list[float] = []
-        applies: list[float] = []
-        for number in range(REPEATS):
-            say(f"Deploying again, {number + 1} of {REPEATS}")
-            with stopwatch(reruns):
-                changed = plays("site")
-            if changed:
-                raise Failed(f"{changed} tasks changed something although nothing was to change:\n{plays.output}")
-            with stopwatch(applies):
-                kubectl.apply(objects)
-        figures["site_rerun_seconds"] = statistics.median(reruns)
-        figures["kubectl_apply_seconds"] = statistics.median(applies)
-        figures["site_rerun_ratio"] = statistics.median(a / b for a, b in zip(reruns, applies, strict=True))
-        figures["site_rerun_api_tasks"] = int(api_tasks.read_text())
+        say("Preparing the cluster and the image")
+        plays("site", "--tags=container_engine,mirror_builds,cluster,namespace,image")
+        remove()
+
+        say("Deploying for the first time")
+        figures["site_first_seconds"] = timed(deploy)
+
+        rerun_figures, tasks = rerun(plays, empty, started)
+        figures |= rerun_figures
+
+        budget = REPEATS_BUDGET
+        changes, removals = Ratio(), Ratio()
+        # A word of its own, so that no earlier run has left an image with it.
+        copies = iter([changed_copy(folder, f"{folder.name}-{number}") for number in range(REPEATS_OF_CHANGES)])
+
+        def change() -> None:
+            change_image(plays, next(copies))
 
         say("Changing a template")
-        copy = changed_copy(Path(name))
-        seconds = []
-        with stopwatch(seconds):
-            plays("site", image_context=str(copy))
-            with urllib.request.urlopen(plays.address() + "/", timeout=10) as answer:
-                page = answer.read().decode()
-        if f"What do you think, {Path(name).name}?" not in page:
-            raise Failed("The page does not show the change.")
-        figures["image_change_seconds"] = seconds[0]
+        between(empty, change, changes)
+        for _ in range(further := repeats(changes.seconds[0], budget)):
+            say("Changing a template again")
+            between(empty, change, changes)
+        budget -= further * changes.seconds[0]
 
         say("Removing the site")
-        seconds = []
-        with stopwatch(seconds):
-            plays("teardown", teardown_data="purge", teardown_cluster=False)
-        figures["teardown_seconds"] = seconds[0]
-    return {key: round(value, 2) for key, value in figures.items()}
+        between(empty, remove, removals)
+        for _ in range(repeats(removals.seconds[0] + figures["site_first_seconds"], budget)):
+            say("Deploying and removing the site again")
+            deploy()
+            between(empty, remove, removals)
+        figures |= changes.figures("image_change") | removals.figures("teardown")
+    return {key: round(figures[key], 2) for key in FIGURES}, tasks
 
 
 def shown(figures: dict[str, float]) -> list[str]:
     """Return the figures as lines of a table in Markdown."""
     lines = ["| What | Measured | Goal |", "|---|---|---|"]
     for key, (what, limit) in FIGURES.items():
-        unit = " s" if key.endswith("_seconds") else ""
+        unit = UNITS.get(key.rpartition("_")[2], "")
         lines.append(f"| {what} | {figures[key]:g}{unit} | {f'≤ {limit:g}{unit}' if limit else ''} |")
     return lines
+
+
+def missed(figures: dict[str, float]) -> list[str]:
+    """Return the names of the figures that are beyond their goals."""
+    return [key for key, (_, limit) in FIGURES.items() if limit is not None and figures[key] > limit]
 
 
 def main() -> None:
     """Measure, show and keep the figures; end with 1 if one is beyond its goal."""
     try:
-        figures = measure(sys.argv[1])
+        commit = measured_commit()
+        figures, tasks = measure(sys.argv[1])
     except Failed as failure:
         sys.exit(str(failure))
-    RESULTS.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    slow = [{"task": name, "seconds": seconds} for name, seconds in tasks]
+    results = {"machine": machine(), "commit": commit, "figures": figures, "slowest_tasks": slow}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = shown(figures)
     put_into_readme("make bench", lines)
     print("\n".join(lines))
-    missed = [key for key, (_, limit) in FIGURES.items() if limit and figures[key] > limit]
-    if missed:
-        sys.exit(f"Beyond the goal: {', '.join(missed)}.")
+    print(f"\nThe {len(tasks)} slowest tasks with nothing to change, in seconds (median of {REPEATS} runs):")
+    print("\n".join(f"{seconds:6.2f}  {name}" for name, seconds in tasks))
+    if beyond := missed(figures):
+        sys.exit(f"Beyond the goal: {', '.join(beyond)}.")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ VISIT = 6  # Requests of a visitor.
 VISIT_SECONDS = 2.4  # How long they take at least.
 VISITORS_START = 60.0  # Seconds until the first of them has come, at most.
 RATE = 140.0  # Requests per second, of all visitors together.
+REPLICAS = 3  # Web pods of the site.
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
 CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
 # For each pod: seconds of CPU, and bytes of memory.
@@ -53,6 +54,8 @@ class Row:
     note: str = ""
     # Requests per second that were sent.
     rate: float = RATE
+    # The commit that was measured.
+    commit: str = ""
 
     @property
     def wrong(self) -> list[str]:
@@ -137,6 +140,8 @@ class Ground:
         self.namespace = plays.variable("app_namespace")
         self.app = plays.variable("app_name")
         self.address = ""
+        # The commit that deploys the site that the row `upgrade` upgrades.
+        self.upgrade_from = ""
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -10,12 +10,27 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 PROJECT = Path(__file__).resolve().parent.parent
 README = PROJECT / "README.md"
+# What `make bench` and `make prove` write themselves.
+WRITTEN = ("README.md", "bench/results.json", "bench/prove.json")
+
+# Variables that every measurement needs.
+COMMON = (
+    "app_name",
+    "app_namespace",
+    "cluster_context",
+    "cluster_kind_binary",
+    "cluster_kubeconfig",
+    "cluster_provider",
+)
 
 
 class Failed(Exception):
@@ -30,14 +45,17 @@ class Plays:
         inventories: Sequence[str],
         variables: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
+        project: Path = PROJECT,
     ) -> None:
+        self.project = project
         self.inventories = [f"--inventory={inventory}" for inventory in inventories]
         self.variables = dict(variables)
         self.environment = os.environ | {"ANSIBLE_NOCOLOR": "1"} | dict(environment or {})
         self.output = ""
         self.processes: list[subprocess.Popen[str]] = []
+        self.known: dict[str, str] = {}
 
-    def __call__(self, playbook: str, *arguments: str, **variables: Any) -> int:
+    def __call__(self, playbook: str | Path, *arguments: str, **variables: Any) -> int:
         """Run a playbook; return how many tasks changed something. Raises Failed, with all that it printed."""
         process = self.start(playbook, *arguments, **variables)
         try:
@@ -47,16 +65,17 @@ class Plays:
             process.wait()
             raise
         if process.returncode:
-            raise Failed(f"{playbook}.yml failed:\n{self.output}")
+            raise Failed(f"{Path(playbook).stem}.yml failed:\n{self.output}")
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
 
-    def start(self, playbook: str, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
-        """Start a playbook."""
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), *self.inventories]
-        command += [f"playbooks/{playbook}.yml", *arguments, "--extra-vars", json.dumps(self.variables | variables)]
+    def start(self, playbook: str | Path, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
+        """Start one of the project's playbooks, by its name, or any other, by its path."""
+        path = str(playbook) if isinstance(playbook, Path) else f"playbooks/{playbook}.yml"
+        command = [program("ansible-playbook"), *self.inventories, path, *arguments]
+        command += ["--extra-vars", json.dumps(self.variables | variables)]
         process = subprocess.Popen(
             command,
-            cwd=PROJECT,
+            cwd=self.project,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -82,13 +101,90 @@ class Plays:
         return found[1]
 
     def variable(self, name: str) -> str:
-        """Return an inventory variable as text."""
-        command = [str(Path(sys.executable).with_name("ansible")), *self.inventories, "all"]
-        command += ["--module-name=ansible.builtin.debug", f"--args=var={name}"]
-        command += ["--extra-vars", json.dumps(self.variables)]
-        environment = self.environment | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
-        return str(json.loads(done.stdout[done.stdout.index("{") :])[name])
+        """Return a variable of the inventory, or of the defaults of the site's roles. Raises Failed if it is unset."""
+        if name not in self.known:
+            # All of them at once, since each query is a run of its own.
+            self.known |= self.variables_of(sorted({name, *COMMON}))
+        if name not in self.known:
+            raise Failed(f"Variable {name} is not defined by the inventory or by a role of site.yml.")
+        return self.known[name]
+
+    def variables_of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return those of some variables that are defined, as text."""
+        site = site_play(self.project)
+        undefined = "__undefined"
+        shown = {name: f"{{{{ lookup('ansible.builtin.vars', '{name}', default='{undefined}') }}}}" for name in names}
+        # The roles have to be there for their defaults; the tags leave out all of their tasks.
+        play = {
+            "name": "Show variables",
+            "hosts": site["hosts"],
+            "gather_facts": False,
+            "roles": [{"role": name, "tags": ["never"]} for name in role_names(site)],
+            "tasks": [{"name": "Show them", "ansible.builtin.debug": {"msg": shown}}],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "variables.yml")
+            file.write_text(yaml.safe_dump([play]), encoding="utf-8")
+            command = [program("ansible-playbook"), *self.inventories, str(file), "--skip-tags=always"]
+            command += ["--extra-vars", json.dumps(self.variables)]
+            environment = self.environment | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+            done = subprocess.run(command, cwd=self.project, env=environment, capture_output=True, text=True)
+        found = re.search(r"=> (\{$.*?^\})", done.stdout, re.MULTILINE | re.DOTALL)
+        if done.returncode or not found:
+            raise Failed(f"The variables {', '.join(names)} cannot be read:\n{done.stdout}{done.stderr}")
+        values = json.loads(found[1])["msg"]
+        return {name: str(value) for name, value in values.items() if value != undefined}
+
+
+def program(name: str) -> str:
+    """Return the path of a program of the virtual environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def site_play(project: Path = PROJECT) -> dict[str, Any]:
+    """Return the play of site.yml that has the roles. Raises Failed if there is none."""
+    plays = yaml.safe_load((project / "playbooks" / "site.yml").read_text(encoding="utf-8"))
+    with_hosts = [play for play in plays if "hosts" in play]
+    if not with_hosts:
+        raise Failed("playbooks/site.yml has no play with hosts.")
+    return next((play for play in with_hosts if play.get("roles")), with_hosts[0])
+
+
+def role_names(play: Mapping[str, Any]) -> list[str]:
+    """Return the names of a play's roles, each of them once."""
+    roles = [{"role": role} if isinstance(role, str) else role for role in play.get("roles") or []]
+    return list(dict.fromkeys(role.get("role") or role["name"] for role in roles))
+
+
+def empty_play(folder: Path) -> Path:
+    """Write a playbook that does nothing on the hosts of the site; return its path."""
+    play = {
+        "name": "Do nothing",
+        "hosts": site_play()["hosts"],
+        "gather_facts": False,
+        "tasks": [{"name": "Do nothing", "ansible.builtin.meta": "noop"}],
+    }
+    file = folder / "empty.yml"
+    file.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
+    return file
+
+
+def git(*arguments: str, project: Path = PROJECT) -> str:
+    """Run git in a checkout; return what it printed. Raises Failed if it fails."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise Failed("git is not installed, and is needed here: install it.") from error
+    if done.returncode:
+        raise Failed(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def measured_commit(project: Path = PROJECT) -> str:
+    """Return the commit of the checkout, with "-dirty" if files differ from it. The files of figures do not count."""
+    commit = git("rev-parse", "HEAD", project=project)
+    changes = git("status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in WRITTEN), project=project)
+    return f"{commit}-dirty" if changes else commit
 
 
 def copied_context(copy: Path) -> Path:

@@ -25,11 +25,22 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ground import DATABASE, RATE, Ground, Load, Row, Usage, docker, eventually
-from plays import PROJECT, Failed, Plays, copied_context, kubectl, machine, put_into_readme, replace, say
+from ground import DATABASE, RATE, REPLICAS, Ground, Load, Row, Usage, docker, eventually
+from plays import (
+    PROJECT,
+    Failed,
+    Plays,
+    copied_context,
+    kubectl,
+    machine,
+    measured_commit,
+    put_into_readme,
+    replace,
+    say,
+)
+from upgrade import commit_before, upgrade
 
 RESULTS = PROJECT / "bench" / "prove.json"
-REPLICAS = 3
 # In seconds: until the site is whole after pods were killed, and after the database or the node came back.
 WHOLE, BACK = 2.0, 15.0
 
@@ -404,6 +415,7 @@ ROWS: dict[str, Callable[[Ground], Row]] = {
     "endurance": endurance,
     "controllers": controllers_killed,
     "two": two_at_once,
+    "upgrade": upgrade,
 }
 # With nodes to choose from.
 ROWS_OF_NODES: dict[str, Callable[[Ground], Row]] = {"drain": drain}
@@ -433,13 +445,16 @@ def ground_of(inventory: str, name: str, rate: float = RATE, **variables: Any) -
         plays("teardown", teardown_data="purge", teardown_cluster=True)
 
 
-def prove(inventory: str, names: Sequence[str], rate: float = RATE) -> Iterator[tuple[str, Row]]:
+def prove(
+    inventory: str, names: Sequence[str], rate: float = RATE, upgrade_from: str = ""
+) -> Iterator[tuple[str, Row]]:
     """Make the rows that were asked for, all by default, each with its short name."""
     for kinds, name, variables in ((ROWS, "prove", {}), (ROWS_OF_NODES, "prove-nodes", {"cluster_workers": 2})):
         wanted = [kind for kind in kinds if not names or kind in names]
         if not wanted:
             continue
         with ground_of(inventory, name, rate, **variables) as ground:
+            ground.upgrade_from = upgrade_from
             for kind in wanted:
                 say(f"Row {kind}")
                 # Whatever the row before has left.
@@ -487,6 +502,12 @@ def main() -> None:
     parser.add_argument("inventory")
     parser.add_argument("rows", nargs="*", metavar="row", help="all of them if none is named")
     parser.add_argument("--rate", type=float, default=RATE, help="requests per second (default: %(default)g)")
+    parser.add_argument(
+        "--upgrade-from",
+        default=os.environ.get("UPGRADE_FROM", ""),
+        metavar="commit",
+        help="commit that deploys the site of the row `upgrade` (default: the one of the last figures)",
+    )
     given = parser.parse_args()
     if not 1 <= given.rate <= 1000:
         sys.exit(f"No rate of {given.rate:g} requests per second: give one between 1 and 1000.")
@@ -496,7 +517,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, ended)
     wrong = []
     try:
-        for kind, row in prove(given.inventory, given.rows, given.rate):
+        commit = measured_commit()
+        # Before the first row, so that an unknown commit does not end a long run.
+        upgrade_from = commit_before(given.upgrade_from) if not given.rows or "upgrade" in given.rows else ""
+        for kind, row in prove(given.inventory, given.rows, given.rate, upgrade_from):
+            row.commit = commit
             put_into_readme("make prove", shown(keep(kind, row)))
             print("\n".join(shown([row])[2:]), flush=True)
             wrong += [row.name] if row.wrong else []

@@ -237,6 +237,40 @@ def test_a_row_takes_the_place_of_its_kind(tmp_path: Path, monkeypatch: pytest.M
     assert prove.keep("kills", first) == [first]
 
 
+def test_a_row_names_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prove, "RESULTS", tmp_path / "prove.json")
+    prove.keep("two", Row("a", 1, 0, 0, 0, 0, 1.0, commit="abc"))
+    kept = json.loads(prove.RESULTS.read_text())
+    assert kept["rows"][0].pop("commit") == "abc"
+    # One that was written before rows had commits.
+    prove.RESULTS.write_text(json.dumps(kept))
+    rows = prove.keep("rollouts", Row("b", 1, 0, 0, 0, 0, 1.0, commit="def"))
+    assert [row.commit for row in rows] == ["def", ""]
+
+
+def test_each_row_is_written_with_the_measured_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[tuple[str, str]] = []
+    asked: list[str] = []
+
+    def rows(inventory: str, names: list[str], rate: float, upgrade_from: str) -> Iterator[tuple[str, Row]]:
+        asked.append(upgrade_from)
+        yield "two", Row("a", 1, 0, 0, 0, 0, 1.0)
+
+    monkeypatch.setattr(sys, "argv", ["prove.py", "inventory/x", "--upgrade-from=v1"])
+    monkeypatch.setattr(prove, "prove", rows)
+    monkeypatch.setattr(prove, "measured_commit", lambda: "abc-dirty")
+    monkeypatch.setattr(prove, "commit_before", lambda wanted: f"full name of {wanted}")
+    monkeypatch.setattr(prove, "keep", lambda kind, row: kept.append((kind, row.commit)) or [])
+    monkeypatch.setattr(prove, "put_into_readme", lambda *_: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        prove.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert kept == [("two", "abc-dirty")]
+    assert asked == ["full name of v1"]
+
+
 # ---- The ground ------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,323 @@
+"""What `make bench` measures, and what it compares with its goals; without a cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bench
+import plays
+import pytest
+import yaml
+from plays import Failed, Plays
+
+INVENTORY = """
+all:
+  hosts:
+    controller:
+      ansible_connection: local
+      ansible_python_interpreter: "{{ ansible_playbook_python }}"
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> str:
+    file = tmp_path / "hosts.yml"
+    file.write_text(INVENTORY)
+    return str(file)
+
+
+def commit(project: Path, message: str = "x") -> str:
+    """Commit all files of a repository, which is created first; return the commit."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "-m", message]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+# ---- Playbooks -------------------------------------------------------------------------------------------------------
+
+
+def test_the_empty_play_follows_the_hosts_of_the_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plays, "site_play", lambda: {"hosts": "cloud_django"})
+    [play] = yaml.safe_load(plays.empty_play(tmp_path).read_text())
+    assert play["hosts"] == "cloud_django"
+    assert play["gather_facts"] is False
+    assert [task["ansible.builtin.meta"] for task in play["tasks"]] == ["noop"]
+
+
+def test_the_play_of_the_site_is_the_one_with_roles(tmp_path: Path) -> None:
+    site = tmp_path / "playbooks" / "site.yml"
+    site.parent.mkdir()
+    site.write_text("[{import_playbook: a.yml}, {hosts: localhost}, {hosts: sites, roles: [a, {role: b}, {role: a}]}]")
+    play = plays.site_play(tmp_path)
+    assert play["hosts"] == "sites"
+    assert plays.role_names(play) == ["a", "b"]
+    site.write_text("[{import_playbook: a.yml}]")
+    with pytest.raises(Failed, match="no play with hosts"):
+        plays.site_play(tmp_path)
+
+
+def test_an_empty_play_has_one_task(inventory: str, tmp_path: Path) -> None:
+    figures = started(inventory, plays.empty_play(tmp_path))
+    assert figures["api_tasks"] == 0
+    assert [name for name, _ in figures["seconds"]] == ["Do nothing"]
+
+
+def test_variables_come_from_the_inventory_and_from_defaults_of_roles(inventory: str) -> None:
+    run = Plays([inventory], {"app_name": "a{b}"})
+    assert run.variables_of(["app_name", "web_timeout", "no_such_variable"]) == {
+        "app_name": "a{b}",
+        "web_timeout": "300",
+    }
+    with pytest.raises(Failed, match="Variable no_such_variable is not defined"):
+        run.variable("no_such_variable")
+
+
+# ---- Tasks -----------------------------------------------------------------------------------------------------------
+
+
+def started(inventory: str, playbook: Path) -> dict[str, Any]:
+    """Run a playbook with the callback; return what it wrote."""
+    figures = playbook.with_name("figures.json")
+    environment = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(plays.PROJECT / "bench" / "callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "tasks_started",
+        "TASKS_STARTED_FILE": str(figures),
+    }
+    Plays([inventory], {}, environment)(playbook)
+    return json.loads(figures.read_text())
+
+
+def test_tasks_that_run_are_skipped_or_included_are_counted(inventory: str, tmp_path: Path) -> None:
+    (tmp_path / "included.yml").write_text(
+        yaml.safe_dump([{"name": "Wait", "ansible.builtin.wait_for": {"timeout": 1}}])
+    )
+    tasks = [
+        {"name": "Run", "ansible.builtin.debug": {}},
+        {"name": "Skip", "ansible.builtin.debug": {}, "when": False},
+        {"name": "Include", "ansible.builtin.include_tasks": "included.yml"},
+        {"name": "Do nothing", "ansible.builtin.meta": "noop"},
+        {"name": "Skip a request", "kubernetes.core.k8s_info": {"kind": "Pod"}, "when": False},
+        {
+            "name": "Loop",
+            "ansible.builtin.debug": {},
+            "loop": [1, 2],
+            "changed_when": True,
+            "notify": "Handle",
+        },
+    ]
+    handlers = [{"name": "Handle", "ansible.builtin.debug": {}}]
+    playbook = tmp_path / "tasks.yml"
+    playbook.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks, "handlers": handlers}]))
+    figures = started(inventory, playbook)
+    seconds = dict(figures["seconds"])
+    assert [name for name, _ in figures["seconds"]] == [
+        "Run",
+        "Skip",
+        "Include",
+        "Wait",
+        "Do nothing",
+        "Skip a request",
+        "Loop",
+        "Handle",
+    ]
+    # Only what takes its time has it.
+    assert seconds["Wait"] >= 1
+    assert max(seconds, key=seconds.__getitem__) == "Wait"
+    assert figures["api_tasks"] == 0
+
+
+def test_tasks_that_touch_the_api_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(plays.PROJECT / "bench" / "callback_plugins"))
+    import tasks_started
+
+    callback = tasks_started.CallbackModule()
+    for action in (
+        "cloud_django.kubernetes.apply",
+        "cloud_django.kubernetes.rollout",
+        "kubernetes.core.k8s_info",
+        "cloud_django.kubernetes.run_with_progress",
+        "ansible.builtin.debug",
+    ):
+        callback.v2_runner_on_ok(SimpleNamespace(task=SimpleNamespace(resolved_action=action, action="")))
+    assert callback.api_tasks == 3
+
+
+def test_the_slowest_tasks_are_the_medians_of_all_runs() -> None:
+    runs = [
+        [("a", 1.0), ("twice", 0.1), ("b", 9.0), ("twice", 3.0)],
+        [("a", 1.2), ("twice", 0.2), ("b", 0.3), ("twice", 2.0)],
+        [("a", 5.0), ("twice", 0.3), ("b", 0.2), ("twice", 2.5)],
+        # A task that only one run has is no reason to fail.
+        [("c", 0.0), ("d", 0.0), ("e", 0.0)],
+    ]
+    assert bench.slowest(runs)[:3] == [("twice", 2.5), ("a", 1.2), ("b", 0.3)]
+    assert len(bench.slowest(runs)) == bench.SLOWEST
+
+
+# ---- Figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_measurement_is_divided_by_its_own_empty_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "timed", lambda do: do())
+    ratio = bench.Ratio()
+    # A machine that is twice as slow for the second one.
+    empties = iter([1.0, 3.0, 4.0, 4.0, 1.0, 1.0])
+    for seconds in (20.0, 40.0, 100.0):
+        bench.between(lambda: next(empties), lambda seconds=seconds: seconds, ratio)
+    assert ratio.empty == [2.0, 4.0, 1.0]
+    assert ratio.figures("x") == {"x_seconds": 40.0, "x_ratio": 10.0}
+
+
+@pytest.mark.parametrize(("seconds", "budget", "further"), [(28, 120, 2), (60, 120, 2), (61, 120, 0), (30, 59, 0)])
+def test_slow_measurements_are_not_repeated(seconds: float, budget: float, further: int) -> None:
+    assert bench.repeats(seconds, budget) == further
+
+
+class Recorded:
+    """A site whose playbooks only write down that they ran."""
+
+    def __init__(self, started: Path, changed: Mapping[str, int]) -> None:
+        self.started, self.changed, self.ran, self.output = started, changed, [], "what it printed"
+
+    def __call__(self, playbook: str | Path, *_: object, **__: object) -> int:
+        self.ran.append(Path(playbook).stem)
+        self.started.write_text(json.dumps({"api_tasks": 2, "seconds": [["a", 1.0], ["b", 2.0]]}))
+        return self.changed.get(self.ran[-1], 0)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
+    site = Recorded(tmp_path / "started.json", {})
+    kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: site.ran.append("kubectl"))
+    monkeypatch.setattr(bench, "Kubectl", lambda plays: kubectl)
+    clock = {"empty": 0.5, "site": 4.0, "kubectl": 0.25}
+
+    def timed(do: Any) -> float:
+        do()
+        return clock[site.ran[-1]]
+
+    monkeypatch.setattr(bench, "timed", timed)
+    return site
+
+
+def test_reruns_alternate_with_empty_plays_and_kubectl(recorded: Recorded) -> None:
+    figures, tasks = bench.rerun(recorded, lambda: bench.timed(lambda: recorded("empty")), recorded.started)
+    assert recorded.ran == ["empty", "site", "kubectl"] * bench.REPEATS
+    assert figures == {
+        "empty_play_seconds": 0.5,
+        "site_rerun_seconds": 4.0,
+        "site_rerun_ratio": 8.0,
+        "site_rerun_tasks": 2,
+        "site_rerun_api_tasks": 2,
+        "kubectl_apply_seconds": 0.25,
+        "site_rerun_kubectl_ratio": 16.0,
+    }
+    assert tasks == [("b", 2.0), ("a", 1.0)]
+
+
+def test_a_rerun_that_changes_something_is_refused(recorded: Recorded) -> None:
+    recorded.changed = {"site": 3}
+    with pytest.raises(Failed, match="3 tasks changed something although nothing was to change:\nwhat it printed"):
+        bench.rerun(recorded, lambda: bench.timed(lambda: recorded("empty")), recorded.started)
+
+
+@pytest.mark.parametrize(
+    ("name", "goal"),
+    [("site_rerun_ratio", 8), ("site_rerun_tasks", 50), ("image_change_ratio", 60), ("teardown_ratio", 30)],
+)
+def test_a_figure_beyond_its_goal_is_named(name: str, goal: float) -> None:
+    good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
+    assert bench.missed(good) == []
+    assert bench.missed(good | {name: goal + 0.01}) == [name]
+
+
+def test_the_table_has_units_and_goals() -> None:
+    lines = bench.shown(dict.fromkeys(bench.FIGURES, 7.0))
+    assert "| The site again, with nothing to change | 7 s |  |" in lines
+    assert "| The same as a multiple of an empty play | 7 \u00d7 | ≤ 8 \u00d7 |" in lines
+    assert "| Tasks that it runs or skips | 7 | ≤ 50 |" in lines
+
+
+def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("a")
+    (tmp_path / "role.yml").write_text("a")
+    head = commit(tmp_path)
+    assert plays.measured_commit(tmp_path) == head
+    # What the measurement itself writes is no difference.
+    (tmp_path / "README.md").write_text("b")
+    assert plays.measured_commit(tmp_path) == head
+    (tmp_path / "role.yml").write_text("b")
+    assert plays.measured_commit(tmp_path) == f"{head}-dirty"
+    (tmp_path / "role.yml").write_text("a")
+    (tmp_path / "new.yml").touch()
+    assert plays.measured_commit(tmp_path) == f"{head}-dirty"
+
+
+def test_figures_without_a_commit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Failed, match="git rev-parse failed"):
+        plays.measured_commit(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Failed, match="git is not installed"):
+        plays.measured_commit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "removal", "ran"),
+    [
+        # Both are repeated, the change only, or none.
+        (20.0, 10.0, ["change", "change", "change", "teardown", "site", "teardown", "site", "teardown"]),
+        (30.0, 10.0, ["change", "change", "change", "teardown"]),
+        (61.0, 60.0, ["change", "teardown"]),
+    ],
+)
+def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"empty": 0.5, "site": 25.0, "change": change, "teardown": removal, "kubectl": 0.25}
+    sites: list[Recorded] = []
+
+    def plays_of(inventories: list[str], variables: Mapping[str, Any], environment: Mapping[str, str]) -> Recorded:
+        assert variables["app_namespace"] == bench.NAMESPACE
+        sites.append(Recorded(Path(environment["TASKS_STARTED_FILE"]), {}))
+        sites[0].address = lambda: "http://192.0.2.1"
+        return sites[0]
+
+    def timed(do: Any) -> float:
+        do()
+        return clock[sites[0].ran[-1]]
+
+    kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: sites[0].ran.append("kubectl"))
+    monkeypatch.setattr(bench, "Plays", plays_of)
+    monkeypatch.setattr(bench, "Kubectl", lambda plays: kubectl)
+    monkeypatch.setattr(bench, "vote", lambda site: None)
+    monkeypatch.setattr(bench, "change_image", lambda plays, copy: plays.ran.append("change"))
+    monkeypatch.setattr(bench, "timed", timed)
+    figures, _ = bench.measure("inventory/x")
+    assert list(figures) == list(bench.FIGURES)
+    expected = {
+        "site_first_seconds": 25.0,
+        "site_rerun_ratio": 50.0,
+        "site_rerun_kubectl_ratio": 100.0,
+        "image_change_seconds": change,
+        "image_change_ratio": 2 * change,
+        "teardown_ratio": 2 * removal,
+    }
+    assert {name: figures[name] for name in expected} == expected
+    after_reruns = sites[0].ran[len(sites[0].ran) - sites[0].ran[::-1].index("kubectl") :]
+    assert [name for name in after_reruns if name != "empty"] == ran
+    # Each change and each removal is between two empty plays.
+    for place, name in enumerate(after_reruns):
+        if name != "empty" and name != "site":
+            assert after_reruns[place - 1] == after_reruns[place + 1] == "empty"
+
+
+def test_a_changed_copy_has_its_own_word(tmp_path: Path) -> None:
+    copies = [bench.changed_copy(tmp_path, word) for word in ("one", "two")]
+    page = "django_polls/polls/templates/polls/index.html"
+    assert [f"What do you think, {copy.name}?" in (copy / page).read_text() for copy in copies] == [True, True]
