@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from plays import PROJECT, Failed, Plays
@@ -144,10 +144,10 @@ class Ground:
         self.upgrade_from = ""
 
     @cached_property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> Client:
         """The cluster, once it is there."""
         kubeconfig, context = (self.plays.variable(f"cluster_{name}") for name in ("kubeconfig", "context"))
-        return Cluster(get_api_client(kubeconfig=kubeconfig, context=context).client, self.namespace, context)
+        return Client(get_api_client(kubeconfig=kubeconfig, context=context).client, self.namespace, context)
 
     def deploy(self, *arguments: str, **variables: Any) -> int:
         """Run site.yml; return how many tasks changed something."""
@@ -208,7 +208,7 @@ class Ground:
 
     def sql(self, statement: str) -> str:
         command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.app.replace("-", "_"), "-c", statement]
-        ended = self.cluster.run(f"{self.app}-postgresql-0", "postgresql", command)
+        ended = self.cluster.exec(f"{self.app}-postgresql-0", "postgresql", command)
         if ended.code:
             raise Failed(f"The database does not answer: {ended.err}")
         return ended.out.strip()
@@ -222,12 +222,12 @@ class Ground:
         return found
 
     def nodes(self) -> list[str]:
-        return [node["metadata"]["name"] for node in self.cluster.request("get", "/api/v1/nodes")["items"]]
+        return [node["metadata"]["name"] for node in self.cluster.list("Node")]
 
     def all_pods(self, component: str = WEB) -> list[dict[str, Any]]:
         """The pods of a component, those on their way out as well."""
         selector = f"app.kubernetes.io/instance={self.app},app.kubernetes.io/component={component}"
-        return self.cluster.request("get", self.cluster.path("Pod"), label_selector=selector)["items"]
+        return self.cluster.list("Pod", label_selector=selector)
 
     def pods(self, component: str = WEB) -> list[dict[str, Any]]:
         """The pods of a component that are not on their way out."""
@@ -252,11 +252,10 @@ class Ground:
 
     def patch(self, kind: str, name: str, *operations: dict[str, Any]) -> None:
         """Change an object behind the back of the playbooks."""
-        path = self.cluster.path(kind, name)
-        self.cluster.request("patch", path, body=list(operations), content_type="application/json-patch+json")
+        self.cluster.patch(kind, name, list(operations), "application/json-patch+json")
 
     def evict(self, pod: str) -> None:
-        """Do to one pod what a drain does to all of a node. Raises Trouble while a budget forbids it."""
+        """Do to one pod what a drain does to all of a node. Raises ApiError while a budget forbids it."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
         self.cluster.request("post", f"{self.cluster.path('Pod', pod)}/eviction", body=body)
 

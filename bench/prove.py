@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 from ground import DATABASE, RATE, REPLICAS, Ground, Load, Row, Usage, docker, eventually
 from plays import (
     PROJECT,
@@ -264,7 +264,7 @@ def answers(ask: Callable[[], Any]) -> Any:
     """Ask the cluster; nothing while its API does not answer."""
     try:
         return ask()
-    except (Trouble, Failed):
+    except (CloudDjangoError, Failed):
         return None
 
 

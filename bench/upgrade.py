@@ -143,7 +143,7 @@ def password_hashes(secrets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def state(ground: Ground) -> State:
     """Return the state of the site."""
-    secrets = ground.cluster.request("get", ground.cluster.path("Secret"))["items"]
+    secrets = ground.cluster.list("Secret")
     return State([pod["metadata"]["uid"] for pod in ground.pods(DATABASE)], password_hashes(secrets))
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from postgresql_support import admin_sql, cluster, pod, running_pod, secret
 from support_security import GIVEN, STRANGERS, SUPERUSER, Answer, Site, outside_address
 
@@ -275,7 +275,7 @@ def test_connections_to_the_database_are_encrypted_and_verified(site: Site) -> N
     ],
 )
 def test_the_namespace_enforces_restricted(site: Site, breach: dict[str, Any]) -> None:
-    with pytest.raises(Trouble, match='violates PodSecurity "restricted'):
+    with pytest.raises(ApiError, match='violates PodSecurity "restricted'):
         site.where.create(pod("breach", {}, **breach))
 
 

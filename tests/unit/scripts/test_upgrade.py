@@ -223,9 +223,7 @@ def test_the_old_site_is_deployed_before_the_load_and_upgraded_under_it(monkeypa
     class Site:
         upgrade_from = "0123456789abcdef"
         address = ""
-        cluster = SimpleNamespace(
-            path=lambda kind: f"/{kind}", request=lambda *_: {"items": [secret("app", password="p")]}
-        )
+        cluster = SimpleNamespace(list=lambda kind: [secret("app", password="p")])
 
         def __init__(self) -> None:
             self.plays = type("Present", (), {"__call__": self.play, "variables_of": lambda self, names: {}})()
