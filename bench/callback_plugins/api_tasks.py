@@ -25,7 +25,8 @@ OURS = {
         "network_policy_info",
         "node_addresses_info",
         "postgresql_access",
-        "postgresql_foundation",
+        "postgresql_credentials",
+        "postgresql_preflight",
         "rollout",
         "volume_claim_wait",
     )

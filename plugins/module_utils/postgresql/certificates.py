@@ -1,8 +1,10 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
 """A certificate authority of our own and the certificates that it signs, as PEM texts; nothing touches a disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +27,16 @@ class Pair:
 
     certificate: str
     key: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Pair:
+        """Return the pair in the values of a Secret."""
+        return cls(values["tls.crt"], values["tls.key"])
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the values of a Secret with this pair."""
+        return {"tls.crt": self.certificate, "tls.key": self.key}
 
     @property
     def not_after(self) -> datetime:

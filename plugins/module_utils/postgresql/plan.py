@@ -1,53 +1,31 @@
-"""Compare what a PostgreSQL server holds with what is wanted, and tell the statements that make it so.
-
-Nothing here talks to a server: a catalog comes as the plain data that `CLUSTER_QUERY` and `DATABASE_QUERY` return, and
-statements leave as text. Needs PostgreSQL 16 or newer, where a membership has the options INHERIT and SET.
-"""
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Compare what a PostgreSQL server holds with what is wanted, and return the statements that make it so, as text."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
-OLDEST_VERSION = 160000
-IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-MASK = "********"
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import MASK
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import (
+    OLDEST_VERSION,
+    PREAMBLE,
+    QUIET,
+    SESSION,
+    Wanted,
+    ident,
+    literal,
+)
+
 PUBLIC = ""
 
 # What each kind of access may do with a table and with a sequence.
 TABLE_PRIVILEGES = {"write": ("SELECT", "INSERT", "UPDATE", "DELETE"), "read": ("SELECT",), "owner": ()}
 SEQUENCE_PRIVILEGES = {"write": ("USAGE",), "read": ("SELECT",), "owner": ()}
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role that logs in. With the access `owner` it may become the owner of everything, by SET ROLE."""
-
-    name: str
-    access: str
-    password: str = field(repr=False)
-    connection_limit: int = -1
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Everything that the server shall hold. `owner` cannot log in."""
-
-    database: str
-    schema: str
-    owner: str
-    roles: tuple[Role, ...]
-    extensions: tuple[str, ...] = ()
-    connections: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        return [self.owner, *(role.name for role in self.roles)]
 
 
 @dataclass(frozen=True)
@@ -62,170 +40,6 @@ class Change:
     @property
     def shown(self) -> str:
         return self.sql.replace(self.secret, MASK) if self.secret else self.sql
-
-
-class Unsuitable(Exception):
-    """The server cannot be made what is wanted; the message says why and what to do."""
-
-
-# --- Quoting ----------------------------------------------------------------------------------------------------------
-
-
-def ident(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as an SQL literal. Holds where standard_conforming_strings is on, which each script sees to."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def conninfo(**parameters: str) -> str:
-    """Return a connection string of libpq as one argument of psql's own commands.
-
-    A URI, in which nothing is left that psql would interpret: \\connect drops double quotes even inside of others.
-    """
-    return "'postgresql:///?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in parameters.items()) + "'"
-
-
-# --- Reading ----------------------------------------------------------------------------------------------------------
-
-_ACL = """(SELECT coalesce(jsonb_agg(jsonb_build_array(
- CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee) END, x.privilege_type, x.is_grantable)
- ORDER BY x.grantee, x.privilege_type), '[]') FROM aclexplode({acl}) x
- WHERE x.grantee = 0 OR pg_get_userbyid(x.grantee) = ANY ({names}))"""
-
-CLUSTER_QUERY = """
-SELECT jsonb_build_object(
- 'version', current_setting('server_version_num')::int,
- 'user', current_user,
- 'connections', current_setting('max_connections')::int,
- 'me', (SELECT jsonb_build_object('super', rolsuper, 'createrole', rolcreaterole, 'createdb', rolcreatedb)
-   FROM pg_roles WHERE rolname = current_user),
- 'roles', (SELECT coalesce(jsonb_object_agg(rolname, jsonb_build_object('super', rolsuper, 'createrole', rolcreaterole,
-   'createdb', rolcreatedb, 'login', rolcanlogin, 'inherit', rolinherit, 'replication', rolreplication,
-   'bypassrls', rolbypassrls, 'connection_limit', rolconnlimit,
-   'expires', rolvaliduntil IS NOT NULL AND rolvaliduntil <> 'infinity')), '{{}}')
-   FROM pg_roles WHERE rolname = ANY ({names})),
- 'memberships', (SELECT coalesce(jsonb_agg(jsonb_build_object('role', pg_get_userbyid(roleid),
-   'member', pg_get_userbyid(member), 'grantor', pg_get_userbyid(grantor), 'admin', admin_option,
-   'inherit', inherit_option, 'set', set_option) ORDER BY oid), '[]') FROM pg_auth_members
-   WHERE pg_get_userbyid(member) = ANY ({names})
-   OR (pg_get_userbyid(roleid) = {owner} AND pg_get_userbyid(member) = current_user)),
- 'settings', (SELECT coalesce(jsonb_object_agg(pg_get_userbyid(s.setrole), s.setconfig), '{{}}')
-   FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
-   WHERE d.datname = {database} AND pg_get_userbyid(s.setrole) = ANY ({names})),
- 'database', (SELECT jsonb_build_object('owner', pg_get_userbyid(datdba), 'encoding', pg_encoding_to_char(encoding),
-   'acl', {acl}) FROM pg_database WHERE datname = {database}))
-"""
-
-VERIFIER_QUERY = """
-SELECT jsonb_build_object('verifiers', (SELECT coalesce(jsonb_object_agg(rolname, rolpassword), '{{}}')
- FROM pg_authid WHERE rolname = ANY ({names})))
-"""
-
-DATABASE_QUERY = """
-SELECT jsonb_build_object(
- 'schema', (SELECT jsonb_build_object('owner', pg_get_userbyid(nspowner), 'acl', {schema_acl})
-   FROM pg_namespace WHERE nspname = {schema}),
- 'public', (SELECT jsonb_build_object('owner', pg_get_userbyid(nspowner), 'acl', {schema_acl})
-   FROM pg_namespace WHERE nspname = 'public'),
- 'defaults', (SELECT coalesce(jsonb_object_agg(defaclobjtype, {default_acl}), '{{}}') FROM pg_default_acl
-   WHERE pg_get_userbyid(defaclrole) = {owner} AND defaclnamespace = to_regnamespace({schema_name})),
- 'extensions', (SELECT coalesce(jsonb_agg(extname), '[]') FROM pg_extension),
- 'available', (SELECT coalesce(jsonb_agg(name), '[]') FROM pg_available_extensions WHERE name = ANY ({extensions})),
- 'relations', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', c.relname, 'kind', c.relkind,
-   'owner', pg_get_userbyid(c.relowner), 'acl', {relation_acl},
-   'follows', c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d
-     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) ORDER BY c.relname), '[]')
-   FROM pg_class c WHERE c.relnamespace = to_regnamespace({schema_name}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-   AND NOT EXISTS (SELECT FROM pg_depend d
-     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')))
-"""
-
-SESSION = """SET standard_conforming_strings = on;
-SET search_path = pg_catalog;
-SET lock_timeout = '10s';
-SET statement_timeout = '60s';
-"""
-PREAMBLE = "\\set ON_ERROR_STOP on\n\\set SHOW_CONTEXT never\n"
-
-
-def _array(names: Iterable[str]) -> str:
-    return f"ARRAY[{', '.join(literal(name) for name in names)}]::text[]"
-
-
-def one_line(query: str) -> str:
-    return " ".join(query.split())
-
-
-def reading_script(wanted: Wanted) -> str:
-    """Return the script for psql that prints the catalog, one JSON object a line. It ends psql by itself."""
-    names = _array(wanted.names)
-
-    def acl(expression: str) -> str:
-        return _ACL.format(acl=expression, names=names)
-
-    cluster = CLUSTER_QUERY.format(
-        names=names,
-        owner=literal(wanted.owner),
-        database=literal(wanted.database),
-        acl=acl("coalesce(datacl, acldefault('d', datdba))"),
-    )
-    database = DATABASE_QUERY.format(
-        schema=literal(wanted.schema),
-        schema_name=literal(ident(wanted.schema)),
-        owner=literal(wanted.owner),
-        extensions=_array(wanted.extensions),
-        schema_acl=acl("coalesce(nspacl, acldefault('n', nspowner))"),
-        default_acl=acl("defaclacl"),
-        relation_acl=acl(
-            "coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))"
-        ),
-    )
-    return f"""{PREAMBLE}{SESSION}SELECT current_setting('server_version_num')::int >= {OLDEST_VERSION} AS new_enough,
- has_table_privilege('pg_authid', 'SELECT') AS readable,
- EXISTS (SELECT FROM pg_database WHERE datname = {literal(wanted.database)}) AS there \\gset
-\\if :new_enough
-{one_line(cluster)};
-\\if :readable
-{one_line(VERIFIER_QUERY.format(names=names))};
-\\endif
-\\if :there
-\\connect {ident(wanted.database)}
-{SESSION}{one_line(database)};
-\\endif
-\\else
-SELECT jsonb_build_object('version', current_setting('server_version_num')::int);
-\\endif
-\\q
-"""
-
-
-def parsed(output: str) -> dict[str, Any]:
-    """Return the catalog from what the reading script printed."""
-    catalog: dict[str, Any] = {}
-    for line in output.splitlines():
-        if line.startswith("{"):
-            catalog |= json.loads(line)
-    return catalog
-
-
-def nothing(user: str = "postgres", connections: int = 1 << 30) -> dict[str, Any]:
-    """Return the catalog of a server that is as good as new, for a plan when there is none yet."""
-    me = {"super": True, "createrole": True, "createdb": True}
-    return {
-        "version": 170000,
-        "user": user,
-        "connections": connections,
-        "me": me,
-        "roles": {},
-        "memberships": [],
-        "settings": {},
-        "database": None,
-        "verifiers": {},
-    }
 
 
 # --- Comparing --------------------------------------------------------------------------------------------------------
@@ -312,45 +126,42 @@ def _membership_changes(wanted: Wanted, catalog: Mapping[str, Any]) -> list[Chan
 
 
 def _grant_changes(
-    stage: str,
     what: str,
     found: Sequence[Sequence[Any]],
     wanted: Mapping[str, Sequence[str]],
     owner: str,
-    grant: Callable[[str, str], str],
-    revoke: Callable[[str, str], str],
+    target: str,
+    prefix: str = "",
 ) -> list[Change]:
-    """Return what makes exactly the `wanted` privileges of each grantee hold; the owner's own are left alone."""
+    """Return what makes exactly the `wanted` privileges of each grantee hold; the owner's own are left alone.
+
+    Args:
+        what: how a person calls `target`, which is the object in SQL.
+        prefix: what begins each statement.
+    """
     changes = []
     held: dict[str, dict[str, bool]] = {}
     for grantee, privilege, grantable in found:
         if grantee != owner:
             held.setdefault(grantee, {})[privilege] = grantable
     for grantee in [*wanted, *sorted(held.keys() - wanted.keys())]:
-        to = ident(grantee) if grantee else "PUBLIC"
+        name, to = (grantee, ident(grantee)) if grantee else ("PUBLIC", "PUBLIC")
         has, right = held.get(grantee, {}), wanted.get(grantee, ())
         # A privilege that may be handed on is taken away whole, and given again without that.
-        surplus = sorted(p for p, grantable in has.items() if p not in right or grantable)
-        missing = [p for p in right if p not in has or has[p]]
+        surplus = ", ".join(sorted(p for p, grantable in has.items() if p not in right or grantable))
+        missing = ", ".join(p for p in right if p not in has or has[p])
         if surplus:
-            told = ", ".join(surplus)
-            changes.append(Change(stage, f"revoke {told} on {what} from {grantee or 'PUBLIC'}", revoke(told, to)))
+            sql = f"{prefix}REVOKE {surplus} ON {target} FROM {to} CASCADE"
+            changes.append(Change("database", f"revoke {surplus} on {what} from {name}", sql))
         if missing:
-            told = ", ".join(missing)
-            changes.append(Change(stage, f"grant {told} on {what} to {grantee or 'PUBLIC'}", grant(told, to)))
+            sql = f"{prefix}GRANT {missing} ON {target} TO {to}"
+            changes.append(Change("database", f"grant {missing} on {what} to {name}", sql))
     return changes
 
 
-def _simple_grants(stage: str, what: str, found: Any, wanted: Mapping[str, Sequence[str]], owner: str, target: str):
-    return _grant_changes(
-        stage,
-        what,
-        found,
-        wanted,
-        owner,
-        lambda told, to: f"GRANT {told} ON {target} TO {to}",
-        lambda told, to: f"REVOKE {told} ON {target} FROM {to} CASCADE",
-    )
+def _rights(wanted: Wanted, privileges: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Return what each role may do, by what each kind of access may do."""
+    return {role.name: privileges[role.access] for role in wanted.roles if privileges[role.access]}
 
 
 def _setting_changes(wanted: Wanted, found: Mapping[str, Sequence[str]]) -> list[Change]:
@@ -383,18 +194,9 @@ def _relation_changes(wanted: Wanted, relations: Sequence[Mapping[str, Any]]) ->
             )
             sql = f"ALTER {word} {target} OWNER TO {ident(wanted.owner)}"
             changes.append(Change("database", f"give {name} to {wanted.owner}", sql))
-        privileges = SEQUENCE_PRIVILEGES if is_sequence else TABLE_PRIVILEGES
-        rights = {role.name: privileges[role.access] for role in wanted.roles if privileges[role.access]}
+        rights = _rights(wanted, SEQUENCE_PRIVILEGES if is_sequence else TABLE_PRIVILEGES)
         word = "SEQUENCE" if is_sequence else "TABLE"
-        for change in _grant_changes(
-            "database",
-            "{}",
-            relation["acl"],
-            rights,
-            wanted.owner,
-            lambda told, to, word=word: f"GRANT {told} ON {word} {{}} TO {to}",
-            lambda told, to, word=word: f"REVOKE {told} ON {word} {{}} FROM {to} CASCADE",
-        ):
+        for change in _grant_changes("{}", relation["acl"], rights, wanted.owner, f"{word} {{}}"):
             grouped.setdefault((change.text, change.sql, word.lower()), []).append(target)
     for (text, sql, word), targets in grouped.items():
         what = f"{word} {targets[0]}".replace('"', "") if len(targets) == 1 else f"{len(targets)} {word}s"
@@ -414,71 +216,68 @@ def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> list[Change]:
         changes.append(Change("database", f"give schema {wanted.schema} to {wanted.owner}", sql))
     usage = {role.name: ("USAGE",) for role in wanted.roles if role.access != "owner"}
     acl = found["schema"]["acl"] if found["schema"] else []
-    changes += _simple_grants("database", f"schema {wanted.schema}", acl, usage, wanted.owner, f"SCHEMA {schema}")
+    changes += _grant_changes(f"schema {wanted.schema}", acl, usage, wanted.owner, f"SCHEMA {schema}")
     if found["public"]:
         public = found["public"]
-        changes += _simple_grants("database", "schema public", public["acl"], {}, public["owner"], "SCHEMA public")
+        changes += _grant_changes("schema public", public["acl"], {}, public["owner"], "SCHEMA public")
     for name in wanted.extensions:
         if name not in found["extensions"]:
             if name not in found.get("available", [name]):
-                raise Unsuitable(
-                    f"Extension {name} is not installed on the server. Take an image that has it, "
-                    "or remove it from database_extensions."
+                raise ServerError(
+                    f"Extension {name}",
+                    "is not installed on the server",
+                    f"Take an image that has it, or remove it from database_extensions, {AGAIN}",
                 )
             sql = f"CREATE EXTENSION {ident(name)} SCHEMA {schema}"
             changes.append(Change("database", f"create extension {name}", sql))
     for kind, word, privileges in (("r", "TABLES", TABLE_PRIVILEGES), ("S", "SEQUENCES", SEQUENCE_PRIVILEGES)):
-        rights = {role.name: privileges[role.access] for role in wanted.roles if privileges[role.access]}
-        prefix = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema}"
-        changes += _grant_changes(
-            "database",
-            f"future {word.lower()}",
-            found["defaults"].get(kind, []),
-            rights,
-            wanted.owner,
-            lambda told, to, word=word, prefix=prefix: f"{prefix} GRANT {told} ON {word} TO {to}",
-            lambda told, to, word=word, prefix=prefix: f"{prefix} REVOKE {told} ON {word} FROM {to} CASCADE",
-        )
+        held, prefix = found["defaults"].get(kind, []), f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} "
+        rights = _rights(wanted, privileges)
+        changes += _grant_changes(f"future {word.lower()}", held, rights, wanted.owner, word, prefix)
     return changes + _relation_changes(wanted, found["relations"])
 
 
-def refuse_unsuitable(wanted: Wanted, catalog: Mapping[str, Any]) -> None:
-    """Raise Unsuitable if the server or the administrator's role cannot do what is wanted."""
+def refuse_unfit(wanted: Wanted, catalog: Mapping[str, Any]) -> None:
+    """Raise ServerError if the server or the administrator's role cannot do what is wanted."""
     if catalog["version"] < OLDEST_VERSION:
-        raise Unsuitable(
-            f"The server runs PostgreSQL {catalog['version'] // 10000}, and {OLDEST_VERSION // 10000} or newer "
-            "is needed. Upgrade it first."
+        raise ServerError(
+            f"The server runs PostgreSQL {catalog['version'] // 10000},",
+            f"and {OLDEST_VERSION // 10000} or newer is needed",
+            f"Upgrade it first, {AGAIN}",
         )
     if wanted.connections > catalog["connections"]:
-        raise Unsuitable(
-            f"The site may open {wanted.connections} connections, and the server accepts {catalog['connections']}. "
-            "Raise its max_connections, or lower replicas, workers or threads."
+        raise ServerError(
+            f"The site may open {wanted.connections} connections,",
+            f"and the server accepts {catalog['connections']}",
+            f"Raise its max_connections, or lower replicas, workers or threads, {AGAIN}",
         )
     database = catalog["database"]
     if database and database["encoding"] != "UTF8":
-        raise Unsuitable(
-            f"Database {wanted.database} has the encoding {database['encoding']}, and UTF8 is needed. "
-            "Choose another database_name, or dump, make and load it anew."
+        raise ServerError(
+            f"Database {wanted.database}",
+            f"has the encoding {database['encoding']}, and UTF8 is needed",
+            f"Choose another database_name, or dump, create and load it again, {AGAIN}",
         )
     me = catalog["me"]
     lacking = [] if me["super"] or me["createrole"] else ["CREATEROLE"]
     lacking += [] if me["super"] or me["createdb"] or database else ["CREATEDB"]
     if lacking:
-        raise Unsuitable(
-            f"The administrator's role {catalog['user']} lacks the right {' and '.join(lacking)}. "
-            "Give it that, or name another role in the admin Secret."
+        raise ServerError(
+            f"The administrator's role {catalog['user']}",
+            f"lacks the right {' and '.join(lacking)}",
+            f"Give it that, or name another role in the admin Secret, {AGAIN}",
         )
 
 
 def plan(
     wanted: Wanted, catalog: Mapping[str, Any], wrong_passwords: Iterable[str], verifier: Callable[[str], str]
 ) -> list[Change]:
-    """Return the changes, in the order in which they are to be made. Raises Unsuitable.
+    """Return the changes, in the order in which they are to be made. Raises ServerError.
 
     `wrong_passwords` names the roles that exist and whose password is not the wanted one; `verifier` makes the text
     that the server stores of a password.
     """
-    refuse_unsuitable(wanted, catalog)
+    refuse_unfit(wanted, catalog)
     wrong, roles = set(wrong_passwords), catalog["roles"]
     changes = _role_changes(wanted.owner, attributes(False, -1), roles.get(wanted.owner), wanted.owner in wrong, "")
     for role in wanted.roles:
@@ -497,9 +296,7 @@ def plan(
         changes.append(Change("database", f"give database {wanted.database} to {wanted.owner}", sql))
     connect = {role.name: ("CONNECT",) for role in wanted.roles}
     acl = database["acl"] if database else _NEW_DATABASE_ACL
-    changes += _simple_grants(
-        "database", f"database {wanted.database}", acl, connect, wanted.owner, f"DATABASE {target}"
-    )
+    changes += _grant_changes(f"database {wanted.database}", acl, connect, wanted.owner, f"DATABASE {target}")
     changes += _setting_changes(wanted, catalog["settings"])
     return changes + _content_changes(wanted, catalog if database else _NEW_DATABASE)
 
@@ -512,9 +309,7 @@ def writing_script(wanted: Wanted, changes: Sequence[Change], is_superuser: bool
     stages = {
         stage: [change.sql for change in changes if change.stage == stage] for stage in ("roles", "create", "database")
     }
-    # A statement that fails, or that the server is told to log, would stand in its log with the verifier.
-    quiet = "SET log_min_error_statement = panic; SET log_statement = none; SET log_min_duration_statement = -1;\n"
-    start = SESSION + (quiet if is_superuser else "")
+    start = SESSION + (QUIET if is_superuser else "")
     # Two plays at the same time take turns.
     lock = "SELECT pg_advisory_xact_lock(hashtext('cloud-django')) \\g /dev/null"
     connect = f"\\connect {ident(wanted.database)}\n{start}"

@@ -1,0 +1,291 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""What a judgement of workloads consists of, and how API objects are read for it.
+
+Only `readiness.wait_until_running` and `watch` read a clock or the network: elsewhere in this folder, objects come as
+plain dictionaries and times as seconds since the epoch by the cluster's clock. The rules follow the controllers and the
+kubelet of Kubernetes 1.36
+(pkg/controller/{deployment,replicaset,statefulset,daemon,job}, pkg/kubelet/images, pkg/kubelet/kubelet_pods.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+type Obj = Mapping[str, Any]
+type Objects = Mapping[str, Sequence[Obj]]
+
+
+# What has to be watched besides the workload itself, the pods, and what explains them.
+COMPANIONS = {"Deployment": ("ReplicaSet",), "DaemonSet": ("ControllerRevision",), "StatefulSet": (), "Job": ()}
+EXPLANATIONS = ("Pod", "Event", "ResourceQuota")
+
+
+# --- What a judgement consists of -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The times a judgement depends on, in seconds since the epoch; `grace` is a length in seconds."""
+
+    now: float
+    since: float
+    grace: float = 5.0
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A Secret or ConfigMap, or one key of it, that a pod needs and does not find."""
+
+    kind: str
+    name: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a workload is not done. With a `key` it may mend itself, and counts only once it lasted for the grace time.
+
+    `fresh` is false if all evidence is older than the wait, so that `missing` has to be looked up before it counts.
+    """
+
+    code: str
+    text: str
+    advice: str = ""
+    verb: str = "is stuck"
+    key: str = ""
+    pod: str = ""
+    container: str = ""
+    previous: bool = False
+    missing: Missing | None = None
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class Done:
+    """Every replica runs the current revision and is available, or the Job is complete."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not done yet, and nothing says that it will not be; `problem` is what it waits for."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It cannot get better without somebody's help; `problem` is why."""
+
+    problem: Problem
+
+
+type Verdict = Done | Waiting | Failed
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one workload's judgements must remember: since when each problem lasts, when a pod last terminated."""
+
+    first_seen: Mapping[str, float] = field(default_factory=dict)
+    terminating: float = float("-inf")
+
+    def forget(self, key: str) -> Memory:
+        """Return the memory without one problem, whose grace time then starts anew."""
+        return replace(self, first_seen={k: v for k, v in self.first_seen.items() if k != key})
+
+
+@dataclass(frozen=True)
+class View:
+    """One workload and what belongs to it. `owner` makes its current pods; it is None while that is unknown.
+
+    `quotas` is None where they may not be read, and `sees_events` false where events may not.
+    """
+
+    kind: str
+    workload: Obj
+    owner: Obj | None
+    replicasets: Sequence[Obj] = ()
+    pods: Sequence[Obj] = ()
+    current: Sequence[Obj] = ()
+    events: Sequence[Obj] = ()
+    quotas: Sequence[Obj] | None = None
+    sees_events: bool = False
+
+
+# --- Reading API objects ----------------------------------------------------------------------------------------------
+
+
+def seconds(stamp: str | None) -> float:
+    """Return an RFC 3339 time as seconds since the epoch; minus infinity if there is none."""
+    return datetime.fromisoformat(stamp).timestamp() if stamp else float("-inf")
+
+
+def event_time(event: Obj) -> float:
+    """Return when an event last happened, in seconds since the epoch, whichever API it was recorded through."""
+    series = event.get("series") or {}
+    meta = event.get("metadata", {})
+    stamps = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return seconds(next((s for s in stamps if s), meta.get("creationTimestamp")))
+
+
+def uid(obj: Obj) -> str:
+    return obj["metadata"].get("uid", "")
+
+
+def name_of(obj: Obj) -> str:
+    return obj["metadata"]["name"]
+
+
+def is_terminating(obj: Obj) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def owned_by(obj: Obj, owner: Obj) -> bool:
+    """Tell whether `owner` is the controller of `obj`."""
+    references = obj["metadata"].get("ownerReferences") or []
+    return any(r.get("controller") and r.get("uid") == uid(owner) for r in references)
+
+
+def condition(obj: Obj, kind: str) -> Obj:
+    """Return the condition of that type, or an empty mapping."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def holds(obj: Obj, kind: str) -> bool:
+    return condition(obj, kind).get("status") == "True"
+
+
+def find(objects: Objects, kind: str, name: str) -> Obj | None:
+    return next((o for o in objects.get(kind, ()) if name_of(o) == name), None)
+
+
+def kinds_to_watch(kinds: Iterable[str]) -> list[str]:
+    """Return the kinds of objects that judging workloads of these kinds takes, each once."""
+    wanted = [kind for kind in dict.fromkeys(kinds) for kind in (kind, *COMPANIONS[kind])]
+    return [*wanted, *EXPLANATIONS] if wanted else []
+
+
+def wanted_replicas(workload: Obj) -> int:
+    """Return spec.replicas, which the API takes for 1 when it is absent."""
+    replicas = workload["spec"].get("replicas")
+    return 1 if replicas is None else replicas
+
+
+def same_template(one: Obj, other: Obj, ignore: tuple[str, ...] = ("pod-template-hash",)) -> bool:
+    """Tell whether two pod templates are equal but for the labels that controllers add."""
+
+    def bare(template: Obj) -> dict[str, Any]:
+        meta = dict(template.get("metadata") or {})
+        meta["labels"] = {k: v for k, v in (meta.get("labels") or {}).items() if k not in ignore}
+        rest = {k: v for k, v in template.items() if k != "$patch"}
+        return {**rest, "metadata": {k: v for k, v in meta.items() if v}}
+
+    return bare(one) == bare(other)
+
+
+def revision(obj: Obj) -> str:
+    return (obj["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision", "")
+
+
+def current_replicaset(deployment: Obj, replicasets: Sequence[Obj]) -> Obj | None:
+    """Return the ReplicaSet of the Deployment's present template, or None while it is not known.
+
+    The template decides, as it does for the controller: right after a rollback the revision noted on the Deployment is
+    still that of the ReplicaSet being left. The revision is only asked where no template is equal.
+    """
+    template = deployment["spec"]["template"]
+    equal = [rs for rs in replicasets if same_template(rs["spec"]["template"], template)]
+    if equal:
+        return min(equal, key=lambda rs: (rs["metadata"].get("creationTimestamp", ""), name_of(rs)))
+    wanted = revision(deployment)
+    return next((rs for rs in replicasets if wanted and revision(rs) == wanted), None)
+
+
+def current_daemon_pods(daemonset: Obj, pods: Sequence[Obj], revisions: Sequence[Obj]) -> list[Obj]:
+    """Return the pods of the DaemonSet's present template, by its ControllerRevision or else by its generation."""
+    template = daemonset["spec"]["template"]
+    hashes = {
+        r["metadata"].get("labels", {}).get("controller-revision-hash")
+        for r in revisions
+        if owned_by(r, daemonset) and same_template(r.get("data", {}).get("spec", {}).get("template", {}), template)
+    }
+    generation = (daemonset["metadata"].get("annotations") or {}).get("deprecated.daemonset.template.generation")
+
+    def is_current(pod: Obj) -> bool:
+        labels = pod["metadata"].get("labels") or {}
+        by_hash = labels.get("controller-revision-hash") in hashes
+        return by_hash or (generation is not None and labels.get("pod-template-generation") == generation)
+
+    return [pod for pod in pods if is_current(pod)]
+
+
+def update_strategy(workload: Obj) -> str:
+    return (workload["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate")
+
+
+def partition(statefulset: Obj) -> int:
+    """Return how many of a StatefulSet's first pods its rolling update leaves alone."""
+    rolling = (statefulset["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+    return rolling.get("partition") or 0
+
+
+def ordinal(pod: Obj, statefulset: Obj) -> int:
+    """Return the position of a StatefulSet's pod, counted from 0."""
+    start = (statefulset["spec"].get("ordinals") or {}).get("start") or 0
+    return int(name_of(pod).rpartition("-")[2]) - start
+
+
+def current_stateful_pods(statefulset: Obj, pods: Sequence[Obj]) -> list[Obj]:
+    """Return the pods that have to become ready: of the update revision, or left alone by the update."""
+    if update_strategy(statefulset) == "OnDelete":
+        return list(pods)
+    wanted = statefulset.get("status", {}).get("updateRevision")
+
+    def is_current(pod: Obj) -> bool:
+        labels = pod["metadata"].get("labels") or {}
+        return labels.get("controller-revision-hash") == wanted or ordinal(pod, statefulset) < partition(statefulset)
+
+    return [pod for pod in pods if is_current(pod)]
+
+
+def view(kind: str, workload: Obj, objects: Objects) -> View:
+    """Gather what belongs to a workload: its pods, those of its current revision, and what is told about it."""
+    owner: Obj | None = workload
+    replicasets: list[Obj] = []
+    if kind == "Deployment":
+        replicasets = [rs for rs in objects.get("ReplicaSet", ()) if owned_by(rs, workload)]
+        owner = current_replicaset(workload, replicasets)
+    makers = replicasets if kind == "Deployment" else [workload]
+    pods = [pod for pod in objects.get("Pod", ()) if any(owned_by(pod, maker) for maker in makers)]
+    if kind == "Deployment":
+        current = [pod for pod in pods if owner is not None and owned_by(pod, owner)]
+    elif kind == "StatefulSet":
+        current = current_stateful_pods(workload, pods)
+    elif kind == "DaemonSet" and update_strategy(workload) != "OnDelete":
+        current = current_daemon_pods(workload, pods, objects.get("ControllerRevision", ()))
+    else:
+        current = pods
+    family = {uid(o) for o in (workload, *replicasets, *pods)}
+    events = [e for e in objects.get("Event", ()) if (e.get("involvedObject") or {}).get("uid") in family]
+    return View(
+        kind=kind,
+        workload=workload,
+        owner=owner,
+        replicasets=replicasets,
+        pods=pods,
+        current=[pod for pod in current if not is_terminating(pod)],
+        events=sorted(events, key=event_time),
+        quotas=objects.get("ResourceQuota"),
+        sees_events="Event" in objects,
+    )
+
+
+def newest_event(events: Sequence[Obj], obj: Obj, *reasons: str) -> Obj | None:
+    """Return the last event about an object that gives one of these reasons."""
+    about = [e for e in events if e["involvedObject"]["uid"] == uid(obj) and e.get("reason") in reasons]
+    return about[-1] if about else None
