@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from postgresql_support import admin_sql, cluster, pod, running_pod, secret
 from support_security import GIVEN, STRANGERS, SUPERUSER, Answer, Site, outside_address
 
@@ -275,7 +275,7 @@ def test_connections_to_the_database_are_encrypted_and_verified(site: Site) -> N
     ],
 )
 def test_the_namespace_enforces_restricted(site: Site, breach: dict[str, Any]) -> None:
-    with pytest.raises(Trouble, match='violates PodSecurity "restricted'):
+    with pytest.raises(ApiError, match='violates PodSecurity "restricted'):
         site.where.create(pod("breach", {}, **breach))
 
 
@@ -350,7 +350,7 @@ def test_ten_bad_log_ins_lock_out_their_address_only(site: Site, stranger: Calla
     def guesses(name: str, password: str, times: int) -> list[int]:
         command = ["sh", "-c", 'head -c "$1" | python -c "$2" "$3" "$4" "$5"', "sh"]
         data = password.encode()
-        ended = where.run(name, "main", [*command, str(len(data)), POD_LOG_IN, web, SUPERUSER, str(times)], password)
+        ended = where.exec(name, "main", [*command, str(len(data)), POD_LOG_IN, web, SUPERUSER, str(times)], password)
         assert not ended.code, ended.err
         return json.loads(ended.out)
 
