@@ -12,21 +12,13 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import manifest, random_text
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, existing, scram
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, existing, plan, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import Role, Wanted
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.plan import (
-    Change,
-    plan,
-    removing_script,
-    writing_script,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.plan import Change
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server, external_server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 
 PASSES = 3
-
-
-# --- Secrets ----------------------------------------------------------------------------------------------------------
 
 
 def read_secrets(client: Client, params: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -93,9 +85,6 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     )
 
 
-# --- Server -----------------------------------------------------------------------------------------------------------
-
-
 def wrong_passwords(wanted: Wanted, found: dict[str, Any], server: Server | None) -> set[str]:
     """Return the roles that have another password than wanted; where verifiers may not be seen, by logging in."""
     roles = [role for role in wanted.roles if role.name in found["roles"]]
@@ -112,7 +101,7 @@ def changes_for(wanted: Wanted, found: dict[str, Any], server: Server | None) ->
     if found["version"] < catalog.OLDEST_VERSION:
         # Of such a server only the version is known.
         found = catalog.nothing() | found
-    return plan(wanted, found, wrong_passwords(wanted, found, server), scram.verifier)
+    return plan.plan(wanted, found, wrong_passwords(wanted, found, server), scram.verifier)
 
 
 def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
@@ -124,7 +113,7 @@ def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
         changes = changes_for(wanted, found, server)
         if check_mode or not changes:
             return done + changes
-        server.output(writing_script(wanted, changes, found["me"]["super"]))
+        server.output(plan.writing_script(wanted, changes, found["me"]["super"]))
         done += changes
     raise ServerError(
         f"Database {wanted.database}",
@@ -149,9 +138,6 @@ def is_readable(client: Client, params: dict[str, Any]) -> bool:
     if params["client_pod"]:
         return client.namespace_exists() and all(client.get("Secret", name) for name in params["required_secrets"])
     return is_pod_ready(client.get("Pod", params["pod"]))
-
-
-# --- The work ---------------------------------------------------------------------------------------------------------
 
 
 def present(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
@@ -195,7 +181,7 @@ def absent(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str
     if not check_mode:
         if drops:
             with connected(client, params) as server:
-                server.output(removing_script(wanted_state(params, {})))
+                server.output(plan.removing_script(wanted_state(params, {})))
         for name in ours:
             client.delete("Secret", name)
     return result(texts, [])

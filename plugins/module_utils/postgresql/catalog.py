@@ -46,9 +46,6 @@ class Wanted:
         return [self.owner, *(role.name for role in self.roles)]
 
 
-# --- Quoting ----------------------------------------------------------------------------------------------------------
-
-
 def ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -65,8 +62,6 @@ def conninfo(**parameters: str) -> str:
     """
     return "'postgresql:///?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in parameters.items()) + "'"
 
-
-# --- Reading ----------------------------------------------------------------------------------------------------------
 
 _ACL = """(SELECT coalesce(jsonb_agg(jsonb_build_array(
  CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee) END, x.privilege_type, x.is_grantable)
@@ -192,17 +187,8 @@ def parsed(output: str) -> dict[str, Any]:
     return catalog
 
 
-def nothing(user: str = "postgres", connections: int = 1 << 30) -> dict[str, Any]:
+def nothing(connections: int = 1 << 30) -> dict[str, Any]:
     """Return the catalog of a server that is as good as new, for a plan when there is none yet."""
     me = {"super": True, "createrole": True, "createdb": True}
-    return {
-        "version": 170000,
-        "user": user,
-        "connections": connections,
-        "me": me,
-        "roles": {},
-        "memberships": [],
-        "settings": {},
-        "database": None,
-        "verifiers": {},
-    }
+    empty = {"roles": {}, "memberships": [], "settings": {}, "database": None, "verifiers": {}}
+    return {"version": 170000, "user": "postgres", "connections": connections, "me": me} | empty

@@ -65,7 +65,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 def _usage(**true: bool) -> x509.KeyUsage:
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
     names += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
-    return x509.KeyUsage(**{name: true.get(name, False) for name in names})
+    return x509.KeyUsage(**(dict.fromkeys(names, False) | true))
 
 
 def authority(name: str, days: int, now: datetime, key: str = "") -> Pair:

@@ -39,7 +39,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, A
                 existing.refuse_foreign(item, params["namespace"], owner)
         existing.values_of(secrets, params["namespace"], external)
         if claim and not external:
-            storage.refuse(claim, volume, lambda: client.list("StorageClass"))
+            storage.refuse(claim, volume, client)
     return {
         "changed": False,
         "namespace_exists": exists,

@@ -16,13 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import (
-    AGAIN,
-    Client,
-    Obj,
-    Result,
-    short,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
@@ -126,7 +120,7 @@ class Server:
 
 
 @contextmanager
-def external_server(client: Client, manifest: Obj, host: str, port: int) -> Iterator[Server]:
+def external_server(client: Client, manifest: dict[str, Any], host: str, port: int) -> Iterator[Server]:
     """Yield a server outside of the cluster, by a new pod with psql, which is removed at the end."""
     # A name of its own, so that two plays at the same time do not share a pod.
     name = f"{manifest['metadata']['name']}-{secrets.token_hex(3)}"
@@ -168,25 +162,25 @@ def shown_certificate(host: str, port: int, limit: float = 3.0) -> bytes:
         return b""
 
 
+# What psql prints, what that means, and what helps; the first that fits counts. The rest is a refused statement.
+CAUSES = (
+    (("certificate verify failed",), "cannot be trusted", "Renew it or correct the authority"),
+    (("does not match host name",), "cannot be trusted", "Correct its certificate or the host"),
+    (("No space left on device",), "has a full volume", "Enlarge it"),
+    (REFUSALS, "refuses the administrator", "Correct the admin Secret or the server"),
+    (("connection to server", "could not translate host name"), "cannot be reached", "Start it or correct its address"),
+    (("",), "refuses a statement, and nothing was changed", "Correct the cause"),
+)
+
+
 def explain(err: str, where: str, external: tuple[str, int] | None = None) -> ServerError:
     """Return the error for what psql printed."""
     lines = [line for line in err.splitlines() if not re.match(r"LINE \d+:|\s*\^|\s+Is the server running", line)]
     text = short(re.sub(r"psql:(<stdin>:\d+:|/?\S*:\d+:)? ?(error: )?", "", " ".join(lines)))
     cause = re.sub(r'connection to server (at|on socket) "[^"]*"( \([^)]*\))?(, port \d+)? failed: ', "", text)
-    thing = f"The database server {where}"
     if "certificate verify failed" in text:
         shown = shown_certificate(*external) if external else b""
-        reason = certificates.served_fault(shown, certificates.current_time()) if shown else ""
-        reason = reason or "its certificate is not signed by the authority in the Secret, or it has expired"
-        return ServerError(thing, f"cannot be trusted: {reason}", f"Renew it or correct the authority, {AGAIN}")
-    if "does not match host name" in text:
-        return ServerError(thing, f"cannot be trusted: {cause}", f"Correct its certificate or the host, {AGAIN}")
-    if "No space left on device" in text:
-        return ServerError(f"The volume of the database server {where}", f"is full: {cause}", f"Enlarge it, {AGAIN}")
-    if any(words in text for words in REFUSALS):
-        step = f"Correct the admin Secret or the server, {AGAIN}"
-        return ServerError(thing, f"refuses the administrator: {cause}", step)
-    if "connection to server" in text or "could not translate host name" in text:
-        return ServerError(thing, f"cannot be reached: {cause}", f"Start it or correct its address, {AGAIN}")
-    reason = f"refuses a statement, and nothing was changed: {cause}"
-    return ServerError(thing, reason, f"Correct the cause, {AGAIN}")
+        cause = certificates.served_fault(shown, certificates.current_time()) if shown else ""
+        cause = cause or "its certificate is not signed by the authority in the Secret, or it has expired"
+    problem, step = next(rest for words, *rest in CAUSES if any(word in text for word in words))
+    return ServerError(f"The database server {where}", f"{problem}: {cause}", f"{step}, {AGAIN}")

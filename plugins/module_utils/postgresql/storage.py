@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Obj
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Obj
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import quantity
 
@@ -25,39 +25,26 @@ def amount(size: str) -> Decimal:
         ) from None
 
 
-def refuse(claim: Mapping[str, Any], existing: Obj | None, classes: Callable[[], Sequence[Obj]]) -> None:
-    """Raise ManifestError if a claim can never be served as it is wanted.
-
-    Args:
-        claim: its name, its size, and its storage_class, which is empty for the cluster's default.
-        existing: the claim that exists.
-        classes: returns the storage classes of the cluster; called only if they matter.
-    """
-    size = amount(claim["size"])
-    if existing:
-        refuse_change(claim, size, existing["spec"], classes)
-    else:
-        refuse_class(claim["storage_class"], classes())
-
-
-def refuse_change(
-    claim: Mapping[str, Any], size: Decimal, spec: Mapping[str, Any], classes: Callable[[], Sequence[Obj]]
-) -> None:
-    """Raise ManifestError if an existing claim cannot become as it is wanted."""
-    volume, wanted = f"The volume of claim {claim['name']}", claim["storage_class"]
-    held, name = spec["resources"]["requests"]["storage"], spec.get("storageClassName")
-    move = "or move the data by backup and restore"
+def refuse(claim: Mapping[str, Any], existing: Obj | None, client: Client) -> None:
+    """Raise ManifestError if a claim, with its name, size and storage_class, can never be served as it is wanted."""
+    size, wanted = amount(claim["size"]), claim["storage_class"]
+    if not existing:
+        refuse_class(wanted, client.list("StorageClass"))
+        return
+    volume, move = f"The volume of claim {claim['name']}", "or move the data by backup and restore"
+    held, name = existing["spec"]["resources"]["requests"]["storage"], existing["spec"].get("storageClassName")
     if size < amount(held):
         step = f"Set postgresql_storage_size to {held} or more, {AGAIN}"
         raise ManifestError(volume, f"has {held}, and volumes cannot shrink to {claim['size']}", step)
     if wanted and name != wanted:
         reason = f"is of storage class {name or 'none'}, and cannot become one of {wanted}"
         raise ManifestError(volume, reason, f"Set postgresql_storage_class back, {move}")
-    if size > amount(held):
-        current = next((item for item in classes() if item["metadata"]["name"] == name), {})
-        if not current.get("allowVolumeExpansion"):
-            reason = f"has {held}, and its storage class {name or 'none'} cannot enlarge it to {claim['size']}"
-            raise ManifestError(volume, reason, f"Set postgresql_storage_size back to {held}, {move}")
+    # Only now, since an unchanged run need not ask for the classes.
+    if size > amount(held) and not any(
+        item["metadata"]["name"] == name and item.get("allowVolumeExpansion") for item in client.list("StorageClass")
+    ):
+        reason = f"has {held}, and its storage class {name or 'none'} cannot enlarge it to {claim['size']}"
+        raise ManifestError(volume, reason, f"Set postgresql_storage_size back to {held}, {move}")
 
 
 def refuse_class(wanted: str, classes: Sequence[Obj]) -> None:

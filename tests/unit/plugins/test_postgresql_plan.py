@@ -191,6 +191,11 @@ def test_the_login_that_becomes_the_owner_gets_that_and_no_more(catalog: dict[st
         assert sql(catalog) == [revoke, grant]
 
 
+def test_a_membership_that_two_granted_is_as_wanted(catalog: dict[str, Any]) -> None:
+    catalog["memberships"].append(membership(grantor="other"))
+    assert sql(catalog) == []
+
+
 @pytest.mark.parametrize(
     ("of", "member"),
     [

@@ -90,7 +90,7 @@ AGAIN = "then run the playbook again."
         ),
         (
             'psql:<stdin>:12: ERROR:  could not extend file "base/1": No space left on device\n',
-            'The volume of the database server db:1 is full: ERROR: could not extend file "base/1": '
+            f'{SERVER} has a full volume: ERROR: could not extend file "base/1": '
             f"No space left on device. Enlarge it, {AGAIN}",
         ),
     ],
