@@ -165,15 +165,10 @@ changes:
   sample: [grant INSERT on table polls.polls_choice to polls_app]
 """
 
-import copy
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import access
-from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
 def argument_spec() -> dict[str, Any]:
@@ -185,7 +180,7 @@ def argument_spec() -> dict[str, Any]:
         "connection_limit": {"type": "int", "default": -1},
         "settings": {"type": "dict", "default": {}},
     }
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
+    return {
         "namespace": {"type": "str", "required": True},
         "labels": {"type": "dict", "default": {}},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -207,17 +202,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
-        argument_spec=argument_spec(),
-        supports_check_mode=True,
-        required_one_of=[("pod", "client_pod")],
-    )
-    try:
-        result = access.run(module.params, module.check_mode, connect(module))
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(**result)
+    run_module(argument_spec(), access.run, required_one_of=[("pod", "client_pod")])
 
 
 if __name__ == "__main__":

@@ -107,19 +107,14 @@ changes:
   sample: [make the administrator's password, renew the server's certificate since 12 days are left]
 """
 
-import copy
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, credentials
-from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import credentials
 
 
 def argument_spec() -> dict[str, Any]:
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
+    return {
         "namespace": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "labels": {"type": "dict", "default": {}},
@@ -137,14 +132,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
-    if certificates.x509 is None:
-        module.fail_json(msg="The Python library cryptography is missing. Install it, then run the playbook again.")
-    try:
-        result = credentials.run(module.params, module.check_mode, connect(module), certificates.current_time())
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(**result)
+    run_module(argument_spec(), credentials.run)
 
 
 if __name__ == "__main__":

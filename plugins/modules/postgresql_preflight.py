@@ -101,15 +101,10 @@ objects:
   elements: str
 """
 
-import copy
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, preflight
-from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 
 
 def argument_spec() -> dict[str, Any]:
@@ -118,7 +113,7 @@ def argument_spec() -> dict[str, Any]:
         "size": {"type": "str", "required": True},
         "storage_class": {"type": "str", "default": ""},
     }
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
+    return {
         "namespace": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "external": {"type": "bool", "default": False},
@@ -129,14 +124,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
-    if certificates.x509 is None:
-        module.fail_json(msg="The Python library cryptography is missing. Install it, then run the playbook again.")
-    try:
-        result = preflight.run(module.params, module.check_mode, connect(module))
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(**result)
+    run_module(argument_spec(), preflight.run)
 
 
 if __name__ == "__main__":

@@ -62,12 +62,9 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     """Return what the options ask for, with passwords. Raises ManifestError for names that need quoting."""
     for name in (params["database"], params["schema"], params["owner"], *(role["name"] for role in params["roles"])):
         if not catalog.IDENTIFIER.fullmatch(name):
-            raise ManifestError(
-                f"The name {name}",
-                "cannot be used in the database: it may have small letters, digits and underscores, begins with a "
-                "letter, and has 63 characters at most",
-                f"Choose another, {AGAIN}",
-            )
+            reason = "cannot be used in the database: it may have small letters, digits and underscores, begins with a "
+            reason += "letter, and has 63 characters at most"
+            raise ManifestError(f"The name {name}", reason, f"Choose another, {AGAIN}")
     roles = []
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
@@ -115,11 +112,8 @@ def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
             return done + changes
         server.output(plan.writing_script(wanted, changes, found["me"]["super"]))
         done += changes
-    raise ServerError(
-        f"Database {wanted.database}",
-        f"still differs after it was mended: {changes[0].text}",
-        f"Look for what changes it back, {AGAIN}",
-    )
+    reason = f"still differs after it was mended: {changes[0].text}"
+    raise ServerError(f"Database {wanted.database}", reason, f"Look for what changes it back, {AGAIN}")
 
 
 @contextmanager
@@ -151,11 +145,8 @@ def present(params: dict[str, Any], check_mode: bool, client: Client) -> dict[st
             changes = changes_for(wanted, catalog.nothing(connections=params["expected_connections"]), None)
             return result([change.text for change in changes], [change.shown for change in changes])
         if not readable:
-            raise ServerError(
-                f"The database server in pod {params['pod']} of namespace {client.namespace}",
-                "is not ready",
-                f"Run playbooks/site.yml --tags postgresql, {AGAIN}",
-            )
+            thing = f"The database server in pod {params['pod']} of namespace {client.namespace}"
+            raise ServerError(thing, "is not ready", f"Run playbooks/site.yml --tags postgresql, {AGAIN}")
     for name, keys in params["required_secrets"].items():
         required_values(client, name, keys)
     ca = required_values(client, params["ca_secret"], ["tls.crt"])["tls.crt"]

@@ -8,17 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+
 try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-except ImportError:  # The module names the missing library.
+except ImportError:  # See require.
     x509 = None  # type: ignore[assignment]
 
 # Clocks of the machines that check a certificate may be behind the one that makes it.
 CLOCK_SKEW = timedelta(minutes=5)
+
+
+def require() -> None:
+    """Raise ManifestError if the library that makes certificates is missing."""
+    if x509 is None:
+        raise ManifestError("The Python library cryptography", "is missing", f"Install it, {AGAIN}")
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,8 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     external, name, admin = params["external"], params["name"], held.get("admin", {})
     password = params["admin_password"] or admin.get("password") or ("" if external else random_text())
     if not password:
-        raise ManifestError(
-            f"Secret {name}-admin with username and password of the external server's administrator",
-            "is missing",
-            f"Make it, or set postgresql_admin_password, {AGAIN}",
-        )
+        thing = f"Secret {name}-admin with username and password of the external server's administrator"
+        raise ManifestError(thing, "is missing", f"Make it, or set postgresql_admin_password, {AGAIN}")
     if "\0" in password:
         raise ManifestError("The password of the administrator", "has a null character", "Choose another")
     kept = admin.get("username") if external and not params["admin_password"] else ""
@@ -54,11 +51,8 @@ def external_authority(params: dict[str, Any], held: dict[str, str]) -> list[Ste
     """Return the Secret of an external server's authority if it differs."""
     wanted = params["ca_certificate"] or held.get("tls.crt", "")
     if not wanted:
-        raise ManifestError(
-            f"Secret {params['name']}-ca with the external server's certificate authority as tls.crt",
-            "is missing",
-            f"Make it, or set postgresql_ca_certificate, {AGAIN}",
-        )
+        thing = f"Secret {params['name']}-ca with the external server's certificate authority as tls.crt"
+        raise ManifestError(thing, "is missing", f"Make it, or set postgresql_ca_certificate, {AGAIN}")
     text = "keep the server's certificate authority"
     return [Step("ca", {"tls.crt": wanted}, text)] if held.get("tls.crt") != wanted else []
 
@@ -67,11 +61,8 @@ def renewals(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     """Return the authority and the server certificate that are missing, or of which too few days are left."""
     days, ca_days, names = params["certificate_days"], params["ca_days"], params["dns_names"]
     if params["renew_days"] >= days:
-        raise ManifestError(
-            f"A certificate of {days} days that is renewed {params['renew_days']} days before its end",
-            "would be renewed in each run",
-            "Set postgresql_certificate_days higher",
-        )
+        thing = f"A certificate of {days} days that is renewed {params['renew_days']} days before its end"
+        raise ManifestError(thing, "would be renewed in each run", "Set postgresql_certificate_days higher")
     todo = []
     title = f"{params['name']} in {params['namespace']}"
     ca = Pair.of(held["ca"]) if "ca" in held else None
@@ -99,24 +90,21 @@ def running_server(client: Client, params: dict[str, Any]) -> Server | None:
     return Server(client, name, params["container"], f"in pod {name}")
 
 
-def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime) -> dict[str, Any]:
+def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime | None = None) -> dict[str, Any]:
     """Do what the options ask for, and return what the module returns. Raises ManifestError or ServerError."""
     namespace, external = params["namespace"], params["external"]
     # Without a namespace only check mode goes on, and there the user may have no right to read in it.
     exists = not check_mode or client.namespace_exists()
     suffixes = (("admin", "ca") if external else existing.KEYS) if exists else ()
     held = existing.values_of(existing.read_secrets(client, params["name"], suffixes), namespace, external)
-    todo = steps(params, held, now)
+    todo = steps(params, held, now or certificates.current_time())
     wanted = held | {step.suffix: step.values for step in todo}
     admin = wanted["admin"]["username"]
     server = running_server(client, params) if exists and not external else None
     state = server.state(admin) if server else {}
     if server and not state["admin"]:
-        raise ServerError(
-            f"The server in pod {server.pod}",
-            f"has no role {admin}",
-            f"Set postgresql_admin_username back to the name that the volume was made with, {AGAIN}",
-        )
+        step = f"Set postgresql_admin_username back to the name that the volume was made with, {AGAIN}"
+        raise ServerError(f"The server in pod {server.pod}", f"has no role {admin}", step)
     changes = [step.text for step in todo]
     if not check_mode:
         for step in todo:

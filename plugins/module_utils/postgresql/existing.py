@@ -47,6 +47,7 @@ def values_of(secrets: Mapping[str, Obj], namespace: str, external: bool) -> dic
 
     Those of a server outside of the cluster may come from the user, who need not know its authority's key.
     """
+    certificates.require()
     values = {}
     restore = f"Restore what it held, or delete it to have a new one made, {AGAIN}"
     for suffix, secret in secrets.items():

@@ -258,5 +258,7 @@ def test_documentation_and_arguments_agree() -> None:
     assert_documented(postgresql_credentials)
 
 
-def test_a_missing_library_is_noticed() -> None:
-    assert certificates.x509 is not None
+def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "x509", None)
+    with pytest.raises(ManifestError, match=r"The Python library cryptography is missing\. Install it"):
+        lay(FakeClient())
