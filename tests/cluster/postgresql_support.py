@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster, Ended, secret_data
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import data_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -148,8 +150,8 @@ def client() -> Any:
     return get_api_client(kubeconfig=KUBECONFIG, context=CONTEXT).client
 
 
-def cluster(namespace: str) -> Cluster:
-    return Cluster(client(), namespace, CONTEXT)
+def cluster(namespace: str) -> Client:
+    return Client(client(), namespace, CONTEXT)
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60.0, pause: float = 0.2) -> Any:
@@ -187,7 +189,7 @@ def load_image() -> None:
 
 
 @contextmanager
-def own_namespace(name: str) -> Iterator[Cluster]:
+def own_namespace(name: str) -> Iterator[Client]:
     """Yield a new namespace that enforces the profile `restricted`, and remove it at the end."""
     load_image()
     remove_namespace(name)
@@ -233,27 +235,27 @@ def pod(name: str, labels: Mapping[str, str], claim: str = "", **spec: Any) -> d
 
 
 @contextmanager
-def running_pod(where: Cluster, manifest: dict[str, Any]) -> Iterator[Callable[[str], Ended]]:
+def running_pod(where: Client, manifest: dict[str, Any]) -> Iterator[Callable[[str], Result]]:
     """Yield a function that runs shell scripts in a new pod; the pod is removed at the end."""
     name = manifest["metadata"]["name"]
     where.create(manifest)
     try:
-        where.wait_until_running(name, 60)
-        yield lambda script: where.run(name, "main", ["sh", "-ec", script], timeout=120)
+        wait_until_running(where, name, 60)
+        yield lambda script: where.exec(name, "main", ["sh", "-ec", script], timeout=120)
     finally:
         where.delete("Pod", name, grace=0)
         eventually(lambda: where.get("Pod", name) is None)
 
 
-def secret(where: Cluster, name: str) -> dict[str, str]:
+def secret(where: Client, name: str) -> dict[str, str]:
     found = where.get("Secret", name)
     assert found, f"Secret {name} is missing"
-    return secret_data(found)
+    return data_of(found)
 
 
 def psql(
-    where: Cluster, client_pod: str, access: Mapping[str, str], statement: str, password: str = "", **options: str
-) -> Ended:
+    where: Client, client_pod: str, access: Mapping[str, str], statement: str, password: str = "", **options: str
+) -> Result:
     """Run SQL over the network as the one whom a Secret of ours lets in, from a pod; `options` go to libpq.
 
     A Service refuses for a moment after its pod has become ready, until each node knows it: as any client does, this
@@ -277,14 +279,16 @@ def psql(
     )
     until = time.monotonic() + SERVICE_LAG
     while True:
-        ended = where.run(client_pod, "main", ["sh", "-c", script], timeout=60)
+        ended = where.exec(client_pod, "main", ["sh", "-c", script], timeout=60)
         if "Connection refused" not in ended.err or time.monotonic() > until:
             return ended
         time.sleep(0.2)
 
 
-def admin_sql(where: Cluster, statement: str, database: str = "postgres", server: str = "polls-postgresql-0") -> str:
+def admin_sql(where: Client, statement: str, database: str = "postgres", server: str = "polls-postgresql-0") -> str:
     """Run SQL as the administrator inside the server's container."""
-    ended = where.run(server, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement])
+    ended = where.exec(
+        server, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement]
+    )
     assert not ended.code, ended.err
     return ended.out.strip()

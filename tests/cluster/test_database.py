@@ -289,7 +289,7 @@ def test_a_password_with_every_odd_character_works_and_is_nowhere(where) -> None
     assert play().succeeded().changed == 0
     pods = where.request("get", where.path("Pod"))["items"]
     sets = where.request("get", where.path("StatefulSet"))["items"]
-    log = where.client.request("get", where.path("Pod", "polls-postgresql-0") + "/log", serialize=False).data.decode()
+    log = where.dynamic.request("get", where.path("Pod", "polls-postgresql-0") + "/log", serialize=False).data.decode()
     stored = admin_sql(where, "SELECT rolpassword FROM pg_authid WHERE rolname = 'polls_app'")
     secrets = [where.get("Secret", f"polls-database-{login}")["metadata"] for login in LOGINS]
     for text in (told.text, again.text, log, repr(pods), repr(sets), repr(secrets)):

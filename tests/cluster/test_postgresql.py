@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import certificates
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates
 from postgresql_support import (
     NODE,
     admin_sql,
@@ -118,16 +118,16 @@ def test_the_pod_is_locked_down(where) -> None:
     for container in spec["containers"] + spec["initContainers"]:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert "admin" not in [mount["name"] for mount in spec["containers"][0]["volumeMounts"]]
-    tried = where.run(POD, "postgresql", ["sh", "-c", "id -u; touch /file; ls /var/run/secrets/kubernetes.io"])
+    tried = where.exec(POD, "postgresql", ["sh", "-c", "id -u; touch /file; ls /var/run/secrets/kubernetes.io"])
     assert tried.out.strip() == "999"
     assert "Read-only file system" in tried.err
     assert "No such file" in tried.err
     show = "tr '\\0' ' ' < /proc/$(head -n 1 $PGDATA/postmaster.pid)/cmdline; cat /proc/1/comm"
-    assert re.fullmatch("postgres .*pause\n", where.run(POD, "postgresql", ["sh", "-c", show]).out)
+    assert re.fullmatch("postgres .*pause\n", where.exec(POD, "postgresql", ["sh", "-c", show]).out)
 
 
 def test_the_key_is_as_postgresql_wants_it(where) -> None:
-    told = where.run(POD, "postgresql", ["stat", "-Lc", "%a %u %g", "/run/secrets/tls/tls.key"]).out
+    told = where.exec(POD, "postgresql", ["stat", "-Lc", "%a %u %g", "/run/secrets/tls/tls.key"]).out
     assert told.strip() == "440 0 999"
 
 
@@ -139,7 +139,7 @@ def test_clusters_are_made_as_designed(where) -> None:
     assert admin_sql(where, "SHOW data_checksums") == "on"
     assert admin_sql(where, "SHOW data_directory") == "/var/lib/postgresql/data/pgdata"
     assert admin_sql(where, "SHOW shared_buffers") == "128MB"
-    assert where.run(POD, "postgresql", ["psql", "-c", "ALTER SYSTEM SET work_mem = '1MB'"]).code
+    assert where.exec(POD, "postgresql", ["psql", "-c", "ALTER SYSTEM SET work_mem = '1MB'"]).code
 
 
 def test_clients_verify_the_server(where) -> None:
@@ -201,7 +201,7 @@ def test_a_stranger_reaches_nothing_and_the_server_neither(where) -> None:
         address = where.get("Pod", POD)["status"]["podIP"]
         assert "no response" in run(f"pg_isready -h {address} -t 4 || true").out
         there = where.get("Pod", "stranger")["status"]["podIP"]
-        tried = where.run(POD, "postgresql", ["bash", "-c", f"timeout 4 bash -c '</dev/tcp/{there}/1'; echo $?"])
+        tried = where.exec(POD, "postgresql", ["bash", "-c", f"timeout 4 bash -c '</dev/tcp/{there}/1'; echo $?"])
         assert tried.out.strip() == "124", "a refusal would have come at once"
 
 
@@ -304,7 +304,7 @@ def test_a_clean_stop_does_not_wait_for_clients(where) -> None:
     eventually(lambda: (where.get("Pod", POD) or {"metadata": {"uid": before}})["metadata"]["uid"] != before, 40, 0.1)
     assert time.monotonic() - started < 12
     eventually(lambda: is_ready(where))
-    log = where.client.request("get", where.path("Pod", POD) + "/log", serialize=False).data.decode()
+    log = where.dynamic.request("get", where.path("Pod", POD) + "/log", serialize=False).data.decode()
     assert "database system was shut down at" in log
     assert "was not properly shut down" not in log
     idle.join(60)
@@ -330,12 +330,12 @@ END
   sleep 0.1
 done
 """
-    loop = threading.Thread(target=where.run, args=(CLIENT, "main", ["sh", "-c", script], "", 500), daemon=True)
+    loop = threading.Thread(target=where.exec, args=(CLIENT, "main", ["sh", "-c", script], "", 500), daemon=True)
     loop.start()
     try:
         yield
     finally:
-        where.run(CLIENT, "main", ["touch", "/tmp/stop"])
+        where.exec(CLIENT, "main", ["touch", "/tmp/stop"])
         eventually(lambda: is_ready(where))
         admin_sql(where, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_addr IS NOT NULL")
         loop.join(30)
@@ -343,7 +343,7 @@ done
 
 def acknowledged(where) -> dict[int, float]:
     """Return the rows that a client was told of, and the time of each in seconds since the epoch."""
-    told = where.run(CLIENT, "main", ["sh", "-c", "grep -xE '[0-9]+[|][0-9.]+' /tmp/acknowledged || true"], timeout=60)
+    told = where.exec(CLIENT, "main", ["sh", "-c", "grep -xE '[0-9]+[|][0-9.]+' /tmp/acknowledged || true"], timeout=60)
     return {int(n): float(at) for n, at in (line.split("|") for line in told.out.split())}
 
 
@@ -400,11 +400,11 @@ def test_a_process_that_lost_its_parent_dies_without_the_server(where) -> None:
     checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
     before = admin_sql(where, checkpointer)
     for signal in ("TERM", "KILL"):
-        orphan = where.run(
+        orphan = where.exec(
             POD, "postgresql", ["bash", "-c", "sleep 300 < /dev/null > /dev/null 2>&1 & echo $!"]
         ).out.strip()
-        assert not where.run(POD, "postgresql", ["bash", "-c", f"kill -{signal} {orphan}"]).code
-        eventually(lambda orphan=orphan: where.run(POD, "postgresql", ["bash", "-c", f"kill -0 {orphan}"]).code)
+        assert not where.exec(POD, "postgresql", ["bash", "-c", f"kill -{signal} {orphan}"]).code
+        eventually(lambda orphan=orphan: where.exec(POD, "postgresql", ["bash", "-c", f"kill -0 {orphan}"]).code)
     time.sleep(1)
     assert admin_sql(where, checkpointer) == before
 
@@ -639,7 +639,7 @@ def test_a_full_volume_refuses_writes_and_loses_nothing() -> None:
         fill = "INSERT INTO big (filling) SELECT repeat(md5(g::text), 30) FROM generate_series(1, 500) g RETURNING n"
         kept: list[int] = []
         for _ in range(1000):
-            ended = full.run(POD, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", fill])
+            ended = full.exec(POD, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", fill])
             if ended.code:
                 break
             kept += map(int, ended.out.split())

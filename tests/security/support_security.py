@@ -26,7 +26,7 @@ from postgresql_support import (
     INVENTORY,
     ODD_PASSWORD,
     PROJECT,
-    Cluster,
+    Client,
     Unsafe,
     cluster,
     extra_variables,
@@ -122,7 +122,7 @@ class Watch:
 class Site:
     """The site under attack."""
 
-    where: Cluster
+    where: Client
     record: Record
 
     @cached_property
@@ -164,7 +164,7 @@ class Site:
     def in_pod(self, *command: str, stdin: str = "") -> Any:
         """Run a program where an intruder would be: in a container of the site."""
         pod = next(entry["metadata"]["name"] for entry in self.pods() if not entry["metadata"].get("deletionTimestamp"))
-        return self.where.run(pod, "web", list(command), stdin)
+        return self.where.exec(pod, "web", list(command), stdin)
 
     def secrets(self) -> dict[str, str]:
         """All secret values of the site, by what they are."""

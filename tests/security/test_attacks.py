@@ -350,7 +350,7 @@ def test_ten_bad_log_ins_lock_out_their_address_only(site: Site, stranger: Calla
     def guesses(name: str, password: str, times: int) -> list[int]:
         command = ["sh", "-c", 'head -c "$1" | python -c "$2" "$3" "$4" "$5"', "sh"]
         data = password.encode()
-        ended = where.run(name, "main", [*command, str(len(data)), POD_LOG_IN, web, SUPERUSER, str(times)], password)
+        ended = where.exec(name, "main", [*command, str(len(data)), POD_LOG_IN, web, SUPERUSER, str(times)], password)
         assert not ended.code, ended.err
         return json.loads(ended.out)
 

@@ -176,7 +176,7 @@ def logs(site: Site) -> Iterator[tuple[str, str]]:
                 query = {"query_params": [("container", state["name"]), ("previous", str(previous).lower())]}
                 # A pod of an earlier release may be on its way out, and gone by now.
                 with suppress(NotFoundError):
-                    answer = site.where.client.request("get", path, serialize=False, **query)
+                    answer = site.where.dynamic.request("get", path, serialize=False, **query)
                     yield f"{name}/{state['name']}", answer.data.decode(errors="replace")
 
 

@@ -1,3 +1,5 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
 """Verifiers for SCRAM-SHA-256 as PostgreSQL stores them, so that the clear password never leaves the controller.
 
 Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/saslprep.c): by RFC 4013 where that is
@@ -12,33 +14,17 @@ import hashlib
 import hmac
 import re
 import secrets
-import string
 import stringprep
 import unicodedata
 
-PASSWORD_LENGTH = 32
 ITERATIONS = 4096
 SALT_BYTES = 16
 VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
-_PROHIBITED = (
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-    # Stored strings may not hold what Unicode 3.2 had not assigned, such as most pictographs.
-    stringprep.in_table_a1,
-)
-
-
-def generated_password() -> str:
-    """Return a new random password that needs no quoting anywhere."""
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(PASSWORD_LENGTH))
+# Stored strings may not hold what Unicode 3.2 had not assigned (a1) either, such as most pictographs.
+_PROHIBITED = [
+    getattr(stringprep, f"in_table_{table}") for table in ("c12", "c21_c22", *(f"c{n}" for n in range(3, 10)), "a1")
+]
 
 
 def prepared(password: str) -> bytes:

@@ -1,10 +1,15 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
 """A certificate authority of our own and the certificates that it signs, as PEM texts; nothing touches a disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
 
 try:
     from cryptography import x509
@@ -12,11 +17,17 @@ try:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-except ImportError:  # The module names the missing library.
+except ImportError:  # See require.
     x509 = None  # type: ignore[assignment]
 
 # Clocks of the machines that check a certificate may be behind the one that makes it.
 CLOCK_SKEW = timedelta(minutes=5)
+
+
+def require() -> None:
+    """Raise ManifestError if the library that makes certificates is missing."""
+    if x509 is None:
+        raise ManifestError("The Python library cryptography", "is missing", f"Install it, {AGAIN}")
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,16 @@ class Pair:
 
     certificate: str
     key: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Pair:
+        """Return the pair in the values of a Secret."""
+        return cls(values["tls.crt"], values["tls.key"])
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the values of a Secret with this pair."""
+        return {"tls.crt": self.certificate, "tls.key": self.key}
 
     @property
     def not_after(self) -> datetime:
@@ -53,7 +74,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 def _usage(**true: bool) -> x509.KeyUsage:
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
     names += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
-    return x509.KeyUsage(**{name: true.get(name, False) for name in names})
+    return x509.KeyUsage(**(dict.fromkeys(names, False) | true))
 
 
 def authority(name: str, days: int, now: datetime, key: str = "") -> Pair:

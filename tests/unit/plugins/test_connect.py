@@ -1,0 +1,30 @@
+"""The client of the API: which cluster it speaks to, and how programs in containers end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect, exit_code
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (b'{"status": "Success"}', 0),
+        ('{"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "3"}]}}', 3),
+        ('{"status": "Failure", "message": "no such file"}', 255),
+        ("", 255),
+    ],
+)
+def test_exit_codes(status: bytes | str, code: int) -> None:
+    assert exit_code(status) == code
+
+
+@pytest.mark.parametrize("params", [{}, {"kubeconfig": "x"}, {"context": "x"}])
+def test_no_cluster_is_ever_guessed(params: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ApiError, match="This task needs both kubeconfig and context"):
+        connect(SimpleNamespace(params=params | {"namespace": "polls"}))

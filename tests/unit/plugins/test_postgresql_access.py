@@ -1,0 +1,285 @@
+"""What postgresql_access refuses, what it writes, and its sentences. A fake client answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import access, catalog, plan, scram
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
+from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_access
+from postgresql_cases import OURS, READY, FakeClient, assert_documented, secret, thing, values_of
+
+
+def wishes(**changes: Any) -> dict[str, Any]:
+    roles = [("migrate", "owner"), ("app", "write"), ("read", "read")]
+    return {
+        "namespace": "polls",
+        "labels": OURS,
+        "state": "present",
+        "pod": "polls-postgresql-0",
+        "container": "postgresql",
+        "client_pod": None,
+        "required_secrets": {},
+        "server_host": "polls-postgresql.polls.svc",
+        "server_port": 5432,
+        "ca_secret": "polls-postgresql-ca",
+        "database": "polls",
+        "schema": "polls",
+        "owner": "polls_owner",
+        "roles": [
+            {
+                "name": f"polls_{name}",
+                "access": kind,
+                "secret": f"polls-database-{name}",
+                "password": None,
+                "connection_limit": -1,
+                "settings": {},
+            }
+            for name, kind in roles
+        ],
+        "extensions": [],
+        "connections": 10,
+        "expected_connections": 100,
+    } | changes
+
+
+class Database:
+    """Answers as an empty server, and after a writing script as one on which nothing is left to do."""
+
+    def __init__(self, client: FakeClient, is_mended: bool = True) -> None:
+        client.answers = self
+        self.written: list[str] = []
+        self.is_mended = is_mended
+
+    def __call__(self, script: str) -> Result:
+        if "pg_advisory_xact_lock" in script:
+            self.written.append(script)
+            return Result(0, "", "")
+        if self.written and self.is_mended:
+            return Result(0, self.done(), "")
+        empty = catalog.nothing(connections=100)
+        return Result(0, f"/dev/x 1000000 1 999999 1% /data\n{json.dumps(empty)}\n", "")
+
+    def done(self) -> str:
+        verifiers = dict(
+            part.split(" ")[2].strip('"') and (part.split('"')[1], part.split("PASSWORD '")[1].split("'")[0])
+            for part in self.written[0].splitlines()
+            if "PASSWORD '" in part
+        )
+        role = plan.attributes(True, -1) | {"expires": False}
+        names = ("polls_migrate", "polls_app", "polls_read")
+        connect = [[name, "CONNECT", False] for name in names]
+        usage = [[name, "USAGE", False] for name in names[1:]]
+        rights = {"r": ["SELECT", "INSERT", "UPDATE", "DELETE"], "S": ["USAGE"]}
+        defaults = {
+            kind: [["polls_app", right, False] for right in of] + [["polls_read", "SELECT", False]]
+            for kind, of in rights.items()
+        }
+        return json.dumps(
+            catalog.nothing(connections=100)
+            | {
+                "roles": {"polls_owner": role | {"login": False}} | {name: role for name in names},
+                "memberships": [
+                    {
+                        "role": "polls_owner",
+                        "member": "polls_migrate",
+                        "grantor": "postgres",
+                        "admin": False,
+                        "inherit": False,
+                        "set": True,
+                    }
+                ],
+                "settings": {name: ["search_path=polls", "role=polls_owner"] for name in names},
+                "database": {"owner": "polls_owner", "encoding": "UTF8", "acl": connect},
+                "schema": {"owner": "polls_owner", "acl": usage},
+                "public": None,
+                "defaults": defaults,
+                "extensions": [],
+                "relations": [],
+                "verifiers": verifiers,
+            }
+        )
+
+
+@pytest.fixture
+def ready() -> FakeClient:
+    """Return a cluster with a server that is ready, and its authority."""
+    return FakeClient(thing("Pod", "polls-postgresql-0", status=READY), secret("polls-postgresql-ca", tls_crt="PEM"))
+
+
+def test_an_empty_server_is_filled_and_the_secrets_are_made(ready: FakeClient) -> None:
+    server = Database(ready)
+    told = access.present(wishes(), False, ready)
+    assert told["changed"]
+    assert told["changes"][-3:] == [f"make Secret polls-database-{name}" for name in ("migrate", "app", "read")]
+    values = values_of(ready, "polls-database-migrate")
+    assert values == {
+        "host": "polls-postgresql.polls.svc",
+        "port": "5432",
+        "database": "polls",
+        "schema": "polls",
+        "username": "polls_migrate",
+        "password": values["password"],
+        "ca.crt": "PEM",
+        "role": "polls_owner",
+    }
+    assert "role" not in values_of(ready, "polls-database-app")
+    for name in ("migrate", "app", "read"):
+        password = values_of(ready, f"polls-database-{name}")["password"]
+        assert len(password) == 32
+        assert password not in json.dumps(told) + "".join(ready.scripts)
+    assert "SCRAM" not in json.dumps(told)
+    assert len(server.written) == 1
+    again = access.present(wishes(), False, ready)
+    assert (again["changed"], again["changes"]) == (False, [])
+
+
+def test_a_dry_run_neither_writes_statements_nor_secrets(ready: FakeClient) -> None:
+    server = Database(ready)
+    assert access.present(wishes(), True, ready)["changed"]
+    assert (server.written, ready.notes) == ([], [])
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_dry_run_without_a_server_tells_the_whole_plan(exists: bool) -> None:
+    told = access.present(wishes(), True, FakeClient(exists=exists))
+    assert "create database polls" in told["changes"]
+
+
+def test_a_dry_run_without_a_server_tells_the_limit_that_will_be() -> None:
+    given = wishes(expected_connections=200)
+    given["roles"][1]["connection_limit"] = -15
+    told = access.present(given, True, FakeClient())
+    assert "CONNECTION LIMIT 185 " in str(told["diff"])
+
+
+def test_a_server_that_is_not_ready_is_told() -> None:
+    with pytest.raises(
+        ServerError, match="The database server in pod polls-postgresql-0 of namespace polls is not ready"
+    ):
+        access.present(wishes(), False, FakeClient())
+
+
+def test_what_does_not_stay_mended_is_told(ready: FakeClient) -> None:
+    Database(ready, is_mended=False)
+    with pytest.raises(ServerError, match="Database polls still differs after it was mended: create role polls_owner"):
+        access.present(wishes(), False, ready)
+    assert ready.notes == []
+
+
+def test_a_refused_statement_leaves_no_secret(ready: FakeClient) -> None:
+    server = Database(ready)
+
+    def refuse(script: str) -> Result:
+        return Result(3, "", "psql:<stdin>:9: ERROR:  out of luck\n") if "BEGIN;" in script else server(script)
+
+    ready.answers = refuse
+    with pytest.raises(ServerError, match="refuses a statement, and nothing was changed: ERROR: out of luck"):
+        access.present(wishes(), False, ready)
+    assert ready.notes == []
+
+
+def test_given_and_kept_passwords(ready: FakeClient) -> None:
+    Database(ready)
+    ready.apply(secret("polls-database-app", username="polls_app", password="kept"))
+    given = wishes()
+    given["roles"][2]["password"] = "given"
+    access.present(given, False, ready)
+    assert values_of(ready, "polls-database-app")["password"] == "kept"
+    assert values_of(ready, "polls-database-read")["password"] == "given"
+
+
+def test_secrets_of_roles_are_looked_at_first(ready: FakeClient) -> None:
+    ready.apply(secret("polls-database-app", username="polls_app"))
+    with pytest.raises(ManifestError, match="Secret polls-database-app in namespace polls has no password"):
+        access.present(wishes(), False, ready)
+    ready.apply(secret("polls-database-app", ours=False, username="a", password="b"))
+    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+        access.present(wishes(), False, ready)
+    assert ready.scripts == []
+
+
+def test_names_and_passwords_that_cannot_be_are_refused(ready: FakeClient) -> None:
+    with pytest.raises(ManifestError, match="The name Polls cannot be used in the database"):
+        access.present(wishes(schema="Polls"), False, ready)
+    given = wishes()
+    given["roles"][0]["password"] = "a\0b"
+    with pytest.raises(ManifestError, match="has a null character"):
+        access.present(given, False, ready)
+
+
+def external(**changes: Any) -> dict[str, Any]:
+    manifest = {
+        "metadata": {"name": "polls-database-client"},
+        "spec": {"containers": [{"name": "psql"}]},
+        "kind": "Pod",
+    }
+    needed = {"polls-postgresql-admin": ["username", "password"], "polls-postgresql-ca": ["tls.crt"]}
+    return wishes(client_pod=manifest, required_secrets=needed, server_host="db.example.org", **changes)
+
+
+def test_a_client_pod_is_made_used_and_removed_even_after_a_failure(ready: FakeClient) -> None:
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls is missing"):
+        access.present(external(), False, ready)
+    ready.apply(secret("polls-postgresql-admin", username="boss"))
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls has no password"):
+        access.present(external(), False, ready)
+    ready.apply(secret("polls-postgresql-admin", username="boss", password="s3cret"))
+    ready.notes.clear()
+    ready.answers = lambda script: Result(2, "", 'psql: error: connection to server at "x", port 1 failed: refused')
+    with pytest.raises(ServerError, match=r"The database server db\.example\.org:5432 cannot be reached: refused"):
+        access.present(external(), False, ready)
+    name = ready.notes[0].removeprefix("create ")
+    assert name.startswith("polls-database-client-")
+    assert ready.notes == [f"create {name}", f"delete Pod/{name}"]
+
+
+def test_where_verifiers_cannot_be_read_log_ins_are_tried() -> None:
+    wanted = access.wanted_state(wishes(), {"polls-database-app": {"password": "it's"}})
+    found = catalog.nothing() | {"roles": {"polls_app": {}, "polls_read": {}}, "database": {}}
+    del found["verifiers"]
+    client = FakeClient()
+    answers = iter(
+        [Result(2, "", 'FATAL: password authentication failed for user "polls_app"'), Result(2, "", "too many")]
+    )
+    client.answers = lambda script: next(answers)
+    server = Server(client, "client", "psql", "h:1", ("h", 1))
+    assert access.wrong_passwords(wanted, found, server) == {"polls_app"}
+    assert "\\connect 'postgresql:///?dbname=postgres&user=polls_app&password=it%27s'" in client.scripts[0]
+
+
+def test_verifiers_tell_which_passwords_are_wrong() -> None:
+    held = {f"polls-database-{name}": {"password": name} for name in ("migrate", "app", "read")}
+    wanted = access.wanted_state(wishes(), held)
+    found = catalog.nothing() | {"roles": {name: {} for name in ("polls_owner", "polls_migrate", "polls_app")}}
+    found["verifiers"] = {"polls_owner": None, "polls_migrate": "md5x", "polls_app": scram.verifier("app")}
+    assert access.wrong_passwords(wanted, found, None) == {"polls_migrate"}
+    found["verifiers"]["polls_owner"] = scram.verifier("x")
+    assert access.wrong_passwords(wanted, found, None) == {"polls_migrate", "polls_owner"}
+
+
+def test_absent_removes_our_secrets_and_an_external_database(ready: FakeClient) -> None:
+    ready.apply(secret("polls-database-app", username="polls_app", password="s3cret"))
+    ready.apply(secret("polls-database-read", ours=False, username="polls_read", password="s3cret"))
+    ready.notes.clear()
+    assert access.absent(wishes(), True, ready)["changed"]
+    assert ready.notes == []
+    told = access.absent(wishes(), False, ready)
+    assert (told["changes"], ready.notes) == (
+        ["remove Secret polls-database-app"],
+        ["delete Secret/polls-database-app"],
+    )
+    assert ready.scripts == []
+    assert access.absent(external(), False, ready)["changed"] is False
+    ready.apply(secret("polls-database-app", username="polls_app", password="s3cret"))
+    told = access.absent(external(), False, ready)
+    assert told["changes"][0] == "drop database polls and its roles"
+    assert 'DROP DATABASE IF EXISTS "polls"' in ready.scripts[0]
+
+
+def test_documentation_and_arguments_agree() -> None:
+    assert_documented(postgresql_access)

@@ -1,0 +1,264 @@
+"""Which Secrets postgresql_credentials writes, and how a server that runs gets them. A fake client answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import (
+    certificates,
+    credentials,
+    scram,
+    server,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_credentials
+from postgresql_cases import NOW, OURS, READY, FakeClient, assert_documented, secret, thing, values_of
+
+
+def basis(**changes: Any) -> dict[str, Any]:
+    return {
+        "namespace": "polls",
+        "name": "polls-postgresql",
+        "labels": OURS,
+        "external": False,
+        "admin_username": "postgres",
+        "admin_password": None,
+        "ca_certificate": None,
+        "dns_names": ["polls-postgresql"],
+        "ca_days": 3650,
+        "certificate_days": 365,
+        "renew_days": 30,
+        "container": "postgresql",
+        "reload_timeout": 5,
+    } | changes
+
+
+def lay(client: FakeClient, check_mode: bool = False, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
+    return credentials.run(basis(**changes), check_mode, client, now)
+
+
+@pytest.fixture
+def laid() -> FakeClient:
+    """Return a client of a cluster with the three Secrets."""
+    client = FakeClient()
+    lay(client)
+    client.notes.clear()
+    return client
+
+
+def test_missing_secrets_are_made_once() -> None:
+    client = FakeClient()
+    told = lay(client)
+    assert told["changed"]
+    assert told["changes"] == [
+        "make the administrator's password",
+        "make a certificate authority",
+        "make the server's certificate",
+    ]
+    assert client.notes == [f"apply Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")]
+    admin = values_of(client, "polls-postgresql-admin")
+    assert (admin["username"], len(admin["password"])) == ("postgres", 32)
+    assert admin["password"] not in json.dumps(told)
+    again = lay(client)
+    assert (again["changed"], again["changes"]) == (False, [])
+
+
+def test_check_mode_writes_nothing() -> None:
+    for client in (FakeClient(), FakeClient(exists=False)):
+        assert lay(client, check_mode=True)["changes"][0] == "make the administrator's password"
+        assert client.notes == []
+
+
+def test_check_mode_reads_nothing_in_a_namespace_that_does_not_exist() -> None:
+    """A user may have no right to that."""
+    client = FakeClient(exists=False)
+    lay(client, check_mode=True)
+    assert client.read == ["Namespace"]
+
+
+def test_what_is_kept_and_what_is_renewed_as_time_goes_by(laid: FakeClient) -> None:
+    before = {name: values_of(laid, f"polls-postgresql-{name}") for name in ("admin", "ca", "tls")}
+    assert lay(laid, now=NOW + timedelta(days=335))["changes"] == []
+    told = lay(laid, now=NOW + timedelta(days=336))
+    assert told["changes"] == ["renew the server's certificate since 29 days are left"]
+    assert values_of(laid, "polls-postgresql-ca") == before["ca"]
+    assert values_of(laid, "polls-postgresql-admin") == before["admin"]
+    told = lay(laid, now=NOW + timedelta(days=3400))
+    assert told["changes"][0] == "renew the certificate authority since 250 days are left"
+    after = values_of(laid, "polls-postgresql-ca")
+    assert after["tls.key"] == before["ca"]["tls.key"]
+    assert after["tls.crt"] != before["ca"]["tls.crt"]
+
+
+def test_other_names_are_another_certificate(laid: FakeClient) -> None:
+    told = lay(laid, dns_names=["polls-postgresql", "db.example.org"])
+    assert told["changes"] == ["renew the server's certificate since its names are others"]
+
+
+def test_a_given_password_replaces_the_generated_one(laid: FakeClient) -> None:
+    assert lay(laid, admin_password="given")["changes"] == ["change the administrator's password"]
+    assert values_of(laid, "polls-postgresql-admin") == {"username": "postgres", "password": "given"}
+    assert lay(laid)["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"), [("admin", ("username", "password")), ("ca", ("tls.crt", "tls.key")), ("tls", ("tls.key",))]
+)
+def test_a_secret_without_a_key_stops_everything(laid: FakeClient, name: str, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        client = FakeClient(*laid.objects.values())
+        broken = laid.objects[f"Secret/polls-postgresql-{name}"]
+        client.objects[f"Secret/polls-postgresql-{name}"] = broken | {
+            "data": {k: v for k, v in broken["data"].items() if k != key}
+        }
+        with pytest.raises(ManifestError, match=f"Secret polls-postgresql-{name} in namespace polls has no {key}"):
+            lay(client)
+        assert client.notes == []
+
+
+def test_a_secret_of_somebody_else_stops_everything() -> None:
+    client = FakeClient(secret("polls-postgresql-admin", ours=False, username="a", password="b"))
+    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+        lay(client)
+    assert client.notes == []
+
+
+def test_a_secret_that_is_no_authority_stops_everything() -> None:
+    client = FakeClient(secret("polls-postgresql-ca", tls_crt="nonsense", tls_key="nonsense"))
+    with pytest.raises(ManifestError, match="is no certificate authority: it cannot be read"):
+        lay(client)
+
+
+def test_a_secret_that_is_no_text_stops_everything() -> None:
+    broken = thing("Secret", "polls-postgresql-admin", data={"password": base64.b64encode(b"\xff").decode()})
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin holds something that is no text"):
+        lay(FakeClient(broken))
+
+
+def test_a_certificate_that_would_always_be_renewed_is_refused() -> None:
+    with pytest.raises(ManifestError, match="would be renewed in each run"):
+        lay(FakeClient(), certificate_days=30)
+    lay(FakeClient(), certificate_days=31)
+
+
+def test_an_external_server_needs_its_secrets_or_variables() -> None:
+    with pytest.raises(ManifestError, match=r"Secret polls-postgresql-admin with username and password .* is missing"):
+        lay(FakeClient(), external=True)
+    with pytest.raises(ManifestError, match=r"Secret polls-postgresql-ca with the external server's .* is missing"):
+        lay(FakeClient(), external=True, admin_password="p")
+    client = FakeClient()
+    told = lay(client, external=True, admin_username="boss", admin_password="p", ca_certificate="PEM")
+    assert told["changes"] == ["make the administrator's password", "keep the server's certificate authority"]
+    assert values_of(client, "polls-postgresql-admin") == {"username": "boss", "password": "p"}
+    assert values_of(client, "polls-postgresql-ca") == {"tls.crt": "PEM"}
+    assert "Secret/polls-postgresql-tls" not in client.objects
+
+
+def test_secrets_that_somebody_made_for_an_external_server_are_taken_as_they_are() -> None:
+    client = FakeClient(
+        secret("polls-postgresql-admin", ours=False, username="boss", password="p"),
+        secret("polls-postgresql-ca", ours=False, tls_crt="PEM"),
+    )
+    assert lay(client, external=True)["changes"] == []
+    assert client.notes == []
+
+
+class Running:
+    """Answers the statements of postgresql_credentials as a server does."""
+
+    def __init__(self, client: FakeClient) -> None:
+        self.client = client
+        self.certificate = values_of(client, "polls-postgresql-tls")["tls.crt"]
+        self.loaded = True
+        self.admin = True
+        self.verifier = scram.verifier(values_of(client, "polls-postgresql-admin")["password"])
+        client.apply(thing("Pod", "polls-postgresql-0", status=READY))
+        client.notes.clear()
+        client.answers = self
+
+    def __call__(self, script: str) -> Result:
+        if "pg_reload_conf" in script:
+            self.loaded = True
+        elif "ALTER ROLE" in script:
+            self.verifier = script.split("PASSWORD '")[1].split("'")[0]
+        else:
+            if "annotate Pod/polls-postgresql-0" in self.client.notes:
+                self.certificate = values_of(self.client, "polls-postgresql-tls")["tls.crt"]
+            names = ("certificate", "loaded", "admin", "verifier")
+            return Result(0, json.dumps({name: getattr(self, name) for name in names}), "")
+        return Result(0, "", "")
+
+
+def test_a_running_server_that_is_as_wanted_is_left_alone(laid: FakeClient) -> None:
+    Running(laid)
+    laid.read.clear()
+    assert lay(laid)["changes"] == []
+    assert len(laid.scripts) == 1
+    assert laid.read == [f"Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")] + [
+        "Pod/polls-postgresql-0"
+    ]
+
+
+def test_a_changed_password_is_set_again_by_its_verifier(laid: FakeClient) -> None:
+    running = Running(laid)
+    running.verifier = scram.verifier("other")
+    assert lay(laid, check_mode=True)["changes"] == ["set the administrator's password on the server"]
+    assert not any("ALTER ROLE" in script for script in laid.scripts)
+    assert lay(laid)["changes"] == ["set the administrator's password on the server"]
+    password = values_of(laid, "polls-postgresql-admin")["password"]
+    assert scram.fits(password, running.verifier)
+    assert not any(password in script for script in laid.scripts)
+    assert any("log_min_error_statement = panic" in script for script in laid.scripts)
+
+
+def test_a_renewed_certificate_is_loaded(laid: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "POLL_SECONDS", 0)
+    running = Running(laid)
+    running.loaded = False
+    told = lay(laid, now=NOW + timedelta(days=350))
+    assert told["changes"] == [
+        "renew the server's certificate since 15 days are left",
+        "have the server load its certificate",
+    ]
+    assert running.loaded
+    assert running.certificate == values_of(laid, "polls-postgresql-tls")["tls.crt"]
+
+
+def test_a_certificate_that_is_never_loaded_is_told(laid: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "POLL_SECONDS", 0)
+    Running(laid).certificate = "old"
+    monkeypatch.setattr(laid, "patch", lambda *_: None)
+    with pytest.raises(ServerError, match="does not serve its renewed certificate after 0 s"):
+        lay(laid, reload_timeout=0)
+
+
+def test_another_administrator_is_refused(laid: FakeClient) -> None:
+    Running(laid).admin = False
+    with pytest.raises(ServerError, match="has no role root"):
+        lay(laid, admin_username="root")
+    assert laid.notes == []
+
+
+@pytest.mark.parametrize(
+    "pod", [thing("Pod", "polls-postgresql-0"), thing("Pod", "polls-postgresql-0", False, status=READY)]
+)
+def test_a_pod_that_is_not_ready_or_not_ours_is_not_asked(laid: FakeClient, pod: dict[str, Any]) -> None:
+    Running(laid)
+    laid.objects["Pod/polls-postgresql-0"] = pod
+    lay(laid)
+    assert laid.scripts == []
+
+
+def test_documentation_and_arguments_agree() -> None:
+    assert_documented(postgresql_credentials)
+
+
+def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "x509", None)
+    with pytest.raises(ManifestError, match=r"The Python library cryptography is missing\. Install it"):
+        lay(FakeClient())

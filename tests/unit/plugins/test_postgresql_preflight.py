@@ -1,0 +1,144 @@
+"""What postgresql_preflight refuses, and what it returns. A fake client answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
+from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_preflight
+from postgresql_cases import OURS, ROLLED_OUT, FakeClient, assert_documented, claim, secret, storage_class, thing
+
+
+def check(client: FakeClient, check_mode: bool = False, size: Any = None, **changes: Any) -> dict[str, Any]:
+    options = {
+        "namespace": "polls",
+        "name": "polls-postgresql",
+        "labels": {},
+        "state": "present",
+        "external": False,
+        "claim": {"name": "polls-postgresql", "size": "1Gi", "storage_class": ""} | (size or {}),
+    }
+    told = preflight.run(options | changes, check_mode, client)
+    assert told["changed"] is False
+    assert client.notes == client.scripts == []
+    return told
+
+
+def test_an_empty_namespace_is_fine() -> None:
+    assert check(FakeClient()) == {
+        "changed": False,
+        "namespace_exists": True,
+        "claim_bound": False,
+        "server_ready": False,
+        "objects": [],
+    }
+
+
+def test_a_missing_namespace_is_told_except_in_check_mode() -> None:
+    client = FakeClient(exists=False)
+    with pytest.raises(ManifestError, match="Namespace polls does not exist"):
+        check(client)
+    assert check(client, check_mode=True)["namespace_exists"] is False
+    assert check(client, state="absent")["objects"] == []
+    # A user may have no right to read in a namespace that does not exist.
+    assert set(client.read) == {"Namespace", "StorageClass"}
+
+
+def test_a_server_that_runs_is_read_with_no_more_requests_than_it_has_objects() -> None:
+    client = FakeClient(*(thing(kind, spec={}) for kind in preflight.KINDS), claim())
+    check(client)
+    assert len(client.read) == len(set(client.read)) == 1 + len(preflight.KINDS) + 1 + 3
+    client.read.clear()
+    check(client, external=True)
+    assert len(client.read) == 1 + 3
+
+
+@pytest.mark.parametrize("kind", [*preflight.KINDS, "PersistentVolumeClaim"])
+def test_an_object_of_somebody_else_stops_everything(kind: str) -> None:
+    with pytest.raises(ManifestError, match=f"{kind} polls-postgresql in namespace polls is there already and not"):
+        check(FakeClient(thing(kind, ours=False)))
+
+
+def test_an_object_without_the_labels_of_the_site_stops_everything() -> None:
+    client = FakeClient(thing("Service"))
+    check(client, labels=OURS)
+    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+        check(client, labels={"app.kubernetes.io/instance": "polls"})
+    assert check(client, labels={"app.kubernetes.io/instance": "polls"}, state="absent")["objects"] == []
+
+
+def test_a_broken_secret_stops_everything() -> None:
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls has no password"):
+        check(FakeClient(secret("polls-postgresql-admin", username="postgres")))
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-tls in namespace polls is there already"):
+        check(FakeClient(secret("polls-postgresql-tls", ours=False, tls_crt="a", tls_key="b")))
+
+
+def test_absent_only_tells_what_is_ours() -> None:
+    secrets = [secret(f"polls-postgresql-{name}") for name in ("admin", "ca", "tls")]
+    told = check(FakeClient(thing("StatefulSet", spec={}), thing("Service", ours=False), *secrets), state="absent")
+    assert told["objects"] == [
+        "StatefulSet/polls-postgresql",
+        *(f"Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("existing", "classes", "wanted", "words"),
+    [
+        (None, [], {}, "This cluster has no default storage class"),
+        (None, [storage_class("a")], {}, "no default storage class. Set postgresql_storage_class to one of a"),
+        (None, [storage_class("a", True)], {"storage_class": "b"}, "Storage class b does not exist in this cluster"),
+        (None, [storage_class("a", True)], {"size": "1 GB"}, "The size 1 GB of the volume is no amount"),
+        (claim("2Gi"), [storage_class("standard")], {}, "has 2Gi, and volumes cannot shrink to 1Gi"),
+        (claim("1Mi"), [storage_class("standard")], {}, "its storage class standard cannot enlarge it to 1Gi"),
+        (claim(kind="other"), [], {"storage_class": "b"}, "is of storage class other, and cannot become one of b"),
+    ],
+)
+def test_storage_that_cannot_be_had_is_refused(existing: Any, classes: Any, wanted: Any, words: str) -> None:
+    client = FakeClient(*([existing] if existing else []))
+    client.classes = classes
+    with pytest.raises(ManifestError, match=words):
+        check(client, size=wanted)
+
+
+@pytest.mark.parametrize(
+    ("existing", "classes", "wanted"),
+    [
+        (None, [storage_class("a", True)], {}),
+        (None, [storage_class("a")], {"storage_class": "a"}),
+        (claim("1024Mi"), [], {}),
+        (claim("1Mi"), [storage_class("standard", grows=True)], {}),
+        (claim(kind="b"), [], {"storage_class": "b"}),
+    ],
+)
+def test_storage_that_can_be_had_is_not_refused(existing: Any, classes: Any, wanted: Any) -> None:
+    client = FakeClient(*([existing] if existing else []))
+    client.classes = classes
+    assert check(client, size=wanted)["claim_bound"] is bool(existing)
+
+
+def test_a_claim_without_a_volume_is_not_bound() -> None:
+    assert check(FakeClient(claim(phase="Pending")))["claim_bound"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_ready"),
+    [
+        ({}, True),
+        ({"observedGeneration": 1}, False),
+        ({"currentRevision": "0"}, False),
+        ({"replicas": 0}, False),
+        ({"availableReplicas": 0}, False),
+    ],
+)
+def test_a_server_is_ready_once_its_stateful_set_is_rolled_out(changes: dict[str, Any], is_ready: bool) -> None:
+    item = thing("StatefulSet", spec={"replicas": 1}, status=ROLLED_OUT | {"observedGeneration": 2} | changes)
+    item["metadata"] = item["metadata"] | {"generation": 2}
+    assert check(FakeClient(item))["server_ready"] is is_ready
+
+
+def test_documentation_and_arguments_agree() -> None:
+    assert_documented(postgresql_preflight)
