@@ -65,80 +65,13 @@ unreadable:
   sample: [Role, RoleBinding]
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import (
-    Trouble,
-    connect,
-    explained,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import explained
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import read
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-# Kubernetes makes these by itself, in each namespace or for each Service.
-_AUTOMATIC = {
-    ("ServiceAccount", "default"),
-    ("ConfigMap", "kube-root-ca.crt"),
-    ("ConfigMap", "openshift-service-ca.crt"),
-}
-_AUTOMATIC_KINDS = {"Event", "EndpointSlice", "Endpoints", "Lease", "PodMetrics"}
-
-
-def is_automatic(item: dict[str, Any]) -> bool:
-    """Tell whether Kubernetes made `item`, a list entry of the API, without being asked."""
-    metadata = item["metadata"]
-    return (
-        item["kind"] in _AUTOMATIC_KINDS
-        or (item["kind"], metadata["name"]) in _AUTOMATIC
-        or bool(metadata.get("ownerReferences"))
-        # Deletion is under way already.
-        or bool(metadata.get("deletionTimestamp"))
-    )
-
-
-def listable(resources: list[Any]) -> list[Any]:
-    """Return one API resource per kind and group of those that are namespaced and can be listed."""
-    chosen: dict[tuple[str, str], Any] = {}
-    for resource in resources:
-        # The dynamic client makes up a kind "…List" for each kind, which has a base kind.
-        if "base_kind" in vars(resource) or not resource.namespaced or "list" not in (resource.verbs or []):
-            continue
-        if resource.preferred or (resource.group, resource.kind) not in chosen:
-            chosen[resource.group, resource.kind] = resource
-    return list(chosen.values())
-
-
-def read(client: Any, namespace: str, kinds: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what the module returns, asking the API server through the dynamic `client`; no `kinds` are all."""
-    from kubernetes.dynamic.exceptions import ForbiddenError, MethodNotAllowedError, NotFoundError
-
-    try:
-        found = client.resources.get(api_version="v1", kind="Namespace").get(name=namespace).to_dict()
-    except NotFoundError:
-        return {"exists": False, "labels": {}, "objects": [], "unreadable": []}
-    objects = []
-    unreadable = set()
-    known = [found for kind in kinds for found in client.resources.search(kind=kind)]
-    for resource in listable(known if kinds else client.resources.search()):
-        try:
-            answer = resource.get(namespace=namespace).to_dict()
-        except ForbiddenError:
-            unreadable.add(resource.kind)
-            continue
-        except (MethodNotAllowedError, NotFoundError):
-            continue
-        for item in answer.get("items") or []:
-            item = {"kind": resource.kind} | item
-            if not is_automatic(item):
-                objects.append(f"{resource.kind}/{item['metadata']['name']}")
-    return {
-        "exists": True,
-        "labels": found["metadata"].get("labels") or {},
-        "objects": sorted(set(objects)),
-        "unreadable": sorted(unreadable - _AUTOMATIC_KINDS),
-    }
 
 
 def main() -> None:
@@ -153,10 +86,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        # The discovery of kinds is not the client's own, and raises what the network raises.
         with explained(module.params):
-            result = read(connect(module), module.params["namespace"], module.params["kinds"])
-    except Trouble as trouble:
-        module.fail_json(changed=False, msg=str(trouble))
+            result = read(connect(module), module.params["kinds"])
+    except CloudDjangoError as error:
+        module.fail_json(changed=False, msg=str(error))
     module.exit_json(changed=False, **result)
 
 

@@ -138,6 +138,8 @@ class Client:
     def plural(self, api_version: str, kind: str) -> str | None:
         """Return what the API calls objects of a kind in a path, after asking it if need be; None if it has none."""
         if (api_version, kind) not in self.plurals:
+            # Also remembered if the API has none, so that it is asked once.
+            self.plurals[api_version, kind] = ""
             about = f"The kinds of {api_version} cannot be listed"
             found = self.request("get", endpoints.root(api_version), about) or {}
             for resource in found.get("resources") or []:
@@ -145,7 +147,7 @@ class Client:
                     self.plurals[api_version, kind] = resource["name"]
                     if not resource["namespaced"]:
                         self.cluster_wide.add((api_version, kind))
-        return self.plurals.get((api_version, kind))
+        return self.plurals[api_version, kind] or None
 
     def is_cluster_wide(self, api_version: str, kind: str) -> bool:
         """Tell whether objects of a kind belong to no namespace."""
@@ -196,7 +198,7 @@ class Client:
         """Tell whether the client's namespace exists."""
         return self.get("Namespace", self.namespace) is not None
 
-    def list(self, kind: str, api_version: str = "", **selectors: Any) -> list[Obj]:
+    def list(self, kind: str, api_version: str = "", namespace: str | None = None, **selectors: Any) -> list[Obj]:
         """Return the objects of a kind; none of a kind that the cluster does not know.
 
         Args:
@@ -207,8 +209,9 @@ class Client:
             return []
         if labels := selectors.pop("labels", None):
             selectors["label_selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
-        about = f"The {kind}s in namespace {self.namespace} cannot be listed" if self.namespace else ""
-        found = self.request("get", self.path(kind, "", api_version), about, **selectors)
+        place = self.namespace if namespace is None else namespace
+        about = f"The {kind}s in namespace {place} cannot be listed" if place else ""
+        found = self.request("get", self.path(kind, "", api_version, namespace), about, **selectors)
         return [{"apiVersion": api_version, "kind": kind} | item for item in (found or {}).get("items") or []]
 
     def events(self, kind: str, name: str) -> list[Obj]:

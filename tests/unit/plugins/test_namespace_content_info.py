@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.modules.namespace_content_info import is_automatic, listable
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import is_automatic, listable
 from kubernetes.dynamic.resource import Resource, ResourceList
 
 

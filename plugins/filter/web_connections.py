@@ -1,0 +1,71 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Filter that computes how many connections to the database the site's pods can open."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: web_connections
+short_description: Compute the database connections of the web pods
+version_added: 0.1.0
+author: The Cloud Django authors
+description:
+  - Returns (2 x replicas + surge) x workers x threads. In a rollout, pods that have been replaced keep their
+    connections until they have ended, up to twice as many pods, and the surge. With an autoscaler its maximum counts.
+  - Without a number of workers, gunicorn has one for each of the pod's processors, and two at least.
+options:
+  _input:
+    description:
+      - The values of web_replicas, web_replicas_maximum, web_surge, web_workers, web_threads and web_resources.
+    type: list
+    elements: raw
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Say how many connections three pods with two workers of four threads can open
+  ansible.builtin.debug:
+    msg: "{{ [3, 0, 1, 2, 4, {}] | cloud_django.kubernetes.web_connections }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The number of connections.
+  type: int
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
+
+NUMBERS = ("web_replicas", "web_replicas_maximum", "web_surge", "web_workers", "web_threads")
+
+
+def web_connections(values: Sequence[Any]) -> int:
+    """Return the connections of the web pods; raise AnsibleFilterError for a number that is none."""
+    *given, resources = values
+    wrong = [name for name, value in zip(NUMBERS, given, strict=True) if not re.fullmatch("[0-9]+", str(value))]
+    if wrong:
+        raise AnsibleFilterError(
+            f"{', '.join(wrong)} must be a whole number, from which the database's connections follow: correct it, "
+            "then run the playbook again."
+        )
+    replicas, maximum, surge, workers, threads = (int(value) for value in given)
+    processors = ((resources or {}).get("limits") or {}).get("cpu") or 1
+    try:
+        workers = workers or max(2, math.ceil(parse(processors)))
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+    return (2 * max(replicas, maximum) + surge) * workers * threads
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Callable[[Sequence[Any]], int]]:
+        """Return the filters by their names."""
+        return {"web_connections": web_connections}

@@ -1,0 +1,67 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""The configuration that pods read, and its hash, by which they are replaced when it changes."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import pod_template
+
+Obj = dict[str, Any]
+# Kind and name.
+Reference = tuple[str, str]
+
+# Pods are replaced when this annotation of their template changes.
+CONFIGURATION = "cloud-django/configuration-hash"
+
+
+def references(template: Obj) -> list[Reference]:
+    """Return the Secrets and ConfigMaps that a pod template reads, sorted."""
+    found: set[Reference] = set()
+    spec = template.get("spec") or {}
+    sources = list(spec.get("volumes") or [])
+    for volume in list(sources):
+        sources += (volume.get("projected") or {}).get("sources") or []
+    for source in sources:
+        if "secret" in source:
+            found.add(("Secret", source["secret"].get("secretName") or source["secret"].get("name")))
+        if "configMap" in source:
+            found.add(("ConfigMap", source["configMap"].get("name")))
+    for container in (spec.get("initContainers") or []) + (spec.get("containers") or []):
+        for source in container.get("envFrom") or []:
+            for key, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
+                if key in source:
+                    found.add((kind, source[key].get("name")))
+        for variable in container.get("env") or []:
+            source = variable.get("valueFrom") or {}
+            for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+                if key in source:
+                    found.add((kind, source[key].get("name")))
+    return sorted((kind, name) for kind, name in found if name)
+
+
+def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str:
+    """Return one hash over everything that the references hold.
+
+    One over everything, so that it gives nothing away as long as one value among them is random: each of them alone
+    could be a short password that somebody guesses.
+    """
+    material = []
+    for key in keys:
+        obj = contents.get(key) or {}
+        material.append([*key, obj.get("data") or {}, obj.get("binaryData") or {}])
+    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def with_hash(obj: Obj, digest: str) -> Obj:
+    """Return the workload with the hash in its pod template's annotations."""
+    obj = copy.deepcopy(obj)
+    template = pod_template(obj) or {}
+    metadata = template.get("metadata") or {}
+    template["metadata"] = metadata | {"annotations": (metadata.get("annotations") or {}) | {CONFIGURATION: digest}}
+    return obj

@@ -1,0 +1,333 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
+    configuration,
+    differences,
+    lifecycle,
+    manifests,
+    ownership,
+    secrets,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
+
+Predicate = Callable[[Obj], bool]
+
+# Takes over the number of replicas for the moment between us and an autoscaler.
+HANDOVER_MANAGER = "cloud-django-handover"
+# Kinds that a user who deploys into a namespace may only read: not applied if they already are as wanted.
+SELDOM_WRITABLE = {"Namespace"}
+CHANGES = ("created", "changed", "removed")
+# Seconds between two looks at an object that is to go.
+PAUSE = 0.2
+
+
+class Run:
+    """One run of the module `apply`.
+
+    Args:
+        client: of the namespace that all objects belong to, or of none.
+        params: the options of the module.
+        is_rolled_out: tells whether nothing is left to wait for.
+        job_failed: tells whether a Job has to be made anew.
+        show_difference: whether the result has a diff.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        params: dict[str, Any],
+        is_rolled_out: Predicate,
+        job_failed: Predicate,
+        show_difference: bool = False,
+    ) -> None:
+        self.client, self.params, self.show_difference = client, params, show_difference
+        self.is_rolled_out, self.job_failed = is_rolled_out, job_failed
+        self.check = client.dry_run
+        self.owner = ownership.as_text(params["owner"], "The option owner")
+        self.results: list[dict[str, str]] = []
+        self.diffs: list[dict[str, str]] = []
+        self.applied: list[Obj] = []
+        self.contents: dict[Identity, Obj] = {}
+        self.namespaces: dict[str, Obj | None] = {}
+        if params["prune"] and not client.namespace:
+            raise ManifestError("Option prune", "works in one namespace", "Set the option namespace")
+
+    # --- Options and results --------------------------------------------------------------------------------------
+
+    def note(self, obj: Obj, action: str, before: Obj | None, after: Obj | None) -> None:
+        """Add what became of an object to the result."""
+        self.results.append({"kind": obj["kind"], "name": obj["metadata"]["name"], "action": action})
+        if self.show_difference and action in CHANGES:
+            self.diffs.append(differences.difference(before, after))
+
+    def result(self, exists: bool) -> dict[str, Any]:
+        """Return what the module returns in both states."""
+        changed = any(result["action"] in CHANGES for result in self.results)
+        shown = {"diff": self.diffs} if self.show_difference else {}
+        return {"changed": changed, "objects": self.results, "exists": exists} | shown
+
+    def named(self, option: str) -> list[Obj]:
+        """Return the manifests of an option, each with its namespace."""
+        objects = manifests.placed(self.params[option], self.client.namespace, self.client.is_cluster_wide)
+        self.client.public_names |= {obj["metadata"]["name"] for obj in objects} | set(self.places(objects))
+        return objects
+
+    def wanted(self) -> list[Obj]:
+        """Return the manifests to apply, with the labels of their owner."""
+        objects = self.named("objects")
+        manifests.refuse_twins(objects + self.named("unwanted"))
+        for obj in objects:
+            obj["metadata"]["labels"] = ownership.labels_of(obj) | self.owner
+        known = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Secret"}
+        unknown = sorted((set(self.params["generate"]) | set(self.params["secret_values"])) - known)
+        if unknown:
+            raise ManifestError(
+                f"There is no Secret {unknown[0]} among the objects to put values into. Add it to objects."
+            )
+        return objects
+
+    # --- Namespaces -----------------------------------------------------------------------------------------------
+
+    def places(self, objects: list[Obj]) -> list[str]:
+        """Return the namespaces of objects and that of the task, sorted."""
+        names = {manifests.namespace_of(obj) for obj in objects} | {self.client.namespace}
+        return sorted(names - {""})
+
+    def read_namespaces(self, objects: list[Obj]) -> None:
+        """Read the namespaces that the objects need."""
+        self.namespaces = {name: self.client.get("Namespace", name) for name in self.places(objects)}
+
+    def is_missing(self, obj: Obj) -> bool:
+        """Tell whether the namespace of an object does not exist, or goes and takes the object along."""
+        place = manifests.namespace_of(obj)
+        return place in self.namespaces and not manifests.lasting(self.namespaces[place])
+
+    def is_planned(self, obj: Obj) -> bool:
+        """Tell whether an object is only part of a plan, since a dry run creates no namespace for it."""
+        return self.check and self.is_missing(obj)
+
+    def refuse_missing(self, wanted: list[Obj]) -> None:
+        """Raise ManifestError if an object needs a namespace that neither exists nor is among the objects."""
+        created = {obj["metadata"]["name"] for obj in wanted if obj["kind"] == "Namespace"}
+        for name in (manifests.namespace_of(obj) for obj in wanted if self.is_missing(obj)):
+            if name not in created and self.namespaces[name]:
+                raise ManifestError(
+                    f"Namespace {name}", "is being deleted", "Wait for its end, then run the playbook again"
+                )
+            if name not in created:
+                raise ManifestError(f"Namespace {name}", "does not exist", "Make it first, with the role namespace")
+
+    # --- Present --------------------------------------------------------------------------------------------------
+
+    def present(self) -> dict[str, Any]:
+        """Apply the objects, then remove what is unwanted or too old."""
+        wanted, unwanted = self.wanted(), self.named("unwanted")
+        self.read_namespaces(wanted + unwanted)
+        if not self.check:
+            self.refuse_missing(wanted)
+        wanted, existing = self.look(wanted)
+        for obj in wanted:
+            self.apply(obj, existing[identity(obj)])
+        self.remove(unwanted)
+        for rule in self.params["prune"] if manifests.lasting(self.namespaces.get(self.client.namespace)) else []:
+            self.prune(rule, wanted)
+        unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
+        workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
+        exists = all(manifests.lasting(found) for found in self.namespaces.values())
+        return self.result(exists) | {"unfinished": workloads}
+
+    def read(self, obj: Obj) -> Obj | None:
+        """Return an existing object; None without a request in a namespace that does not exist."""
+        if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self.namespaces:
+            return self.namespaces[obj["metadata"]["name"]]
+        return None if self.is_missing(obj) else self.client.read(obj)
+
+    def look(self, wanted: list[Obj]) -> tuple[list[Obj], dict[Identity, Obj | None]]:
+        """Return the manifests with everything that they lack, and the existing objects.
+
+        Raises ManifestError if one of these is not ours. What is being deleted is waited for and counts as gone:
+        applied to, it would vanish a moment later.
+        """
+        found = {identity(obj): self.read(obj) for obj in wanted if obj["kind"] != "Job"}
+        wanted = [self.with_secrets(obj, manifests.lasting(found.get(identity(obj)))) for obj in wanted]
+        self.contents = {identity(obj): obj for obj in wanted}
+        if self.params["configuration_hash"]:
+            wanted = [self.with_hash(obj) for obj in wanted]
+        wanted = [
+            manifests.named_by_content(obj) if obj["kind"] == "Job" and not self.is_planned(obj) else obj
+            for obj in wanted
+        ]
+        found |= {identity(obj): self.read(obj) for obj in wanted if obj["kind"] == "Job"}
+        there = [obj for obj in found.values() if obj]
+        ownership.refuse_foreign([obj for obj in there if not self.is_left(obj)], self.owner)
+        self.wait_gone([obj for obj in there if manifests.is_going(obj)])
+        return wanted, {key: manifests.lasting(obj) for key, obj in found.items()}
+
+    def is_left(self, existing: Obj) -> bool:
+        """Tell whether an object that is not ours stays as it is, and is not refused."""
+        return existing["kind"] in self.params["leave_foreign"] and ownership.foreign(existing, self.owner)
+
+    def with_secrets(self, obj: Obj, existing: Obj | None) -> Obj:
+        """Return a Secret with its values, and anything else as it is."""
+        if obj["kind"] != "Secret":
+            return obj
+        name = obj["metadata"]["name"]
+        values, generate = (self.params[option].get(name) or {} for option in ("secret_values", "generate"))
+        secret = secrets.fill(obj, existing, values, generate)
+        self.client.hide(secret)
+        return secret
+
+    def with_hash(self, obj: Obj) -> Obj:
+        """Return a workload with the hash of the configuration that its pods read, and anything else as it is."""
+        template = manifests.pod_template(obj)
+        keys = configuration.references(template) if template and not self.is_planned(obj) else []
+        if not keys:
+            return obj
+        contents = {(kind, name): self.content(kind, name, manifests.namespace_of(obj)) for kind, name in keys}
+        return configuration.with_hash(obj, configuration.hash_of(keys, contents))
+
+    def content(self, kind: str, name: str, namespace: str) -> Obj:
+        """Return a Secret or ConfigMap as it will be, read at most once; empty if it does not exist."""
+        if (kind, namespace, name) not in self.contents:
+            self.contents[kind, namespace, name] = self.client.get(kind, name, "v1", namespace) or {}
+        return self.contents[kind, namespace, name]
+
+    def apply(self, obj: Obj, existing: Obj | None) -> None:
+        """Apply one object and note what became of it."""
+        if self.is_planned(obj):
+            return self.note(obj, "created", None, obj)
+        if existing and self.is_left(existing):
+            return self.note(obj, "left", existing, existing)
+        if existing and obj["kind"] in SELDOM_WRITABLE and differences.holds(existing, obj):
+            return self.note(obj, "unchanged", existing, existing)
+        if obj["kind"] == "Job" and existing:
+            if not self.job_failed(existing):
+                self.applied.append(existing)
+                return self.note(obj, "unchanged", existing, existing)
+            self.client.remove(existing)
+            self.wait_gone([existing])
+            if self.check:
+                # A dry run of the apply would be refused: the failed Job still exists.
+                return self.note(obj, "changed", existing, obj)
+        after = self.client.apply(self.handed_over(self.locked(obj, existing), existing))
+        if manifests.is_going(after) and not self.check:
+            self.wait_gone([after])
+            after = self.client.apply(obj)
+        self.applied.append(after)
+        if not existing:
+            return self.note(obj, "created", None, after)
+        return self.note(obj, "unchanged" if differences.same(existing, after) else "changed", existing, after)
+
+    def locked(self, obj: Obj, existing: Obj | None) -> Obj:
+        """Return a Secret tied to the version that its random values go with, so that one of two runs at once fails.
+
+        The later of them would replace a password that the other one already has handed out.
+        """
+        if obj["kind"] != "Secret" or not self.params["generate"].get(obj["metadata"]["name"]):
+            return obj
+        if not existing and self.check:
+            return obj
+        empty = {key: obj[key] for key in ("apiVersion", "kind", "type") if key in obj}
+        names = {key: obj["metadata"][key] for key in ("name", "namespace")}
+        version = (existing or self.client.create(empty | {"metadata": names | {"labels": self.owner}}))["metadata"]
+        return obj | {"metadata": obj["metadata"] | {"resourceVersion": version["resourceVersion"]}}
+
+    def handed_over(self, obj: Obj, existing: Obj | None) -> Obj:
+        """Return the manifest to apply, after another manager holds the replicas that it does not name any more."""
+        replicas = lifecycle.owned_replicas(existing, obj, FIELD_MANAGER)
+        if replicas is None:
+            return obj
+        if self.check:
+            # The dry run of a handover leaves nothing behind for the dry run of what follows.
+            return obj | {"spec": obj["spec"] | {"replicas": replicas}}
+        names = {key: obj["metadata"][key] for key in ("name", "namespace")}
+        part = {key: obj[key] for key in ("apiVersion", "kind")} | {"metadata": names}
+        self.client.apply(part | {"spec": {"replicas": replicas}}, HANDOVER_MANAGER)
+        return obj
+
+    # --- Old and unwanted objects ---------------------------------------------------------------------------------
+
+    def listed(self, rule: dict[str, Any]) -> tuple[list[Obj], dict[str, str]]:
+        """Return the objects of a prune rule, and the labels that they have."""
+        labels = ownership.as_text(rule["labels"], "The option labels of a prune rule") | self.owner
+        return self.client.list(rule["kind"], rule["api_version"], labels=labels), labels
+
+    def prune(self, rule: dict[str, Any], wanted: list[Obj]) -> None:
+        """Remove the oldest objects of a rule."""
+        items, labels = self.listed(rule)
+        names = {item["metadata"]["name"] for item in items}
+        same_kind = [obj for obj in wanted if obj["kind"] == rule["kind"]]
+        counting = [obj for obj in same_kind if obj["metadata"]["name"] in names or not ownership.foreign(obj, labels)]
+        for item in lifecycle.outdated(items, rule["keep"], counting):
+            self.client.remove(item)
+            self.note(item, "removed", item, None)
+
+    def absent(self) -> dict[str, Any]:
+        """Remove the objects, and wait until they are gone if that is asked for."""
+        objects = self.named("objects")
+        self.read_namespaces(objects)
+        exists = all(self.namespaces.values())
+        gone = self.remove(objects, report_absent=True)
+        for rule in self.params["prune"] if self.namespaces.get(self.client.namespace) else []:
+            listed, _ = self.listed(rule)
+            gone += self.remove_found(
+                [item for item in listed if not any(manifests.same_object(item, o) for o in gone)]
+            )
+        if self.params["wait"]:
+            self.wait_gone(gone)
+        return self.result(exists)
+
+    def find(self, obj: Obj) -> list[Obj]:
+        """Return the existing objects of ours for a manifest, which for a Job is one for each content it ever had."""
+        namespace = manifests.namespace_of(obj)
+        if namespace and not self.namespaces.get(namespace):
+            return []
+        if obj["kind"] == "Job":
+            jobs = self.client.list("Job", obj["apiVersion"], namespace, labels=self.owner)
+            return [job for job in jobs if manifests.is_named_after(job["metadata"]["name"], obj)]
+        found = self.client.read(obj) if self.client.plural(obj["apiVersion"], obj["kind"]) else None
+        return [found] if found and not ownership.foreign(found, self.owner) else []
+
+    def remove(self, objects: list[Obj], *, report_absent: bool = False) -> list[Obj]:
+        """Remove the existing objects of ours, and return them, also those that are being deleted already."""
+        gone = []
+        for obj in objects:
+            found = self.find(obj)
+            gone += self.remove_found(found)
+            if report_absent and all(manifests.is_going(item) for item in found):
+                self.note(obj, "absent", None, None)
+        return gone
+
+    def remove_found(self, found: list[Obj]) -> list[Obj]:
+        """Remove existing objects, but those that are being deleted already."""
+        for item in found:
+            if not manifests.is_going(item):
+                self.client.remove(item)
+                self.note(item, "removed", item, None)
+        return found
+
+    def wait_gone(self, objects: list[Obj]) -> None:
+        """Return when all of them are gone, or at once in a dry run. Raises ManifestError after the timeout."""
+        timeout = self.params["timeout"]
+        deadline = time.monotonic() + timeout
+        left = [] if self.check else list(objects)
+        while left := [now for obj in left if (now := self.client.read(obj)) and manifests.same_object(now, obj)]:
+            if time.monotonic() >= deadline:
+                reason = f"{ownership.place_of(left[0]).lstrip()} is not gone after {timeout:g} s".lstrip()
+                holds = lifecycle.what_holds(left[0])
+                raise ManifestError(
+                    manifests.title(left[0]),
+                    f"{reason}: {holds}" if holds else reason,
+                    "See what holds it with kubectl describe, then run the playbook again",
+                )
+            time.sleep(PAUSE)

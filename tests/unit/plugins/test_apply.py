@@ -1,0 +1,396 @@
+"""What `apply` decides: which objects are ours, where they belong, and what a run does to a cluster in memory."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
+    configuration,
+    differences,
+    lifecycle,
+    manifests,
+    ownership,
+    reconcile,
+    secrets,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
+
+OWNER = {"app.kubernetes.io/managed-by": "cloud-django", "app.kubernetes.io/instance": "polls"}
+
+type Obj = dict[str, Any]
+
+
+class Memory(Client):
+    """A cluster that holds objects by their path, and counts what is written."""
+
+    def __init__(self, *objects: Obj, namespace: str = "", dry_run: bool = False) -> None:
+        super().__init__(dynamic=None, namespace=namespace, dry_run=dry_run)
+        self.held: dict[str, Obj] = {}
+        self.written: list[str] = []
+        for obj in objects:
+            self.hold(obj)
+
+    def hold(self, obj: Obj) -> Obj:
+        path = self.path_to(obj)
+        kept = copy.deepcopy(obj)
+        kept["metadata"] |= {"uid": path, "resourceVersion": "1"}
+        self.held[path] = kept
+        return kept
+
+    def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
+        assert method in ("get", "delete"), "what is written goes through apply and create"
+        if method == "delete":
+            self.written.append(f"delete {path}")
+            return None if self.dry_run else self.held.pop(path)
+        if path.startswith("/apis/gateway"):
+            return None
+        inside = [obj for key, obj in self.held.items() if key.startswith(f"{path}/")]
+        return {"items": inside} if inside and path not in self.held else copy.deepcopy(self.held.get(path))
+
+    def apply(self, manifest: Any, manager: str = "cloud-django", force: bool = True) -> Obj:
+        place = manifest["metadata"].get("namespace")
+        if place and f"/api/v1/namespaces/{place}" not in self.held:
+            raise ApiError("The namespace", "is missing", "", 404)
+        self.written.append(f"apply {self.path_to(manifest)}")
+        if not self.dry_run:
+            return self.hold(dict(manifest))
+        return copy.deepcopy(dict(manifest)) | {"metadata": manifest["metadata"] | {"uid": self.path_to(manifest)}}
+
+    def create(self, manifest: Any) -> Obj:
+        self.written.append(f"create {self.path_to(manifest)}")
+        return self.hold(dict(manifest))
+
+
+def manifest(kind: str, name: str, api_version: str = "v1", namespace: str = "", **content: Any) -> Obj:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
+
+
+def ours(obj: Obj) -> Obj:
+    return obj | {"metadata": obj["metadata"] | {"labels": dict(OWNER)}}
+
+
+def namespace(name: str = "polls", **content: Any) -> Obj:
+    return manifest("Namespace", name, **content)
+
+
+def deployment(**pod: Any) -> Obj:
+    return manifest("Deployment", "web", "apps/v1", spec={"replicas": 1, "template": {"metadata": {}, "spec": pod}})
+
+
+CLUSTER_ROLE = manifest("ClusterRole", "reader", "rbac.authorization.k8s.io/v1", rules=[])
+CONFIG_MAP = manifest("ConfigMap", "settings", namespace="polls", data={"A": "1"})
+
+
+def run(cluster: Memory, state: str = "present", **options: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    params = {
+        "objects": [],
+        "unwanted": [],
+        "owner": OWNER,
+        "leave_foreign": [],
+        "configuration_hash": True,
+        "generate": {},
+        "secret_values": {},
+        "prune": [],
+        "timeout": 0,
+        "wait": True,
+    }
+    work = Run(cluster, params | options, lambda obj: True, lambda job: False, show_difference=True)
+    result = work.present() if state == "present" else work.absent()
+    return {f"{item['kind']}/{item['name']}": item["action"] for item in result["objects"]}, result
+
+
+# --- Several namespaces and the cluster as a whole --------------------------------------------------------------------
+
+
+def test_objects_of_the_cluster_and_of_namespaces_are_applied_together() -> None:
+    cluster = Memory(namespace("kube-system"))
+    objects = [CLUSTER_ROLE, manifest("ServiceAccount", "reader", namespace="kube-system")]
+    assert run(cluster, objects=objects)[0] == {"ClusterRole/reader": "created", "ServiceAccount/reader": "created"}
+    actions, result = run(cluster, objects=objects)
+    assert actions == {"ClusterRole/reader": "unchanged", "ServiceAccount/reader": "unchanged"}
+    assert (result["changed"], result["exists"]) == (False, True)
+    assert run(cluster, state="absent", objects=objects)[1]["changed"]
+    assert run(cluster, state="absent", objects=objects)[0] == dict.fromkeys(actions, "absent")
+
+
+def test_a_namespace_is_created_before_what_belongs_to_it() -> None:
+    cluster = Memory()
+    actions, result = run(cluster, objects=[namespace(), CONFIG_MAP])
+    assert actions == {"Namespace/polls": "created", "ConfigMap/settings": "created"}
+    assert not result["exists"]
+    assert not run(cluster, objects=[namespace(), CONFIG_MAP])[1]["changed"]
+
+
+def test_a_plan_for_a_new_namespace_asks_for_nothing_in_it() -> None:
+    cluster = Memory(dry_run=True)
+    reads = manifest("Deployment", "web", "apps/v1", "polls", spec={"template": {"spec": {"volumes": []}}})
+    actions, result = run(
+        cluster, objects=[namespace(), CONFIG_MAP, reads], unwanted=[manifest("Secret", "a", namespace="polls")]
+    )
+    assert set(actions.values()) == {"created"}
+    assert result["changed"]
+    assert cluster.written == ["apply /api/v1/namespaces/polls"]
+    assert [entry["after_header"] for entry in result["diff"]] == [
+        "Namespace polls",
+        "ConfigMap settings",
+        "Deployment web",
+    ]
+
+
+@pytest.mark.parametrize("place", ["", "polls"])
+def test_a_missing_namespace_is_refused_before_the_first_change(place: str) -> None:
+    cluster = Memory(namespace=place)
+    objects = [CONFIG_MAP] if place else [CLUSTER_ROLE, CONFIG_MAP]
+    with pytest.raises(
+        ManifestError, match=r"^Namespace polls does not exist\. Make it first, with the role namespace\.$"
+    ):
+        run(cluster, objects=objects)
+    going = namespace()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster.hold(going)
+    with pytest.raises(ManifestError, match=r"^Namespace polls is being deleted\. Wait for its end"):
+        run(cluster, objects=objects)
+    assert cluster.written == []
+
+
+def test_what_is_not_ours_is_found_before_the_first_change() -> None:
+    cluster = Memory(namespace(), CLUSTER_ROLE, CONFIG_MAP)
+    with pytest.raises(ManifestError) as error:
+        run(cluster, objects=[ours(namespace("other")), CLUSTER_ROLE, CONFIG_MAP])
+    assert str(error.value) == (
+        "ClusterRole reader, ConfigMap settings in namespace polls exist and were not made by this site (the labels "
+        "differ), so nothing was changed. Rename or remove it, or give the site another app_name or namespace."
+    )
+    assert cluster.written == []
+    assert run(cluster, state="absent", objects=[CLUSTER_ROLE, CONFIG_MAP])[0] == {
+        "ClusterRole/reader": "absent",
+        "ConfigMap/settings": "absent",
+    }
+    assert cluster.written == []
+
+
+@pytest.mark.parametrize(
+    ("obj", "place", "words"),
+    [
+        (
+            CLUSTER_ROLE,
+            "polls",
+            "ClusterRole of rbac.authorization.k8s.io/v1 belongs to no namespace, and this task works",
+        ),
+        (CONFIG_MAP, "other", "ConfigMap settings names the namespace polls, and this task applies to other. Leave"),
+        (manifest("ConfigMap", "settings"), "", "ConfigMap settings names no namespace. Add one to its metadata"),
+        ({"kind": "ConfigMap", "metadata": {"name": "a"}}, "polls", "An object has no apiVersion. Add it"),
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, "polls", "An object has no metadata.name. Add it"),
+        (
+            manifest("HTTPRoute", "a", "gateway.networking.k8s.io/v1"),
+            "polls",
+            "The cluster knows no HTTPRoute of gateway",
+        ),
+    ],
+)
+def test_an_object_in_the_wrong_place_is_refused(obj: Obj, place: str, words: str) -> None:
+    cluster = Memory(namespace(), namespace("other"), namespace=place)
+    with pytest.raises((ManifestError, ApiError)) as error:
+        run(cluster, objects=[obj])
+    assert str(error.value).startswith(words)
+    assert cluster.written == []
+
+
+def test_pruning_needs_a_namespace() -> None:
+    rule = {"api_version": "v1", "kind": "ConfigMap", "labels": {"a": "b"}, "keep": 0}
+    with pytest.raises(ManifestError, match="Option prune works in one namespace"):
+        run(Memory(), prune=[rule])
+
+
+# --- Namespaces that were there before --------------------------------------------------------------------------------
+
+
+def test_what_may_stay_foreign_is_left_as_it_is() -> None:
+    cluster = Memory(namespace())
+    wanted = namespace()
+    wanted["metadata"]["labels"] = {"team": "a"}
+    actions, _ = run(cluster, objects=[wanted, CONFIG_MAP], leave_foreign=["Namespace"])
+    assert actions == {"Namespace/polls": "left", "ConfigMap/settings": "created"}
+    assert "labels" not in cluster.held["/api/v1/namespaces/polls"]["metadata"]
+    cluster.hold(CONFIG_MAP)
+    with pytest.raises(ManifestError, match="ConfigMap settings in namespace polls exists and was not made"):
+        run(cluster, objects=[wanted, CONFIG_MAP], leave_foreign=["Namespace"])
+
+
+def test_a_namespace_that_is_as_wanted_is_not_applied() -> None:
+    """A user who deploys into it may not be allowed to."""
+    there = ours(namespace())
+    there["metadata"]["labels"]["kubernetes.io/metadata.name"] = "polls"
+    cluster = Memory(there | {"spec": {"finalizers": ["kubernetes"]}})
+    assert run(cluster, objects=[namespace()])[0] == {"Namespace/polls": "unchanged"}
+    assert cluster.written == []
+    wanted = namespace()
+    wanted["metadata"]["labels"] = {"team": "a"}
+    assert run(cluster, objects=[wanted])[0] == {"Namespace/polls": "changed"}
+
+
+def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = ours(namespace())
+    stuck["status"] = {
+        "conditions": [
+            {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted."},
+            {"type": "NamespaceContentRemaining", "status": "True", "message": "1 pod remains."},
+        ]
+    }
+    cluster = Memory(stuck)
+    monkeypatch.setattr(cluster, "remove", lambda obj: None)
+    with pytest.raises(ManifestError) as error:
+        run(cluster, state="absent", objects=[namespace()])
+    assert str(error.value) == (
+        "Namespace polls is not gone after 0 s: 1 pod remains. "
+        "See what holds it with kubectl describe, then run the playbook again."
+    )
+    assert run(cluster, state="absent", objects=[namespace()], wait=False)[1]["changed"]
+
+
+# --- Configuration ----------------------------------------------------------------------------------------------------
+
+
+def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
+    pod = {"containers": [{"name": "web", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}
+    cluster = Memory(namespace(), namespace="polls")
+
+    def template(**options: Any) -> Obj:
+        run(cluster, objects=[CONFIG_MAP, deployment(**pod)], **options)
+        return cluster.held["/apis/apps/v1/namespaces/polls/deployments/web"]["spec"]["template"]
+
+    assert template(configuration_hash=False) == {"metadata": {}, "spec": pod}
+    # Recorded: another value replaces the pods of every site that is upgraded.
+    assert template()["metadata"]["annotations"] == {configuration.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
+
+
+def test_a_reference_is_read_in_the_namespace_of_the_pods() -> None:
+    other = manifest("ConfigMap", "settings", namespace="other", data={"A": "2"})
+    cluster = Memory(namespace(), namespace("other"), ours(other))
+    pod = {"containers": [{"name": "web", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}
+    placed = [copy.deepcopy(deployment(**pod)) for _ in range(2)]
+    for obj, place in zip(placed, ("polls", "other"), strict=True):
+        obj["metadata"]["namespace"] = place
+    run(cluster, objects=[CONFIG_MAP, *placed])
+    found = [
+        cluster.held[f"/apis/apps/v1/namespaces/{place}/deployments/web"]["spec"]["template"]["metadata"]["annotations"]
+        for place in ("polls", "other")
+    ]
+    assert found[0] != found[1]
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_random_text_is_long_plain_and_different() -> None:
+    texts = {secrets.random_text() for _ in range(100)}
+    assert len(texts) == 100
+    assert all(len(text) == 32 and text.isalnum() and text.isascii() for text in texts)
+    assert len(secrets.random_text(64)) == 64
+
+
+def test_a_secret_is_filled_with_given_then_existing_then_new_values() -> None:
+    secret = manifest("Secret", "a")
+    there = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
+    filled = secrets.fill(secret, there, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
+    assert secrets.data_of(filled) == {"kept": "old", "given": "new", "empty": "xxxx"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "values", "generate", "words"),
+    [
+        ({}, {"key": 5}, {}, "Key key of Secret a is not text. Write its value in quotes."),
+        ({"data": {"key": "!"}}, {}, {}, "Key key of Secret a is not base64. Give its value among secret_values"),
+        ({}, {}, {"key": "none"}, "Key key of Secret a cannot be none characters long."),
+    ],
+)
+def test_wrong_values_are_refused(secret: Obj, values: Obj, generate: Obj, words: str) -> None:
+    with pytest.raises(ManifestError) as error:
+        secrets.fill(manifest("Secret", "a") | secret, None, values, generate)
+    assert str(error.value).startswith(words)
+
+
+def test_what_is_no_text_is_named_and_not_shown() -> None:
+    with pytest.raises(ManifestError, match="Secret a holds something that is no text"):
+        secrets.data_of(manifest("Secret", "a", data={"key": "//79"}))
+
+
+def test_the_manifest_of_a_secret_gives_its_values_back() -> None:
+    made = secrets.manifest("a", "polls", OWNER, {"b": "é", "a": "1"})
+    assert secrets.data_of(made) == {"a": "1", "b": "é"}
+    assert (made["type"], made["metadata"]["namespace"]) == ("Opaque", "polls")
+    assert secrets.hide(made)["data"] == {"a": "(hidden)", "b": "(hidden)"}
+
+
+# --- Decisions about single objects -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_ours"),
+    [(OWNER, True), ({"app.kubernetes.io/managed-by": "Helm"}, False), ({}, False), (None, False)],
+)
+def test_an_object_is_ours_by_its_label(labels: Obj | None, is_ours: bool) -> None:
+    assert ownership.is_ours({"metadata": {"labels": labels}}) is is_ours
+
+
+def test_an_owner_without_labels_is_refused() -> None:
+    with pytest.raises(ManifestError, match="every object would count as ours"):
+        ownership.as_text({}, "The option owner")
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "holds"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, True),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, False),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({}, {"a": 1}, False),
+    ],
+)
+def test_an_object_holds_what_a_manifest_names(existing: Obj, wanted: Obj, holds: bool) -> None:
+    assert differences.holds(existing, wanted) is holds
+
+
+def test_a_diff_shows_no_value_of_a_secret() -> None:
+    before = manifest("Secret", "a", data={"same": "b2xk", "other": "b2xk"})
+    after = manifest("Secret", "a", data={"same": "b2xk", "other": "bmV3"})
+    shown = differences.difference(before, after)
+    assert not [text for text in ("b2xk", "bmV3") if text in shown["before"] + shown["after"]]
+    assert '"other": "(hidden, new)"' in shown["after"]
+
+
+def test_jobs_of_one_manifest_are_known_by_their_names() -> None:
+    job = manifest("Job", "migrations", "batch/v1", spec={"backoffLimit": 0})
+    name = manifests.named_by_content(job)["metadata"]["name"]
+    assert name != manifests.named_by_content(job | {"spec": {}})["metadata"]["name"]
+    assert manifests.is_named_after(name, job)
+    assert not manifests.is_named_after("migrations-0123456789-old", job)
+
+
+def test_the_oldest_objects_are_outdated() -> None:
+    items = [
+        {"metadata": {"name": name, "creationTimestamp": f"2026-01-0{day}T00:00:00Z"}}
+        for day, name in enumerate(("one", "two", "three"), start=1)
+    ]
+    wanted = [{"metadata": {"name": "one"}}, {"metadata": {"name": "new"}}]
+    assert [item["metadata"]["name"] for item in lifecycle.outdated(items, 2, [])] == ["one"]
+    assert [item["metadata"]["name"] for item in lifecycle.outdated(items, 2, wanted)] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("managers", "replicas"), [(["cloud-django"], 3), (["cloud-django", "scaler"], None), ([], None)]
+)
+def test_replicas_that_only_we_own_are_handed_over(managers: list[str], replicas: int | None) -> None:
+    entries = [{"manager": name, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for name in managers]
+    existing = {"metadata": {"managedFields": entries}, "spec": {"replicas": 3}}
+    assert lifecycle.owned_replicas(existing, {"spec": {}}, "cloud-django") == replicas
+    assert lifecycle.owned_replicas(existing, {"spec": {"replicas": 2}}, "cloud-django") is None
+
+
+def test_the_handover_has_a_manager_of_its_own() -> None:
+    assert reconcile.HANDOVER_MANAGER != "cloud-django"
