@@ -82,13 +82,12 @@ class Plays:
         return found[1]
 
     def variable(self, name: str) -> str:
-        """Return an inventory variable as text."""
-        command = [str(Path(sys.executable).with_name("ansible")), *self.inventories, "all"]
-        command += ["--module-name=ansible.builtin.debug", f"--args=var={name}"]
-        command += ["--extra-vars", json.dumps(self.variables)]
+        """Return a variable of the inventory, or a default of the role cluster, as text."""
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), *self.inventories, "bench/variable.yml"]
+        command += ["--extra-vars", json.dumps(self.variables | {"variable": name})]
         environment = self.environment | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
-        return str(json.loads(done.stdout[done.stdout.index("{") :])[name])
+        return str(json.JSONDecoder().raw_decode(done.stdout, done.stdout.index("{"))[0][name])
 
 
 def copied_context(copy: Path) -> Path:
