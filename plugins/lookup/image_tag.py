@@ -8,8 +8,8 @@ short_description: Compute the tag of an image from its build context and build 
 version_added: 0.1.0
 author: The Cloud Django authors
 description:
-  - Returns a tag that is the same on each machine for the same content, and another one for any changed byte or argument.
-    An unchanged tree needs no build, and no tag can name a stale image.
+  - Returns a tag that is the same on each machine for the same content, and another one for any changed byte or
+    argument. An unchanged tree needs no build, and no tag can name a stale image.
   - The lookup P(cloud_django.kubernetes.context_hash#lookup) describes which files and properties count.
 options:
   _terms:
@@ -32,7 +32,7 @@ notes:
 EXAMPLES = r"""
 - name: Name an image by what goes into it
   ansible.builtin.debug:
-    msg: "polls:{{ lookup('cloud_django.kubernetes.image_tag', '/src/polls', arguments={'BASE_IMAGE': 'python:3.13'}) }}"
+    msg: "polls:{{ lookup('cloud_django.kubernetes.image_tag', '/src/polls', arguments={'VERSION': '1.0'}) }}"
 """
 
 RETURN = r"""
@@ -51,8 +51,14 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.build_context import ContextError, hash_context
 
 
+def hash_image(context: Path, arguments: dict[str, object]) -> str:
+    """Return the SHA-256, in hexadecimal, of all that goes into an image."""
+    # The filter's JSON, because another formula would give every image a new tag.
+    return hashlib.sha256(to_json([hash_context(context), arguments], sort_keys=True).encode()).hexdigest()
+
+
 class LookupModule(LookupBase):
-    """Shell around :func:`hash_context`."""
+    """Shell around :func:`hash_image`."""
 
     def run(self, terms: list[str], variables: dict | None = None, **kwargs: object) -> list[str]:
         """Return one tag per term; raise AnsibleLookupError for a path that is no directory."""
@@ -60,8 +66,6 @@ class LookupModule(LookupBase):
         arguments = self.get_option("arguments")
         length = 64 if self.get_option("full") else 12
         try:
-            contents = [[hash_context(Path(term).expanduser()), arguments] for term in terms]
+            return [hash_image(Path(term).expanduser(), arguments)[:length] for term in terms]
         except ContextError as error:
             raise AnsibleLookupError(str(error)) from error
-        # The filter's JSON, because a tag must not change with the plugin that computes it.
-        return [hashlib.sha256(to_json(content, sort_keys=True).encode()).hexdigest()[:length] for content in contents]
