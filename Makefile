@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED := 1
 
 # The cluster to work on, a folder in inventory/; empty lets scripts/choose_inventory pick one and say why.
 INVENTORY ?=
-play = ansible-playbook --inventory "$$(scripts/choose_inventory $(INVENTORY))"
+play = inventory="$$(scripts/choose_inventory $(INVENTORY))" && ansible-playbook --inventory "$$inventory"
 
 .DEFAULT_GOAL := help
 .PHONY: help up down scale url password pin sbom audit test lint bench prove lock

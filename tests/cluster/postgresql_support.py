@@ -52,7 +52,11 @@ def inventory_value(name: str) -> Any:
 
 
 def image() -> str:
-    return inventory_value("postgresql_image")
+    """Return the image of PostgreSQL: the inventory's, or the role's default."""
+    try:
+        return inventory_value("postgresql_image")
+    except KeyError:
+        return "docker.io/library/postgres:17"
 
 
 @dataclass

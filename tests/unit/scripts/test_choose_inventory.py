@@ -257,6 +257,25 @@ def test_given_inventory_that_is_missing_is_told_in_a_sentence(project: Project)
     )
 
 
+@pytest.mark.parametrize("arguments", [["inventory/kind"], []])
+def test_inventory_with_both_forms_of_variables_is_refused(
+    project: Project, registry: str, arguments: list[str]
+) -> None:
+    project.install("kind")
+    folder = project.inventory / "kind" / "group_vars"
+    (folder / "all").mkdir(parents=True)
+    assert project.choose(*arguments, registry=registry).code == 0
+    (folder / "all.yml").touch()
+    choice = project.choose(*arguments, registry=registry)
+    inventory = arguments[0] if arguments else project.inventory / "kind"
+    assert choice == Choice(
+        1,
+        "",
+        f"Ansible ignores {inventory}/group_vars/all.yml, because a directory of the same name is beside it. "
+        "No changes were made. Move its variables into the directory, remove the file, then rerun the command.\n",
+    )
+
+
 def test_script_can_be_run_as_it_is() -> None:
     assert os.access(SCRIPT, os.X_OK)
     assert SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")

@@ -1,0 +1,187 @@
+"""Which hosts the playbooks run on, what they refuse before the first change, and that they are lists of roles."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
+FIRST_PLAY = PROJECT / "playbooks" / "shared" / "inventory.yml"
+GROUP = "cloud_django: {hosts: {controller: {ansible_connection: local}}}\n"
+# Any connection to this server runs a program that leaves a file.
+SERVER = "web: {{hosts: {{a-web-server: {{ansible_host: 192.0.2.1, ansible_ssh_executable: {program}}}}}}}\n"
+
+# `default(<literal>)` on another role's default, which then exists twice. Permanent ones need a reason.
+PERMANENT: dict[tuple[str, str], str] = {}
+# To be removed: no new one may be added.
+LITERALS = {
+    "cluster": {
+        *("namespace_limits", "namespace_quota", "postgresql_backend", "web_node_address", "web_service_type"),
+    },
+    "database": {
+        *("postgresql_backend", "postgresql_job_connections", "postgresql_max_connections", "postgresql_port"),
+        *("postgresql_reserved_connections", "postgresql_user_id", "web_replicas", "web_replicas_maximum"),
+        *("web_resources", "web_surge", "web_threads", "web_workers"),
+    },
+    "django": {"image_provider", "image_pull_username", "postgresql_backend"},
+    "image": {"cluster_minikube_binary"},
+    "postgresql": {
+        *("web_replicas", "web_replicas_maximum", "web_resources", "web_surge", "web_threads", "web_workers"),
+    },
+}
+LITERAL = re.compile(r"\b(\w+)\s*\|\s*default\(\s*(?:['\"\[{\d-]|(?:true|false|none)\b)", re.IGNORECASE)
+
+
+def plays_of(playbook: str) -> list[dict[str, Any]]:
+    return yaml.safe_load((PROJECT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
+
+
+def play(inventory: Path, playbook: Path, *arguments: str) -> tuple[int, str]:
+    """Run a playbook; return its exit status and its output on one line."""
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), f"--inventory={inventory}", playbook, *arguments],
+        cwd=PROJECT,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    """An inventory with a real server, which comes before the host of the plays."""
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/contacted\nexit 255\n", encoding="utf-8")
+    program.chmod(0o755)
+    folder = tmp_path / "inventory"
+    (folder / "group_vars" / "all").mkdir(parents=True)
+    (folder / "hosts.yml").write_text(SERVER.format(program=program) + GROUP, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_plays_run_on_the_group_after_the_inventory_was_validated(playbook: str) -> None:
+    first, *others = plays_of(playbook)
+    assert first["ansible.builtin.import_playbook"] == "shared/inventory.yml"
+    assert others
+    assert {entry["hosts"] for entry in others} == {"cloud_django"}
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_playbooks_read_no_internal_variable(playbook: str) -> None:
+    text = (PROJECT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+    assert not re.findall(r"\b__\w+", text)
+
+
+def test_the_cluster_is_provided_once_for_all_hosts() -> None:
+    once = {entry["role"].rpartition(".")[2] for entry in plays_of("site")[1]["roles"] if entry.get("run_once")}
+    assert once == {"container_engine", "mirror_builds", "cluster"}
+
+
+def test_no_role_repeats_the_default_of_another() -> None:
+    owners = {
+        name: path.parents[1].name
+        for path in (PROJECT / "roles").glob("*/defaults/*.yml")
+        for name in yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    }
+    found = set()
+    for path in [*(PROJECT / "roles").rglob("*.yml"), *(PROJECT / "playbooks").rglob("*.yml")]:
+        place = path.relative_to(PROJECT).parts[1]
+        names = LITERAL.findall(path.read_text(encoding="utf-8"))
+        found |= {(place, name) for name in names if owners.get(name, place) != place}
+    allowed = {(role, name) for role, names in LITERALS.items() for name in names}
+    assert not found - allowed - PERMANENT.keys()
+    assert all(PERMANENT.values())
+
+
+def test_no_server_of_the_inventory_is_contacted(inventory: Path, tmp_path: Path) -> None:
+    code, output = play(inventory, FIRST_PLAY)
+    assert code == 0, output
+    assert "changed=0 " in output
+    assert not (tmp_path / "contacted").exists()
+
+
+@pytest.mark.parametrize("limit", ["cloud_django", "controller,a-web-server"])
+def test_limit_that_leaves_a_host_of_the_group_is_accepted(inventory: Path, limit: str) -> None:
+    code, output = play(inventory, FIRST_PLAY, "--limit", limit)
+    assert code == 0, output
+
+
+def test_limit_that_leaves_no_host_of_the_group_is_refused(inventory: Path, tmp_path: Path) -> None:
+    code, output = play(inventory, PROJECT / "playbooks" / "teardown.yml", "--limit", "a-web-server")
+    assert code != 0
+    assert (
+        "No host of the group cloud_django matches --limit a-web-server. No changes were made. "
+        "Name one of controller, or leave out --limit, then rerun the playbook."
+    ) in output
+    assert not (tmp_path / "contacted").exists()
+
+
+@pytest.mark.parametrize("hosts", ["all: {hosts: {controller: {ansible_connection: local}}}\n", ""])
+def test_inventory_without_a_host_in_the_group_is_refused(inventory: Path, hosts: str) -> None:
+    (inventory / "hosts.yml").write_text(hosts, encoding="utf-8")
+    code, output = play(inventory, PROJECT / "playbooks" / "site.yml", "--tags=web", "--check")
+    assert code != 0
+    assert "has no host in the group cloud_django, on which all plays run. No changes were made. " in output
+    assert "In hosts.yml, put the host controller below the group cloud_django, then rerun the playbook." in output
+    assert "changed=0 " in output
+
+
+@pytest.mark.parametrize("name", ["all.yml", "all.json"])
+def test_inventory_with_both_forms_of_variables_is_refused(inventory: Path, name: str) -> None:
+    (inventory / "group_vars" / name).write_text("{}\n", encoding="utf-8")
+    code, output = play(inventory, PROJECT / "playbooks" / "pin.yml")
+    assert code != 0
+    assert (
+        f"Ansible ignores {inventory}/group_vars/{name}, because a directory of the same name is beside it." in output
+    )
+    assert "Move its variables into the directory, remove the file, then rerun the playbook." in output
+    assert not (inventory / "group_vars" / "all" / "pin.yml").exists()
+
+
+def test_file_of_variables_beside_another_folder_is_accepted(inventory: Path) -> None:
+    (inventory / "group_vars" / "web.yml").write_text("{}\n", encoding="utf-8")
+    code, output = play(inventory, FIRST_PLAY)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ("teardown_data=everything teardown_cluster=no", "teardown_data is everything and teardown_cluster is no"),
+        ("teardown_data=purge teardown_cluster=perhaps", "teardown_data is purge and teardown_cluster is perhaps"),
+        ("teardown_data=keep teardown_cluster=yes", "The data is in the cluster and cannot be kept without it"),
+        (
+            "teardown_data=keep teardown_cluster=no postgresql_data=purge",
+            "the inventory sets database_data, postgresql_data to another value",
+        ),
+    ],
+)
+def test_removal_that_cannot_be_meant_is_refused(request_: str, words: str) -> None:
+    code, output = play(
+        PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "teardown.yml", f"--extra-vars={request_}"
+    )
+    assert code != 0
+    assert f"{words}, so nothing was removed: " in output
+    assert "changed=0 " in output
+
+
+@pytest.mark.parametrize("number", ["", "1.5"])
+def test_scale_refuses_what_is_no_number_of_pods(number: str) -> None:
+    code, output = play(
+        PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "scale.yml", f"--extra-vars=web_replicas={number}"
+    )
+    assert code != 0
+    assert f"{number or 'Nothing'} is no number of pods, so nothing was changed: " in output
+    assert "changed=0 " in output
