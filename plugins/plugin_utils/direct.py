@@ -81,10 +81,9 @@ def is_supported() -> bool:
 
     An empty module shows it, before a module that changes anything would.
     """
-    options = {"number": {"type": "int"}}
 
     def main() -> None:
-        module = basic.AnsibleModule(options)
+        module = basic.AnsibleModule({"number": {"type": "int"}})
         module.exit_json(twice=module.params["number"] * 2)
 
     # A module that doesn't find its arguments here prints an error.
