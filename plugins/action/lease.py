@@ -1,25 +1,23 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""Runs the module lease; its documentation stands in the module of that name."""
+"""Action plugin of the module lease: the Lease is held for the process of the playbook."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.modules import lease
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import DirectActionModule
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.lease_keeper import hold
 
 
 class ActionModule(DirectActionModule):
     """The controller's side of the module."""
 
-    main = staticmethod(lease.main)
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module on behalf of the playbook, whose process started that of this task."""
+    def _main(self, module: Any) -> Callable[[], None]:
+        """Return the module's function, with what holds the Lease for the playbook, which started this process."""
+        # Not os.getppid(), which is another process once the playbook has ended.
         parent = multiprocessing.parent_process()
-        if parent and self._runs_here(task_vars or {}):
-            # Not the parent that the system tells, which is another one once the playbook has ended.
-            self._task.args = {"process": parent.pid} | self._task.args
-        return super().run(tmp, task_vars)
+        return functools.partial(module.main, hold, parent.pid) if parent else module.main

@@ -16,6 +16,8 @@ description:
   - A process in the background renews the Lease as long as the playbook runs, and removes it when that ends, however
     it ends. If it cannot do so any more, for instance because the machine is off, the Lease counts for 30 seconds.
   - A run that loses its Lease, since it could not renew it for so long and another took it, is ended.
+  - Where the task runs outside of the playbook's process, for instance on another machine, the Lease of others is
+    respected, and none is kept.
   - It is never a change, since nothing of it is left.
 options:
   namespace:
@@ -39,12 +41,6 @@ options:
         hour old.
     type: int
     default: 60
-  process:
-    description:
-      - Number of the process whose end ends the run. Where the task runs on the controller, that is the playbook's.
-      - With 0, which is what a task that runs elsewhere has, the Lease of others is respected, and none is kept.
-    type: int
-    default: 0
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - cloud_django.kubernetes.connection
@@ -79,40 +75,33 @@ holder:
 """
 
 import os
+from collections.abc import Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, release, take
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster, connect
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.leases import (
-    Wanted,
-    hold,
-    holder_of,
-    release,
-    take,
-)
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
-def main() -> None:
-    """Run the module."""
+def main(hold: Callable[[Callable[[], Cluster], Wanted, int, float], str] | None = None, process: int = 0) -> None:
+    """Run the module. The action plugin gives a function that holds the Lease for the playbook's process."""
     options = {
         "namespace": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "labels": {"type": "dict", "default": {}},
         "wait": {"type": "int", "default": 60},
-        "process": {"type": "int", "default": 0},
     }
     module = AnsibleK8SModule(
         module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
     )
     params = module.params
-    process = params["process"]
     wanted = Wanted(params["name"], holder_of(process or os.getpid()), params["labels"])
     outcome = "none"
     if not module.check_mode:
         try:
-            if process:
+            if hold:
                 outcome = hold(lambda: connect(module), wanted, process, params["wait"])
             elif take(cluster := connect(module), wanted, params["wait"]) == "taken":
                 release(cluster, wanted)

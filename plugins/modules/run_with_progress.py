@@ -12,6 +12,7 @@ description:
   - Runs a command without a shell, always on the controller, and prints a line with the elapsed time and the
     progress every few seconds. A task that is silent for minutes looks the same as one that hangs.
   - The command ends when the play is interrupted or killed, so that a repeated run never meets a forgotten one.
+  - A process that the command leaves in the background doesn't delay the task.
   - On failure the error holds the first line that the command marked as an error, and its last lines.
 options:
   argv:

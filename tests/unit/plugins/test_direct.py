@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+import yaml
 from ansible.module_utils import basic
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import run_here
+from ansible.module_utils.common import json as module_json
+from ansible.plugins.action import ActionBase
+from ansible_collections.cloud_django.kubernetes.plugins.action.direct import ActionModule
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import direct
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import is_supported, run_here
 
+ROOT = Path(__file__).parents[3]
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 SPEC = {"name": {"type": "str", "required": True}, "secret": {"type": "str", "no_log": True}, "count": {"type": "int"}}
@@ -85,6 +96,108 @@ def test_a_crash_is_no_result() -> None:
         run_here(lambda: None, {})
 
 
+def renamed(number: int, result: dict[str, Any], *, also: str) -> None:
+    """Stand for a function of ansible-core that takes other arguments than before."""
+
+
+UNKNOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "no arguments": lambda patch: patch.delattr(basic, "_ANSIBLE_ARGS"),
+    "no profile": lambda patch: patch.delattr(basic, "_ANSIBLE_PROFILE"),
+    "no record of the result": lambda patch: patch.delattr(basic.AnsibleModule, "_record_module_result"),
+    "another record of the result": lambda patch: patch.setattr(
+        basic.AnsibleModule, "exit_json", lambda self, **result: self._record_module_result(1, result, also="this")
+    ),
+    "a result that is printed": lambda patch: patch.setattr(
+        basic.AnsibleModule, "exit_json", lambda self, **result: print(result)
+    ),
+    "arguments from elsewhere": lambda patch: patch.setattr(basic, "_load_params", lambda: {}),
+    "no encoder": lambda patch: patch.delattr(module_json, "get_module_encoder"),
+    "another encoder": lambda patch: patch.setattr(module_json, "get_module_encoder", renamed),
+    "no decoder": lambda patch: patch.delattr(module_json, "get_module_decoder"),
+    "another decoder": lambda patch: patch.setattr(module_json, "get_module_decoder", renamed),
+    "no direction": lambda patch: patch.delattr(module_json, "Direction"),
+    "no update of the arguments": lambda patch: patch.delattr(ActionBase, "_update_module_args"),
+    "another update of the arguments": lambda patch: patch.setattr(ActionBase, "_update_module_args", renamed),
+}
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check ansible-core again in this test and after it."""
+    # A module without arguments reads standard input.
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    is_supported.cache_clear()
+    yield
+    is_supported.cache_clear()
+
+
+@pytest.fixture
+def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
+    """Return the action of a task that fails in this process, and that succeeds in another."""
+    task = MagicMock(action="cloud_django.kubernetes.rollout", args={}, async_val=0, environment=[])
+    task.check_mode = False
+
+    def find(name: str, collection_list: list[str]) -> SimpleNamespace:
+        return SimpleNamespace(
+            resolved=name.endswith("rollout"), resolved_fqcn=name, plugin_resolved_collection="cloud_django.kubernetes"
+        )
+
+    plugin = ActionModule(
+        task=task,
+        connection=MagicMock(transport="local", become=None),
+        play_context=MagicMock(),
+        loader=MagicMock(),
+        templar=SimpleNamespace(template=lambda value: value),
+        shared_loader_obj=MagicMock(),
+    )
+    monkeypatch.setattr(direct, "die_with_parent", lambda: None)
+    monkeypatch.setattr(direct.module_loader, "find_plugin_with_context", find)
+    monkeypatch.setattr(plugin, "_execute_module", lambda **_: {"as": "usual"})
+    return plugin
+
+
+@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_unknown_ansible_core_runs_the_module_as_usual(
+    action: ActionModule,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    variables = {"ansible_python_interpreter": sys.executable}
+    with monkeypatch.context() as patch:
+        change(patch)
+        assert action.run(task_vars=variables) == {"as": "usual"}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_known_ansible_core_runs_the_module_here(action: ActionModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_update_module_args", lambda *_: None)
+    result = action.run(task_vars={"ansible_python_interpreter": sys.executable})
+    assert result["msg"] == "missing required arguments: namespace, workloads"
+
+
+def test_a_task_that_names_no_module_is_left_to_ansible(action: ActionModule) -> None:
+    action._task.action = "cloud_django.kubernetes.direct"
+    assert action.run(task_vars={"ansible_python_interpreter": sys.executable}) == {"as": "usual"}
+
+
+def test_every_module_is_routed_that_has_no_action_of_its_own() -> None:
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
+    routed = {
+        name
+        for name, route in runtime["plugin_routing"]["modules"].items()
+        if route == {"action_plugin": "cloud_django.kubernetes.direct"}
+    }
+    modules, actions = (
+        {path.stem for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")} for kind in ("modules", "action")
+    )
+    assert routed == modules - actions
+    # The others do more than to run their module.
+    assert actions == {"direct", "lease", "run_with_progress"}
+
+
 def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
     """Return the arguments for a process that runs the module node_addresses_info in a play."""
     options = {"kubeconfig": str(kubeconfig), "context": "a"}
@@ -103,6 +216,20 @@ def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
         "stderr": subprocess.STDOUT,
         "text": True,
     }
+
+
+def kubeconfig(folder: Path, server: str) -> Path:
+    """Write a kubeconfig with one context for a server, and return its path."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "users": [{"name": "a", "user": {"token": "none"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
 
 
 def play(folder: Path, **task: Any) -> tuple[str, str]:
@@ -132,6 +259,42 @@ def test_a_task_that_asks_for_something_else_gets_it(tmp_path: Path, task: dict[
     assert "ESTABLISH LOCAL CONNECTION" in output
 
 
+def test_every_name_of_a_module_and_its_defaults_arrive(tmp_path: Path) -> None:
+    redirect = {"plugin_routing": {"modules": {"old": {"redirect": "cloud_django.kubernetes.rollout"}}}}
+    meta = tmp_path / "ansible_collections/other/place/meta"
+    meta.mkdir(parents=True)
+    (meta / "runtime.yml").write_text(json.dumps(redirect), encoding="utf-8")
+    arguments = command(tmp_path, tmp_path / "kubeconfig", connection="local")
+    [started] = json.loads((tmp_path / "play.yml").read_text(encoding="utf-8"))
+    names = ["cloud_django.kubernetes.rollout", "rollout", "other.place.old"]
+    defaults = {
+        "group/cloud_django.kubernetes.k8s": {"kubeconfig": str(tmp_path / "kubeconfig"), "context": "a"},
+        "cloud_django.kubernetes.rollout": {"namespace": "polls"},
+        "cloud_django.kubernetes.apply": {"no": "option"},
+    }
+    document = started | {
+        "collections": ["cloud_django.kubernetes"],
+        "connection": "local",
+        "module_defaults": defaults,
+        "tasks": [{name: {"workloads": []}} for name in names],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([document]), encoding="utf-8")
+    kubeconfig(tmp_path, "http://127.0.0.1:1")
+    arguments["env"] |= {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
+    ended = subprocess.run(**arguments, timeout=60)
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.count("There is nothing to wait for.") == len(names)
+    assert "ESTABLISH LOCAL CONNECTION" not in ended.stdout
+
+
+def test_the_kubernetes_client_is_loaded_before_the_tasks(tmp_path: Path) -> None:
+    """Otherwise each task loads it. Python lists the imports of the playbook's process only, since tasks are silent."""
+    arguments = command(tmp_path, tmp_path / "none", connection="local")
+    arguments["env"] |= {"PYTHONPROFILEIMPORTTIME": "1"}
+    output = subprocess.run(**arguments, timeout=60).stdout
+    assert re.search(r"\| +kubernetes\.client$", output, re.MULTILINE)
+
+
 def test_both_ways_end_alike(tmp_path: Path) -> None:
     _, here = play(tmp_path, connection="local")
     _, usual = play(tmp_path, connection="local", environment={"WHICH": "ever"})
@@ -141,17 +304,8 @@ def test_both_ways_end_alike(tmp_path: Path) -> None:
 def test_the_work_ends_with_the_play(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "a", "cluster": {"server": address}}],
-            "users": [{"name": "a", "user": {"token": "none"}}],
-            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        }
-        kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(json.dumps(document), encoding="utf-8")
-        process = subprocess.Popen(**command(tmp_path, kubeconfig, connection="local"))
+        path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}")
+        process = subprocess.Popen(**command(tmp_path, path, connection="local"))
         try:
             connection, _ = server.accept()
             with connection:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -14,11 +16,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import leases
+from ansible_collections.cloud_django.kubernetes.plugins.action.lease import ActionModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease as leases
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.leases import Wanted, hold, holder_of, take
+from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as lease_module
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import lease_keeper
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import run_here
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.lease_keeper import hold
 
 OURS = Wanted("polls-run", "me@here (process 1, started now)", {"a": "b"})
 
@@ -234,7 +242,7 @@ def until(is_so: Callable[[], bool]) -> None:
 def test_it_is_kept_until_the_process_ends_however_it_ends(
     cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, signal_number: int
 ) -> None:
-    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
     assert hold(lambda: cluster, OURS, process.pid, 0) == "taken"
     first = cluster.get("Lease", "polls-run")["spec"]["renewTime"]
     until(lambda: cluster.get("Lease", "polls-run")["spec"]["renewTime"] > first)
@@ -246,7 +254,7 @@ def test_it_is_kept_until_the_process_ends_however_it_ends(
 def test_a_run_that_has_lost_it_is_ended(
     cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
     hold(lambda: cluster, OURS, process.pid, 0)
     other = Wanted("polls-run", "you@there", {})
     while not leases.patch(cluster, other, cluster.get("Lease", "polls-run")["metadata"]["resourceVersion"]):
@@ -260,7 +268,7 @@ def test_a_run_that_has_lost_it_is_ended(
 def test_a_run_that_removes_the_namespace_goes_on(
     cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
     hold(lambda: cluster, OURS, process.pid, 0)
     with cluster.alone():
         cluster.file.unlink()
@@ -287,3 +295,60 @@ def test_who_has_ended_or_ends_while_waiting_gets_nothing(cluster: Kept, seconds
         hold(lambda: cluster, OURS, process.pid, 60)
     process.wait()
     assert cluster.holder() == "you@there"
+
+
+OPTIONS = {"namespace": "polls", "name": "polls-run", "labels": {}, "wait": 0}
+
+
+@pytest.fixture
+def reached(cluster: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """Let the module connect to this cluster."""
+    monkeypatch.setattr(lease_module, "connect", lambda module: cluster)
+    return cluster
+
+
+def test_module_alone_holds_nothing_and_warns(reached: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_here(lease_module.main, OPTIONS)
+    assert (result["changed"], result["held"]) == (False, False)
+    assert f"(process {os.getpid()}, " in result["holder"]
+    assert "This run keeps no others out" in capsys.readouterr().err
+    assert not reached.file.exists()
+
+
+def test_module_alone_respects_the_lease_of_another_run(reached: Kept) -> None:
+    take(reached, Wanted("polls-run", "you@there", {}), 0)
+    result = run_here(lease_module.main, OPTIONS)
+    assert result["failed"] is True
+    assert "that of you@there" in result["msg"]
+    assert reached.holder() == "you@there"
+
+
+@pytest.mark.usefixtures("reached")
+def test_check_mode_takes_nothing(cluster: Kept) -> None:
+    result = run_here(lease_module.main, OPTIONS | {"_ansible_check_mode": True})
+    assert result["held"] is False
+    assert not cluster.file.exists()
+
+
+def test_action_holds_it_for_the_playbook(
+    reached: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: process)
+    main = ActionModule._main(MagicMock(), lease_module)
+    result = run_here(main, OPTIONS)
+    assert result["held"] is True
+    assert result["holder"] == holder_of(process.pid) == reached.holder()
+    process.kill()
+    until(lambda: reached.holder() == "")
+
+
+def test_the_process_in_the_background_closes_what_is_open(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
+    """A pipe that it kept open would never end for who reads it."""
+    reader, writer = os.pipe()
+    assert hold(lambda: cluster, OURS, process.pid, 0) == "taken"
+    os.close(writer)
+    assert select.select([reader], [], [], 30)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    process.kill()
+    until(lambda: cluster.holder() == "")

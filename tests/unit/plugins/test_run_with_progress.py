@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progress import Progress, _lines, _log
+from ansible_collections.cloud_django.kubernetes.plugins.action import run_with_progress as plugin
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import wait
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import open_output
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.progress import Progress
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
@@ -33,6 +36,14 @@ SETTINGS = {
     "COLUMNS": "1000",
 }
 RESULT = re.compile(r"^(?:ok|changed|fatal): \[localhost\](?:: FAILED!)? => (\{.*\})$", re.MULTILINE)
+
+
+# The options of a task that gives none but its label.
+OPTIONS = dict.fromkeys(("stdin", "log", "chdir", "count", "total")) | {
+    "environment": {},
+    "label": "The work",
+    "interval": 9,
+}
 
 
 class Outcome(NamedTuple):
@@ -150,18 +161,34 @@ def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, l
     )
 
 
-def test_a_log_that_has_room_for_a_part_of_a_line_is_no_log(tmp_path: Path) -> None:
-    """The disk is full within the last line. A limit of the process stands for it."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+@pytest.mark.parametrize("name", ["log", None])
+def test_a_full_disk_ends_a_command_that_does_not_care(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    """The disk becomes full while the command runs. A limit of the process stands for it."""
+    monkeypatch.setattr(plugin, "die_with_parent", lambda: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    log = str(tmp_path / name) if name else None
+    script = "trap '' XFSZ; echo $$ > pid; for i in $(seq 1000); do seq 999; sleep 0.03; done 2>&-; touch over"
+    options = OPTIONS | {"argv": ["sh", "-c", script], "log": log}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
     try:
-        with _log({"label": "The work", "log": str(tmp_path / "log")}) as write:
-            write("123456\n")
-            with pytest.raises(AnsibleActionFail, match=r"The work has no log: .*/log: File too large"):
-                write("123456\n")
+        with pytest.raises(AnsibleActionFail, match=rf"The work has no log: {log or tmp_path}: File too large\. Make"):
+            plugin._run(options)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        signal.signal(signal.SIGXFSZ, before)
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert not (tmp_path / "over").exists()
+
+
+def test_a_directory_that_takes_no_other_file_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with open_output(str(tmp_path / "log")) as output:
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+        output.check()
 
 
 def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> None:
@@ -282,8 +309,9 @@ def test_arguments_meet_no_shell(play: Play, tmp_path: Path) -> None:
 
 
 def test_output_that_is_not_utf_8_is_no_error(play: Play, tmp_path: Path) -> None:
-    play.run({"argv": ["printf", r"caf\351\n"], "log": str(tmp_path / "log")})
-    assert (tmp_path / "log").read_text(encoding="utf-8") == "caf\N{REPLACEMENT CHARACTER}\n"
+    outcome = play.run({"argv": ["sh", "-c", r"printf 'caf\351\n'; exit 1"], "log": str(tmp_path / "log")})
+    assert outcome.result["msg"].endswith("It ended with:\ncaf\N{REPLACEMENT CHARACTER}")
+    assert (tmp_path / "log").read_bytes() == b"caf\xe9\n"
 
 
 def test_missing_program_is_told_in_a_sentence(play: Play) -> None:
@@ -367,39 +395,66 @@ def test_command_ends_with_ansibles_worker(long_play: tuple[subprocess.Popen[str
     assert wait_for(lambda: not is_alive(pid), 30)
 
 
-def test_a_signal_that_interrupts_no_read_is_noticed() -> None:
-    """One that comes just before a read does not. To be sure of that, another thread gets it here."""
-    reader, writer = os.pipe()
+def test_a_signal_that_interrupts_no_system_call_is_noticed() -> None:
+    """One that comes just before a call does not. To be sure of that, another thread gets it here."""
     over = threading.Event()
     threading.Thread(target=over.wait, daemon=True).start()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    former = signal.signal(signal.SIGUSR1, lambda *_: os.write(writer, b"noticed\n"))
-    give_up = threading.Timer(30, os.write, (writer, b"not noticed\n"))
-    give_up.start()
+    noticed: list[float] = []
+    former = signal.signal(signal.SIGUSR1, lambda *_: noticed.append(time.monotonic()))
+    process = subprocess.Popen(["sleep", "60"])
     try:
-        with _lines(os.fdopen(reader, encoding="utf-8")) as lines:
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-            assert next(lines) == "noticed\n"
-            give_up.cancel()
-            os.close(writer)
-            assert list(lines) == []
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        started = time.monotonic()
+        while not noticed and time.monotonic() - started < 30:
+            assert wait(process) is None
+        assert noticed
     finally:
+        process.kill()
+        process.wait()
         over.set()
         signal.signal(signal.SIGUSR1, former)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def test_trouble_with_the_output_is_not_taken_for_its_end() -> None:
-    class Output(io.StringIO):
-        def __next__(self) -> str:
-            if not (line := self.readline()):
-                raise OSError(5, "Input/output error")
-            return line
+def test_a_process_in_the_background_does_not_delay_the_task(play: Play, tmp_path: Path) -> None:
+    script = "(while :; do echo more; sleep 0.01; done) & echo $! > pid; echo done"
+    started = time.monotonic()
+    outcome = play.run({"argv": ["sh", "-c", script], "chdir": str(tmp_path), "log": str(tmp_path / "log")})
+    try:
+        assert outcome.code == 0
+        assert time.monotonic() - started < 60
+    finally:
+        # It goes on, with the output that it has.
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
-    with _lines(Output("one\n")) as lines:
-        assert next(lines) == "one\n"
+
+def test_lines_are_read_when_they_are_complete(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "log")) as output:
+        for text, lines in (
+            (b"one\ntw", ["one"]),
+            (b"", []),
+            (b"o\r50 %\r", ["two"]),
+            (b"100 %\r\ncaf\xc3", ["50 %", "100 %"]),
+            (b"\xa9\xff\nlast", ["caf\u00e9\ufffd"]),
+        ):
+            output.file.write(text)
+            assert list(output.lines()) == lines
+        assert list(output.lines(final=True)) == ["last"]
+        output.file.truncate(0)
+        output.file.write(b"new\n")
+        assert list(output.lines()) == ["new"]
+
+
+def test_trouble_with_the_output_is_not_taken_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with open_output(str(tmp_path / "log")) as output:
+        output.file.write(b"one\n")
+        monkeypatch.setattr(os, "pread", fail)
         with pytest.raises(OSError, match="Input/output error"):
-            next(lines)
+            list(output.lines())
 
 
 def test_a_pattern_that_is_none_is_told_before_anything_starts(play: Play, tmp_path: Path) -> None:
@@ -424,7 +479,7 @@ class Slow(subprocess.Popen):
         time.sleep(0.1)
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
-plugin.subprocess.Popen = Slow
+subprocess.Popen = Slow
 options = dict.fromkeys(("stdin", "log", "chdir", "count", "total")) | {"environment": {}, "label": "x", "interval": 9}
 plugin._run(options | {"argv": sys.argv[1:]})
 """

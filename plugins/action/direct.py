@@ -1,14 +1,11 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""Runs the module rollout; its documentation stands in the module of that name."""
+"""Action plugin of the modules that meta/runtime.yml routes here."""
 
 from __future__ import annotations
 
-from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import DirectActionModule
 
 
 class ActionModule(DirectActionModule):
-    """The controller's side of the module."""
-
-    main = staticmethod(rollout.main)
+    """The controller's side of each of these modules."""

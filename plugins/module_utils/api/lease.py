@@ -1,15 +1,11 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""One run at a time: a Lease that belongs to a process, is renewed as long as that lives, and goes when it ends."""
+"""A Lease of which one run at a time is the holder: take, renew, and release it."""
 
 from __future__ import annotations
 
-import gc
 import getpass
-import json
 import os
-import select
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -22,9 +18,8 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
 
-# In seconds: how long a Lease counts that nobody renews, how often it is renewed, and how often we ask for another's.
+# In seconds: how long a Lease counts that nobody renews, and how often we ask for another's.
 DURATION = 30
-RENEWAL = 5.0
 PAUSE = 0.5
 # For a renewal, connecting and reading, in seconds: the next one is worth more than waiting for this one.
 LIMIT = (3.0, 5.0)
@@ -173,84 +168,3 @@ def release(cluster: Cluster, wanted: Wanted) -> None:
     version = {"resourceVersion": found["metadata"]["resourceVersion"]}
     body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": version}
     cluster.request("delete", cluster.path("Lease", wanted.name), body=body)
-
-
-def hold(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float) -> str:
-    """Take the Lease for another process, and leave one in the background that keeps it until that ends.
-
-    Returns and raises what `take` does. All is done by the process in the background: its connection is then its own,
-    and so are the files that the client keeps certificates in.
-    """
-    reader, writer = os.pipe()
-    if not os.fork():
-        # Nothing may come back to the caller from here, since its work is the first process's.
-        try:
-            detach(writer)
-            keep(connect, wanted, process, patience, writer)
-        finally:
-            remove_files()
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as answer:
-        told = json.loads(answer.read() or '{"trouble": "The process that keeps the Lease broke off."}')
-    if "trouble" in told:
-        raise Trouble(told["trouble"])
-    return told["outcome"]
-
-
-def keep(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float, writer: int) -> None:
-    """Take the Lease, tell so, renew it until a process ends, and remove it. End the process if it is lost."""
-    descriptor = os.pidfd_open(process)
-    ending = select.poll()
-    ending.register(descriptor, select.POLLIN)
-
-    def sleep(seconds: float) -> None:
-        if ending.poll(seconds * 1000):
-            raise InterruptedError
-
-    try:
-        cluster = connect()
-        told = {"outcome": take(cluster, wanted, patience, sleep)}
-    except Trouble as trouble:
-        told = {"trouble": str(trouble)}
-    with os.fdopen(writer, "w", encoding="utf-8") as answer:
-        json.dump(told, answer)
-    if told.get("outcome") != "taken":
-        return
-    while not ending.poll(RENEWAL * 1000):
-        with suppress(Trouble):
-            if not renew(cluster, wanted):
-                # One that is gone went with its namespace, which the run itself may be removing.
-                if cluster.get("Lease", wanted.name) is not None:
-                    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-                return
-    until = time.monotonic() + DURATION
-    while time.monotonic() < until:
-        try:
-            release(cluster, wanted)
-        except Trouble:
-            time.sleep(1)
-        else:
-            return
-
-
-def detach(*kept: int) -> None:
-    """Leave the terminal and everything that is open, but for some descriptors."""
-    os.setsid()
-    # What Python still knows of the first process must not be closed once more when it is cleared away.
-    gc.freeze()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        if descriptor not in kept:
-            with suppress(OSError):
-                os.close(descriptor)
-    while os.open(os.devnull, os.O_RDWR) < 2:
-        pass
-
-
-def remove_files() -> None:
-    """Remove the files that the client has written certificates to, which it does itself only where Python ends."""
-    from kubernetes.config import kube_config
-
-    getattr(kube_config, "_cleanup_temp_files", lambda: None)()
