@@ -79,13 +79,13 @@ from collections.abc import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, release, take
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
-def main(hold: Callable[[Callable[[], Cluster], Wanted, int, float], str] | None = None, process: int = 0) -> None:
+def main(hold: Callable[[Callable[[], Client], Wanted, int, float], str] | None = None, process: int = 0) -> None:
     """Run the module. The action plugin gives a function that holds the Lease for the playbook's process."""
     options = {
         "namespace": {"type": "str", "required": True},
@@ -103,11 +103,11 @@ def main(hold: Callable[[Callable[[], Cluster], Wanted, int, float], str] | None
         try:
             if hold:
                 outcome = hold(lambda: connect(module), wanted, process, params["wait"])
-            elif take(cluster := connect(module), wanted, params["wait"]) == "taken":
-                release(cluster, wanted)
+            elif take(client := connect(module), wanted, params["wait"]) == "taken":
+                release(client, wanted)
                 module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
-        except Trouble as trouble:
-            module.fail_json(changed=False, msg=str(trouble))
+        except ApiError as error:
+            module.fail_json(changed=False, msg=str(error))
     module.exit_json(changed=False, held=outcome != "none", holder=wanted.holder)
 
 

@@ -21,14 +21,14 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease 
     renew,
     take,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 # How often a Lease is renewed, in seconds.
 RENEWAL = 5.0
 
 
-def hold(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float) -> str:
+def hold(connect: Callable[[], Client], wanted: Wanted, process: int, patience: float) -> str:
     """Take the Lease for another process, and leave one in the background that keeps it until that ends.
 
     Returns and raises what `take` does. All is done by the process in the background: its connection is then its own,
@@ -47,11 +47,11 @@ def hold(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience:
     with os.fdopen(reader, encoding="utf-8") as answer:
         told = json.loads(answer.read() or '{"trouble": "The process that keeps the Lease broke off."}')
     if "trouble" in told:
-        raise Trouble(told["trouble"])
+        raise ApiError(told["trouble"])
     return told["outcome"]
 
 
-def keep(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience: float, writer: int) -> None:
+def keep(connect: Callable[[], Client], wanted: Wanted, process: int, patience: float, writer: int) -> None:
     """Take the Lease, tell so, renew it until a process ends, and remove it. End the process if it is lost."""
     descriptor = os.pidfd_open(process)
     ending = select.poll()
@@ -62,26 +62,26 @@ def keep(connect: Callable[[], Cluster], wanted: Wanted, process: int, patience:
             raise InterruptedError
 
     try:
-        cluster = connect()
-        told = {"outcome": take(cluster, wanted, patience, sleep)}
-    except Trouble as trouble:
-        told = {"trouble": str(trouble)}
+        client = connect()
+        told = {"outcome": take(client, wanted, patience, sleep)}
+    except ApiError as error:
+        told = {"trouble": str(error)}
     with os.fdopen(writer, "w", encoding="utf-8") as answer:
         json.dump(told, answer)
     if told.get("outcome") != "taken":
         return
     while not ending.poll(RENEWAL * 1000):
-        with suppress(Trouble):
-            if not renew(cluster, wanted):
+        with suppress(ApiError):
+            if not renew(client, wanted):
                 # One that is gone went with its namespace, which the run itself may be removing.
-                if cluster.get("Lease", wanted.name) is not None:
+                if client.get("Lease", wanted.name) is not None:
                     signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 return
     until = time.monotonic() + DURATION
     while time.monotonic() < until:
         try:
-            release(cluster, wanted)
-        except Trouble:
+            release(client, wanted)
+        except ApiError:
             time.sleep(1)
         else:
             return

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cluster_api import Cluster
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 # In seconds: how long a Lease counts that nobody renews, and how often we ask for another's.
 DURATION = 30
@@ -66,10 +66,10 @@ def age(renewed: str) -> float:
     return 0.0
 
 
-def take(cluster: Cluster, wanted: Wanted, patience: float, sleep: Callable[[float], None] = time.sleep) -> str:
+def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float], None] = time.sleep) -> str:
     """Take the Lease, waiting for another run to end if need be.
 
-    Returns `taken`, `held` if it was ours before, or `none` if there is no namespace to have it in. Raises Trouble if
+    Returns `taken`, `held` if it was ours before, or `none` if there is no namespace to have it in. Raises ApiError if
     another run holds it for longer than `patience` seconds. Whether the other one still lives is told by its renewals
     and by our own clock, since clocks differ.
     """
@@ -77,13 +77,13 @@ def take(cluster: Cluster, wanted: Wanted, patience: float, sleep: Callable[[flo
     seen, since = "", started
     was_held = False
     while True:
-        found = cluster.get("Lease", wanted.name)
+        found = client.get("Lease", wanted.name)
         if found is None:
-            if not create(cluster, wanted):
-                if not cluster.namespace_exists():
+            if not create(client, wanted):
+                if not client.namespace_exists():
                     if was_held:
-                        raise Trouble(
-                            f"The run that this one waited for has removed namespace {cluster.namespace}. "
+                        raise ApiError(
+                            f"The run that this one waited for has removed namespace {client.namespace}. "
                             "Run the playbook again."
                         )
                     return "none"
@@ -98,55 +98,56 @@ def take(cluster: Cluster, wanted: Wanted, patience: float, sleep: Callable[[flo
             seen, since = holder + renewed, time.monotonic()
         silent = max(time.monotonic() - since, 0 if age(renewed) < LONG_AGO else LONG_AGO)
         is_over = not holder or silent > (spec.get("leaseDurationSeconds") or DURATION)
-        if is_over and patch(cluster, wanted, found["metadata"]["resourceVersion"]):
+        if is_over and patch(client, wanted, found["metadata"]["resourceVersion"]):
             return "taken"
         if time.monotonic() - started > patience:
-            raise Trouble(
-                f"Another run is changing namespace {cluster.namespace}: that of {holder}. "
+            raise ApiError(
+                f"Another run is changing namespace {client.namespace}: that of {holder}. "
                 "Wait until it is done, then run the playbook again."
             )
         sleep(PAUSE)
 
 
-def create(cluster: Cluster, wanted: Wanted) -> bool:
+def create(client: Client, wanted: Wanted) -> bool:
     """Make the Lease; False if somebody was faster, or if there is no namespace."""
     spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
-    metadata = {"name": wanted.name, "namespace": cluster.namespace, "labels": dict(wanted.labels)}
+    metadata = {"name": wanted.name, "namespace": client.namespace, "labels": dict(wanted.labels)}
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
     try:
-        return cluster.create(body) is not None
-    except Trouble:
-        if cluster.get("Lease", wanted.name) is None:
+        client.create(body)
+    except ApiError as error:
+        if error.status != 404 and client.get("Lease", wanted.name) is None:
             raise
         return False
+    return True
 
 
-def patch(cluster: Cluster, wanted: Wanted, version: str) -> bool:
+def patch(client: Client, wanted: Wanted, version: str) -> bool:
     """Make a Lease that has not changed since ours; False if it has."""
     spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
     operations = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
         {"op": "replace", "path": "/spec", "value": spec},
     ]
-    return change(cluster, wanted.name, operations)
+    return change(client, wanted.name, operations)
 
 
-def renew(cluster: Cluster, wanted: Wanted) -> bool:
+def renew(client: Client, wanted: Wanted) -> bool:
     """Say that we still hold it; False if it is gone or another's."""
     operations = [
         {"op": "test", "path": "/spec/holderIdentity", "value": wanted.holder},
         {"op": "replace", "path": "/spec/renewTime", "value": now()},
     ]
-    return change(cluster, wanted.name, operations, _request_timeout=LIMIT)
+    return change(client, wanted.name, operations, _request_timeout=LIMIT)
 
 
-def change(cluster: Cluster, name: str, operations: list[dict[str, Any]], **params: Any) -> bool:
-    path = cluster.path("Lease", name)
+def change(client: Client, name: str, operations: list[dict[str, Any]], **params: Any) -> bool:
+    path = client.path("Lease", name)
     try:
         kind = "application/json-patch+json"
-        return cluster.request("patch", path, body=operations, content_type=kind, **params) is not None
-    except Trouble:
-        found = cluster.request("get", path, **params)
+        return client.request("patch", path, body=operations, content_type=kind, **params) is not None
+    except ApiError:
+        found = client.request("get", path, **params)
         if found is not None and all(holds(found, operation) for operation in operations):
             raise
         return False
@@ -160,11 +161,11 @@ def holds(found: Mapping[str, Any], operation: Mapping[str, Any]) -> bool:
     return operation["op"] != "test" or value == operation["value"]
 
 
-def release(cluster: Cluster, wanted: Wanted) -> None:
+def release(client: Client, wanted: Wanted) -> None:
     """Remove the Lease if it is ours."""
-    found = cluster.get("Lease", wanted.name)
+    found = client.get("Lease", wanted.name)
     if found is None or found["spec"].get("holderIdentity") != wanted.holder:
         return
     version = {"resourceVersion": found["metadata"]["resourceVersion"]}
     body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": version}
-    cluster.request("delete", cluster.path("Lease", wanted.name), body=body)
+    client.request("delete", client.path("Lease", wanted.name), body=body)

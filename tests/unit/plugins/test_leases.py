@@ -22,7 +22,7 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.action.lease import ActionModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease as leases
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.connection import Trouble
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as lease_module
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import lease_keeper
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import run_here
@@ -62,9 +62,9 @@ class Kept:
 
     def create(self, lease: dict[str, Any]) -> dict[str, Any] | None:
         if not self.namespace_is_there:
-            return None
+            raise ApiError("The namespace is gone", status=404)
         if self.file.exists():
-            raise Trouble("it exists")
+            raise ApiError("it exists")
         return self.write(lease)
 
     def request(
@@ -97,7 +97,7 @@ class Kept:
             for parent in parents:
                 place = place[parent]
             if operation["op"] == "test" and place.get(last) != operation["value"]:
-                raise Trouble("the test failed")
+                raise ApiError("the test failed")
             place[last] = operation["value"]
         return self.write(found)
 
@@ -151,7 +151,7 @@ def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
         clock.sleep(seconds)
         assert leases.renew(cluster, other)
 
-    with pytest.raises(Trouble, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"):
+    with pytest.raises(ApiError, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"):
         take(cluster, OURS, 60, sleep)
     assert 60 <= clock.now < 62
     assert cluster.holder() == "you@there"
@@ -181,13 +181,13 @@ def test_waiting_for_a_run_that_removes_the_namespace(cluster: Kept, clock: Cloc
         cluster.file.unlink()
         cluster.namespace_is_there = False
 
-    with pytest.raises(Trouble, match="has removed namespace polls"):
+    with pytest.raises(ApiError, match="has removed namespace polls"):
         take(cluster, OURS, 60, sleep)
 
 
 def test_without_patience_it_is_refused_at_once(cluster: Kept, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
-    with pytest.raises(Trouble):
+    with pytest.raises(ApiError):
         take(cluster, OURS, 0, clock.sleep)
     assert clock.now <= leases.PAUSE
 
@@ -279,7 +279,7 @@ def test_a_run_that_removes_the_namespace_goes_on(
 
 def test_the_sentence_of_a_refusal_arrives(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0)
-    with pytest.raises(Trouble, match="that of you@there"):
+    with pytest.raises(ApiError, match="that of you@there"):
         hold(lambda: cluster, OURS, process.pid, 0)
 
 
@@ -291,7 +291,7 @@ def test_who_has_ended_or_ends_while_waiting_gets_nothing(cluster: Kept, seconds
     process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
     if not seconds:
         process.wait()
-    with pytest.raises(Trouble, match="broke off"):
+    with pytest.raises(ApiError, match="broke off"):
         hold(lambda: cluster, OURS, process.pid, 60)
     process.wait()
     assert cluster.holder() == "you@there"
