@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import (
     DURATION,
     Wanted,
@@ -21,8 +23,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease 
     renew,
     take,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 # How often a Lease is renewed, in seconds.
 RENEWAL = 5.0

@@ -151,7 +151,9 @@ def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
         clock.sleep(seconds)
         assert leases.renew(cluster, other)
 
-    with pytest.raises(ApiError, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"):
+    with pytest.raises(
+        ApiError, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"
+    ):
         take(cluster, OURS, 60, sleep)
     assert 60 <= clock.now < 62
     assert cluster.holder() == "you@there"

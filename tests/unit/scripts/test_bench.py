@@ -16,7 +16,7 @@ import yaml
 from plays import Failed, Plays
 
 INVENTORY = """
-all:
+cloud_django:
   hosts:
     controller:
       ansible_connection: local
