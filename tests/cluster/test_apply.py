@@ -606,6 +606,46 @@ def test_a_namespace_that_is_missing_or_going(apply: Playbook, api: Api) -> None
     make_namespace(api)
 
 
+def test_objects_of_the_cluster_and_of_a_new_namespace_go_together(apply: Playbook, api: Api) -> None:
+    inside = config_map()
+    inside["metadata"]["namespace"] = f"{NAMESPACE}-new"
+    objects = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{NAMESPACE}-new"}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAMESPACE}},
+        inside,
+    ]
+    options = {"namespace": "", "objects": objects}
+    try:
+        assert list(apply("--check", "--diff", **options).actions.values()) == ["created"] * 3
+        assert list(apply(**options).actions.values()) == ["created"] * 3
+        assert not apply("--diff", **options).changed
+        assert not apply("--check", "--diff", **options).changed
+        stranger = {**OWNER, "app.kubernetes.io/instance": "other"}
+        refused = apply(fails=True, **options | {"owner": stranger}).result["msg"]
+        assert refused.startswith(
+            f"Namespace {NAMESPACE}-new, ClusterRole {NAMESPACE}, ConfigMap polls-web in namespace"
+        )
+        left = apply(**options | {"owner": stranger, "objects": objects[:1]}, leave_foreign=["Namespace"])
+        assert left.actions == {f"Namespace/{NAMESPACE}-new": "left"}
+        assert not apply(state="absent", **options | {"owner": stranger}).changed
+    finally:
+        gone = apply(state="absent", **options)
+    assert gone.actions[f"Namespace/{NAMESPACE}-new"] == gone.actions[f"ClusterRole/{NAMESPACE}"] == "removed"
+    for path in (f"/api/v1/namespaces/{NAMESPACE}-new", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAMESPACE}"):
+        with pytest.raises(ApiException, match="404"):
+            api.request("get", path)
+
+
+def test_the_hash_of_the_configuration_can_be_left_out(apply: Playbook, api: Api) -> None:
+    objects = [config_map(), deployment(container={"envFrom": [{"configMapRef": {"name": "polls-web"}}]})]
+    apply(objects=objects, configuration_hash=False)
+    before = api.get("deployments", "polls-web")["spec"]["template"]
+    assert "annotations" not in before["metadata"]
+    objects[0] = config_map(LOG_LEVEL="DEBUG")
+    assert apply(objects=objects, configuration_hash=False).actions["Deployment/polls-web"] == "unchanged"
+    assert apply(objects=objects).actions["Deployment/polls-web"] == "changed"
+
+
 def test_an_unknown_kind_is_named_before_anything_changes(apply: Playbook, api: Api) -> None:
     refused = apply(fails=True, objects=[config_map(), route()])
     assert refused.result["msg"] == (

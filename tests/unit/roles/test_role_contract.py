@@ -182,6 +182,14 @@ def test_each_task_says_which_file_it_stands_in(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_objects_are_applied_by_the_one_module(role: str) -> None:
+    """It checks whose an object is before the first change, which kubernetes.core.k8s does not."""
+    content = [tasks(yaml.safe_load(path.read_text(encoding="utf-8")) or []) for path in yaml_files(role, "tasks")]
+    wrong = {task["name"] for file in content for task in file if {"kubernetes.core.k8s", "k8s"} & task.keys()}
+    assert not without_exceptions("one way to apply", role, wrong)
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_each_role_has_a_molecule_scenario(role: str) -> None:
     without = set() if (PROJECT / "molecule" / role / "molecule.yml").is_file() else {role}
     assert not without_exceptions("scenario", role, without)
