@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+
 DOCKERFILE = "Dockerfile"
 # The first that exists counts.
 IGNORE_FILES = (f"{DOCKERFILE}.dockerignore", ".dockerignore")
@@ -27,7 +29,7 @@ _TOKEN = re.compile(
 )
 
 
-class ContextError(Exception):
+class ContextError(CloudDjangoError):
     """A build context that cannot be read; the message is a sentence for the user."""
 
 

@@ -1,14 +1,14 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""Runs the module image_copies_info; its documentation stands in the module of that name."""
+"""Runs the module cluster_info; its documentation stands in the module of that name."""
 
 from __future__ import annotations
 
-from ansible_collections.cloud_django.kubernetes.plugins.modules import image_copies_info
+from ansible_collections.cloud_django.kubernetes.plugins.modules import cluster_info
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import DirectActionModule
 
 
 class ActionModule(DirectActionModule):
     """The controller's side of the module."""
 
-    main = staticmethod(image_copies_info.main)
+    main = staticmethod(cluster_info.main)

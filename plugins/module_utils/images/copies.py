@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+
 # Holds the hash of what an image was made from. Only images of the right name that carry it are ours: whoever builds on
 # one of ours inherits the label.
 LABEL = "cloud-django.context"
-_KIND_LABEL = "io.x-k8s.kind.cluster"
+KIND_LABEL = "io.x-k8s.kind.cluster"
 _CTR = ("ctr", "--namespace=k8s.io")
 
-# Runs a command; returns its exit code, its output and its error output.
 # The options of doc_fragments/minikube.py.
 MINIKUBE_OPTIONS: dict[str, dict[str, Any]] = {
     "minikube_profile": {"type": "str"},
@@ -26,6 +27,7 @@ MINIKUBE_OPTIONS: dict[str, dict[str, Any]] = {
     "minikube_home": {"type": "path"},
 }
 
+# Runs a command; returns its exit code, its output and its error output.
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 
@@ -38,7 +40,7 @@ def execute(argv: list[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-class CopiesError(Exception):
+class CopiesError(CloudDjangoError):
     """A place that cannot be looked into; the message is a sentence for the user."""
 
 
@@ -84,7 +86,10 @@ def engine_images(run: Run, repository: str) -> list[dict[str, str]]:
     code, output, error = run(["docker", "image", "inspect", *identifiers])
     if code:
         raise CopiesError(f"The container engine lost an image while it was asked: {last_line(error)}. Run this again.")
-    return tagged_images(json.loads(output), repository)
+    try:
+        return tagged_images(json.loads(output), repository)
+    except ValueError:
+        raise CopiesError(f"The container engine printed no complete JSON: {output[-60:]!r}. Run this again.") from None
 
 
 def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict[str, str]]:
@@ -103,15 +108,21 @@ def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict
     return [entry for _, entry in sorted(found, key=lambda item: (item[0], item[1]["reference"]), reverse=True)]
 
 
+def kind_containers(cluster: str) -> list[str]:
+    """Return the command that lists ID, state and name of each container of a kind cluster."""
+    columns = "--format={{ .ID }} {{ .State }} {{ .Names }}"
+    return ["docker", "container", "ls", "--all", f"--filter=label={KIND_LABEL}={cluster}", columns]
+
+
 def kind_nodes(run: Run, cluster: str) -> list[str]:
     """Return the names of the running nodes of a kind cluster."""
-    code, output, error = run(
-        ["docker", "container", "ls", f"--filter=label={_KIND_LABEL}={cluster}", "--format={{ .Names }}"]
-    )
+    code, output, error = run(kind_containers(cluster))
     if code:
         raise CopiesError(f"The container engine does not answer: {last_line(error)}. Start it, then run this again.")
+    found = [line.split() for line in output.splitlines()]
+    running = [words[2] for words in found if words[1:2] == ["running"]]
     # A cluster with several control planes has a load balancer as well, which runs no pods.
-    return sorted(name for name in output.split() if not name.endswith("-external-load-balancer"))
+    return sorted(name for name in running if not name.endswith("-external-load-balancer"))
 
 
 def parse_listing(text: str) -> list[NodeImage]:
