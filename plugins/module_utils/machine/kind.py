@@ -118,7 +118,7 @@ def endpoint(found: list[dict[str, Any]]) -> str:
     # With several control planes, clients reach a load balancer.
     balancers_first = sorted(found, key=lambda node: not node["Name"].endswith("-external-load-balancer"))
     for node in balancers_first:
-        for port in (node.get("NetworkSettings") or {}).get("Ports", {}).get("6443/tcp") or []:
+        for port in ((node.get("NetworkSettings") or {}).get("Ports") or {}).get("6443/tcp") or []:
             host = f"[{port['HostIp']}]" if ":" in port["HostIp"] else port["HostIp"]
             return f"https://{host}:{port['HostPort']}"
     return ""

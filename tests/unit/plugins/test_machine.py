@@ -178,7 +178,7 @@ def test_an_image_is_missing_if_it_is_not_there_or_has_other_inputs_or_no_label(
 
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
 def test_without_an_engine_nothing_is_built_anew(answer: Answer) -> None:
-    run = machine(image_inspect=(1, "[]\n", answer[2]))
+    run = machine(image_inspect=(1, "[]\n", answer[2]), docker_version=answer)
     with pytest.raises(MachineError, match="No container engine answers"):
         builds(run)
     assert builds(run, check_mode=True)["missing"] == ["node", "python"]
