@@ -12,8 +12,6 @@ description:
   - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
     are touched, because only those are ours.
   - A copy in a registry is never removed.
-extends_documentation_fragment:
-  - cloud_django.kubernetes.minikube
 options:
   reference:
     description: The image whose repository is looked through. It stays itself, unless O(keep) is 0.
@@ -31,6 +29,17 @@ options:
   kind_cluster:
     description: Name of a kind cluster on this machine, whose running nodes are looked through. Unset, none are.
     type: str
+  minikube_profile:
+    description: Name of a minikube profile, whose running nodes are looked through. Unset, none are.
+    type: str
+  minikube_programs:
+    description: Names on PATH or paths of minikube. The first that is installed is used.
+    type: list
+    elements: str
+    default: [minikube]
+  minikube_home:
+    description: The folder that minikube knows as C(MINIKUBE_HOME). Must be given with O(minikube_profile).
+    type: path
 """
 
 EXAMPLES = r"""
@@ -63,12 +72,14 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.pru
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec=copies.MINIKUBE_OPTIONS
-        | {
+        argument_spec={
             "reference": {"type": "str", "required": True},
             "keep": {"type": "int", "required": True},
             "used": {"type": "list", "elements": "str", "default": []},
             "kind_cluster": {"type": "str"},
+            "minikube_profile": {"type": "str"},
+            "minikube_programs": {"type": "list", "elements": "str", "default": ["minikube"]},
+            "minikube_home": {"type": "path"},
         },
         required_together=[("minikube_profile", "minikube_home")],
         supports_check_mode=True,

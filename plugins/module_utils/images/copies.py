@@ -20,13 +20,6 @@ LABEL = "cloud-django.context"
 KIND_LABEL = "io.x-k8s.kind.cluster"
 _CTR = ("ctr", "--namespace=k8s.io")
 
-# The options of doc_fragments/minikube.py.
-MINIKUBE_OPTIONS: dict[str, dict[str, Any]] = {
-    "minikube_profile": {"type": "str"},
-    "minikube_programs": {"type": "list", "elements": "str", "default": ["minikube"]},
-    "minikube_home": {"type": "path"},
-}
-
 # Runs a command; returns its exit code, its output and its error output.
 Run = Callable[[list[str]], tuple[int, str, str]]
 

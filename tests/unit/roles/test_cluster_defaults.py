@@ -14,9 +14,14 @@ from ansible.template import Templar, trust_as_template
 DEFAULTS = Path(__file__).parents[3] / "roles" / "cluster" / "defaults" / "main.yml"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def lookups() -> None:
+    """Let Ansible find its own plugins."""
+    init_plugin_loader([])
+
+
 def defaults(**given: Any) -> dict[str, str]:
     """Return name, state directory, kubeconfig and context of a cluster."""
-    init_plugin_loader([])
     known = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     variables = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in known.items()}
     templar = Templar(loader=DataLoader(), variables=variables | given)
