@@ -275,8 +275,14 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
     inspect = ["docker", "buildx", "imagetools", "inspect"]
     code, output, error = run([*inspect, "--format={{ json . }}", reference])
     if not code:
-        answer = json.loads(output)
-        digest = answer["manifest"]["digest"]
+        try:
+            answer = json.loads(output)
+            digest = answer["manifest"]["digest"]
+        except (ValueError, LookupError, TypeError):
+            end = f"{output[-60:]!r}"
+            raise CopiesError(
+                f"The registry's answer about {reference} is incomplete: {end}. Run this again."
+            ) from None
         _, manifest, _ = run([*inspect, "--raw", reference])
         return {
             "digest": digest,

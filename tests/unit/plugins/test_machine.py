@@ -632,6 +632,11 @@ def test_an_image_is_not_delivered_while_a_node_has_another(
     assert not found["settled"]
 
 
+def test_images_whose_description_is_cut_off_are_not_built_anew() -> None:
+    with pytest.raises(inspection.CloudDjangoError, match="The container engine printed no complete JSON"):
+        image(image_inspect=BUILT[:40])
+
+
 def test_more_tags_than_are_kept_are_not_settled() -> None:
     found = image({"keep": 0})
     assert (found["delivered"], found["settled"]) == (True, False)
@@ -650,6 +655,10 @@ def test_a_registry_with_the_same_content_has_the_image() -> None:
     answer = {"manifest": {"digest": "sha256:m2"}, "image": {"config": {"Labels": {"cloud-django.context": "hash"}}}}
     found = image({"provider": "registry"}, **{"imagetools inspect": json.dumps(answer)})
     assert (found["registry"]["digest"], found["delivered"], found["nodes"]) == ("sha256:m2", True, [])
+    with pytest.raises(
+        inspection.CloudDjangoError, match="The registry's answer about localhost/polls:2 is incomplete"
+    ):
+        image({"provider": "registry"}, **{"imagetools inspect": json.dumps(answer)[:30]})
     # What was pushed stays there, so the registry is not asked when the image is to be removed.
     assert image({"provider": "registry", "state": "absent"})["registry"] == {}
 
