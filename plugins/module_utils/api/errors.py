@@ -1,19 +1,36 @@
 # Copyright (c) The Cloud Django authors
 # MIT License (see LICENSE)
-"""The one family of errors: each says which thing failed, why, and what to do next."""
+"""Errors that a user reads: the thing, the reason, the next step."""
 
 from __future__ import annotations
 
 
 class CloudDjangoError(Exception):
-    """A failure that a user can act on; the message is a sentence for them."""
+    """An error that its message explains to the user; modules pass it on as the message of the failed task.
+
+    Args:
+        thing: the object or option that has the problem. A complete sentence if it is the only argument.
+        reason: what the problem is; continues the sentence that `thing` begins.
+        next_step: what the user can do, without the full stop.
+    """
 
     def __init__(self, thing: str, reason: str = "", next_step: str = "") -> None:
-        super().__init__(thing, reason, next_step)
         self.thing, self.reason, self.next_step = thing, reason, next_step
+        sentence = f"{thing} {reason}." if reason else thing
+        super().__init__(f"{sentence} {next_step}." if next_step else sentence)
 
-    def __str__(self) -> str:
-        """Return `thing reason. next_step.`, or the single sentence that was given."""
-        if not self.reason:
-            return self.thing
-        return f"{self.thing} {self.reason}." + (f" {self.next_step}." if self.next_step else "")
+
+class ApiError(CloudDjangoError):
+    """The Kubernetes API cannot be reached, or refuses a request; `status` is its HTTP status, 0 without an answer."""
+
+    def __init__(self, thing: str, reason: str = "", next_step: str = "", status: int = 0) -> None:
+        super().__init__(thing, reason, next_step)
+        self.status = status
+
+
+class ManifestError(CloudDjangoError):
+    """The objects that a task names cannot be applied or removed as they are."""
+
+
+class ServerError(CloudDjangoError):
+    """A PostgreSQL server cannot be reached, refuses a statement, or is not fit for the site."""
