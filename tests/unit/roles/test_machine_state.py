@@ -58,8 +58,9 @@ class Machine:
 
     def play(self, tasks: list[dict[str, Any]], *arguments: str) -> str:
         """Run a play after the inspection that playbooks/site.yml begins with; return what it printed."""
-        [site] = yaml.safe_load((PROJECT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
-        [inspect] = [task for task in site["pre_tasks"] if "cloud_django.kubernetes.cluster_info" in task]
+        plays = yaml.safe_load((PROJECT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
+        before = [task for play in plays for task in play.get("pre_tasks", [])]
+        [inspect] = [task for task in before if "cloud_django.kubernetes.cluster_info" in task]
         play = {
             "hosts": "all",
             "gather_facts": False,
