@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
+PROJECT = Path(__file__).parents[3]
+STATE = "/home/me/state"
+CASES: list[dict[str, Any]] = [
+    {"inventory_dir": "/src/site/inventory/My Staging_é"},
+    {"inventory_dir": "/src/site/inventory/minikube", "cluster_provider": "minikube"},
+    {"inventory_dir": "/etc/ansible"},
+    {"inventory_dir": None},
+    {},
+]
+EXPECTED = [
+    ("cloud-django-my-staging", "/src/site/.state", "kind-cloud-django-my-staging"),
+    ("cloud-django-minikube", "/src/site/.state", "cloud-django-minikube"),
+    ("cloud-django-ansible", f"{STATE}/cloud-django", "kind-cloud-django-ansible"),
+    ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
+    ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
+]
+# Ansible's plugins, and with them its import of collections, are set up in a process of their own.
+TEMPLATE = """\
+import json, sys, yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
-
-DEFAULTS = Path(__file__).parents[3] / "roles" / "cluster" / "defaults" / "main.yml"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lookups() -> None:
-    """Let Ansible find its own plugins."""
-    init_plugin_loader([])
-
-
-def defaults(**given: Any) -> dict[str, str]:
-    """Return name, state directory, kubeconfig and context of a cluster."""
-    known = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    variables = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in known.items()}
-    templar = Templar(loader=DataLoader(), variables=variables | given)
-    names = ("name", "state_directory", "kubeconfig", "context")
-    return {name: templar.template(trust_as_template(f"{{{{ cluster_{name} }}}}")) for name in names}
+init_plugin_loader([])
+known = yaml.safe_load(open("roles/cluster/defaults/main.yml"))
+known = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in known.items()}
+wanted = trust_as_template("{{ [cluster_name, cluster_state_directory, cluster_context, cluster_kubeconfig] }}")
+cases = json.load(sys.stdin)
+print(json.dumps([Templar(loader=DataLoader(), variables=known | given).template(wanted) for given in cases]))
+"""
 
 
-def test_a_cluster_is_named_after_the_directory_of_the_inventory() -> None:
-    assert defaults(inventory_dir="/src/site/inventory/My Staging_é") == {
-        "name": "cloud-django-my-staging",
-        "state_directory": "/src/site/.state",
-        "kubeconfig": "/src/site/.state/cloud-django-my-staging/kubeconfig",
-        "context": "kind-cloud-django-my-staging",
-    }
-
-
-def test_the_context_of_a_profile_is_its_name() -> None:
-    found = defaults(inventory_dir="/src/site/inventory/minikube", cluster_provider="minikube")
-    assert found["context"] == found["name"] == "cloud-django-minikube"
-
-
-@pytest.mark.parametrize(("given", "name"), [({}, "cloud-django"), ({"inventory_dir": None}, "cloud-django")])
-def test_without_an_inventory_directory_the_state_is_the_users(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], name: str
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
-    found = defaults(**given)
-    assert (found["name"], found["state_directory"]) == (name, "/home/me/state/cloud-django")
-
-
-def test_an_inventory_outside_of_a_checkout_keeps_its_state_with_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
-    found = defaults(inventory_dir="/etc/ansible")
-    assert (found["name"], found["state_directory"]) == ("cloud-django-ansible", "/home/me/state/cloud-django")
+def test_name_and_paths_follow_from_the_directory_of_the_inventory() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TEMPLATE],
+        input=json.dumps(CASES),
+        cwd=PROJECT,
+        env=os.environ | {"XDG_STATE_HOME": STATE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert [tuple(case[:3]) for case in found] == EXPECTED
+    assert [case[3] for case in found] == [f"{state}/{name}/kubeconfig" for name, state, _ in EXPECTED]
