@@ -41,7 +41,10 @@ from pathlib import Path
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.build_context import ContextError, hash_context
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
+    ContextError,
+    hash_context,
+)
 
 
 class LookupModule(LookupBase):

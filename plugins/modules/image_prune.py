@@ -12,8 +12,6 @@ description:
   - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
     are touched, because only those are ours.
   - A copy in a registry is never removed.
-extends_documentation_fragment:
-  - cloud_django.kubernetes.minikube
 options:
   reference:
     description: The image whose repository is looked through. It stays itself, unless O(keep) is 0.
@@ -31,6 +29,17 @@ options:
   kind_cluster:
     description: Name of a kind cluster on this machine, whose running nodes are looked through. Unset, none are.
     type: str
+  minikube_profile:
+    description: Name of a minikube profile, whose running nodes are looked through. Unset, none are.
+    type: str
+  minikube_programs:
+    description: Names on PATH or paths of minikube. The first that is installed is used.
+    type: list
+    elements: str
+    default: [minikube]
+  minikube_home:
+    description: The folder that minikube knows as C(MINIKUBE_HOME). Must be given with O(minikube_profile).
+    type: path
 """
 
 EXAMPLES = r"""
@@ -54,68 +63,23 @@ stayed:
   returned: always
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import image_copies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.image_copies import Run, execute
-
-
-def removals(run: Run, parameters: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
-    """Return what is to be removed: the place, the reference, and the command that does it."""
-    repository, _ = image_copies.split(parameters["reference"])
-    keep = parameters["keep"]
-    wanted = set(parameters["used"]) | ({parameters["reference"]} if keep else set())
-    newest_first = [image["reference"] for image in image_copies.engine_images(run, repository)]
-    found = [
-        ("engine", reference, ["docker", "image", "rm", reference])
-        for reference in image_copies.outdated(newest_first, newest_first, wanted, keep)
-    ]
-    for node in image_copies.kind_nodes(run, parameters["kind_cluster"]) if parameters["kind_cluster"] else []:
-        inside = ["docker", "exec", node, "ctr", "--namespace=k8s.io", "images"]
-        code, output, error = run([*inside, "ls"])
-        if code:
-            raise image_copies.CopiesError(f"Node {node} cannot list its images: {image_copies.last_line(error)}.")
-        names = image_copies.names_of(image_copies.parse_listing(output), repository)
-        tags = {f"{repository}:{name.rpartition(':')[2]}": every for name, every in names.items()}
-        old = image_copies.outdated(tags, newest_first, wanted, keep)
-        # Two tags can be one image; its other name must stay as long as one of them does.
-        shared = {name for tag, every in tags.items() if tag not in old for name in every}
-        found += [(node, tag, [*inside, "rm", *(name for name in tags[tag] if name not in shared)]) for tag in old]
-    if parameters["minikube_profile"]:
-        command, nodes = image_copies.minikube_command(parameters), image_copies.minikube_nodes(parameters)
-        # minikube removes from all nodes at once.
-        tags = {
-            tag
-            for node in image_copies.minikube_copies(run, command, nodes, parameters["reference"])
-            for tag in node["references"]
-        }
-        old = image_copies.outdated(tags, newest_first, wanted, keep)
-        found += [(parameters["minikube_profile"], tag, [*command, "image", "rm", tag]) for tag in old]
-    return found
-
-
-def left_over(run: Run, parameters: dict[str, Any], removed: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return what a profile of minikube still has of what was removed: it ends well whatever became of that."""
-    profile = parameters["minikube_profile"]
-    asked = [entry for entry in removed if entry["place"] == profile]
-    if not profile or not asked:
-        return []
-    command, nodes = image_copies.minikube_command(parameters), image_copies.minikube_nodes(parameters)
-    copies = image_copies.minikube_copies(run, command, nodes, parameters["reference"])
-    there = {tag for node in copies for tag in node["references"]}
-    return [entry for entry in asked if entry["reference"] in there]
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import execute
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.prune import left_over, removals
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec=image_copies.MINIKUBE_OPTIONS
-        | {
+        argument_spec={
             "reference": {"type": "str", "required": True},
             "keep": {"type": "int", "required": True},
             "used": {"type": "list", "elements": "str", "default": []},
             "kind_cluster": {"type": "str"},
+            "minikube_profile": {"type": "str"},
+            "minikube_programs": {"type": "list", "elements": "str", "default": ["minikube"]},
+            "minikube_home": {"type": "path"},
         },
         required_together=[("minikube_profile", "minikube_home")],
         supports_check_mode=True,
@@ -125,13 +89,13 @@ def main() -> None:
         for place, reference, command in removals(execute, module.params):
             code, _, error = (0, "", "") if module.check_mode else execute(command)
             if code:
-                stayed.append(f"{reference} in {place}: {image_copies.last_line(error)}")
+                stayed.append(f"{reference} in {place}: {copies.last_line(error)}")
             else:
                 removed.append({"place": place, "reference": reference})
         for entry in [] if module.check_mode else left_over(execute, module.params, removed):
             removed.remove(entry)
             stayed.append(f"{entry['reference']} in {entry['place']}: minikube did not remove it")
-    except image_copies.CopiesError as error:
+    except copies.CopiesError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(removed), removed=removed, stayed=stayed)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import build_context
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.build_context import (
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import build_context
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
     ContextError,
     context_files,
     hash_context,

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils import image_copies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.image_copies import CopiesError, Run
-from ansible_collections.cloud_django.kubernetes.plugins.modules import image_prune
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies, prune
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import CopiesError, Run
 
 LISTING = """\
 REF                  TYPE                                                 DIGEST   SIZE      PLATFORMS   LABELS
@@ -30,10 +29,16 @@ def engine_image(number: int, *tags: str, created: str, tagged: str = "0001-01-0
         "RepoTags": list(tags),
         "Created": created,
         "Metadata": {"LastTagTime": tagged},
-        "Config": {"Labels": {image_copies.LABEL: f"h{number}"}},
+        "Config": {"Labels": {copies.LABEL: f"h{number}"}},
     }
 
 
+CONTAINERS = """\
+0a1b2c3d4e5f running kind-worker
+1a1b2c3d4e5f running kind-control-plane
+2a1b2c3d4e5f running kind-external-load-balancer
+3a1b2c3d4e5f exited kind-worker2
+"""
 IMAGES = [
     engine_image(1, "localhost/polls:1", created="2026-01-01T00:00:00Z"),
     engine_image(2, "localhost/polls:2", "localhost/polls:2-b", created="2026-01-02T00:00:00Z"),
@@ -46,7 +51,7 @@ def machine(**answers: tuple[int, str, str]) -> Run:
     known = {
         "image ls": (0, "sha256:c1\nsha256:c2\nsha256:c1\n", ""),
         "image inspect": (0, json.dumps(IMAGES), ""),
-        "container ls": (0, "kind-worker\nkind-control-plane\nkind-external-load-balancer\n", ""),
+        "container ls": (0, CONTAINERS, ""),
         "images ls": (0, LISTING, ""),
         "content get": (0, '{"config": {"digest": "sha256:c2"}}', ""),
     } | {name.replace("_", " "): answer for name, answer in answers.items()}
@@ -68,21 +73,21 @@ def machine(**answers: tuple[int, str, str]) -> Run:
     ],
 )
 def test_references_have_one_full_form(reference: str, full: str) -> None:
-    assert image_copies.canonical(reference) == full
+    assert copies.canonical(reference) == full
 
 
 def test_a_reference_is_a_repository_and_a_tag() -> None:
-    assert image_copies.split("registry:5000/a/polls:1") == ("registry:5000/a/polls", "1")
+    assert copies.split("registry:5000/a/polls:1") == ("registry:5000/a/polls", "1")
 
 
 @pytest.mark.parametrize("reference", ["polls", "registry:5000/polls", "polls@sha256:abc", ""])
 def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
     with pytest.raises(CopiesError, match="not a repository and a tag"):
-        image_copies.split(reference)
+        copies.split(reference)
 
 
 def test_the_engine_names_the_newest_of_our_images_first() -> None:
-    found = image_copies.engine_images(machine(), "localhost/polls")
+    found = copies.engine_images(machine(), "localhost/polls")
     assert [image["reference"] for image in found] == ["localhost/polls:2-b", "localhost/polls:2", "localhost/polls:1"]
     assert found[-1] == {"reference": "localhost/polls:1", "id": "sha256:c1", "context": "h1"}
 
@@ -90,44 +95,44 @@ def test_the_engine_names_the_newest_of_our_images_first() -> None:
 def test_an_image_that_was_tagged_again_is_newer_than_its_build() -> None:
     old = engine_image(1, "polls:1", created="2026-01-01T00:00:00Z", tagged="2026-02-01T00:00:00Z")
     new = engine_image(2, "polls:2", created="2026-01-02T00:00:00Z")
-    found = image_copies.tagged_images([new, old], "polls")
+    found = copies.tagged_images([new, old], "polls")
     assert [image["reference"] for image in found] == ["polls:1", "polls:2"]
 
 
 def test_an_engine_that_does_not_answer_is_named() -> None:
     with pytest.raises(CopiesError, match="engine does not answer: Cannot connect"):
-        image_copies.engine_images(machine(image_ls=(1, "", "hint\nCannot connect\n")), "localhost/polls")
+        copies.engine_images(machine(image_ls=(1, "", "hint\nCannot connect\n")), "localhost/polls")
 
 
 def test_nodes_are_those_that_run_pods() -> None:
-    assert image_copies.kind_nodes(machine(), "kind") == ["kind-control-plane", "kind-worker"]
+    assert copies.kind_nodes(machine(), "kind") == ["kind-control-plane", "kind-worker"]
 
 
 def test_a_node_says_which_copy_it_has() -> None:
-    copies = image_copies.node_copies(machine(), "kind", "localhost/polls:2")
-    assert [copy["name"] for copy in copies] == ["kind-control-plane", "kind-worker"]
-    assert copies[0]["ids"] == ["sha256:m2", "sha256:c2"]
-    assert copies[0]["references"] == ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
+    found = copies.node_copies(machine(), "kind", "localhost/polls:2")
+    assert [copy["name"] for copy in found] == ["kind-control-plane", "kind-worker"]
+    assert found[0]["ids"] == ["sha256:m2", "sha256:c2"]
+    assert found[0]["references"] == ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
 
 
 @pytest.mark.parametrize(
     "answers", [{"content_get": (1, "", "not found")}, {"images_ls": (0, "REF TYPE DIGEST\n", "")}]
 )
 def test_a_copy_that_is_not_whole_counts_as_none(answers: dict[str, tuple[int, str, str]]) -> None:
-    assert image_copies.node_copy(machine(**answers), "kind-worker", "localhost/polls:2")["ids"] == []
+    assert copies.node_copy(machine(**answers), "kind-worker", "localhost/polls:2")["ids"] == []
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:
     with pytest.raises(CopiesError, match="Node kind-worker cannot list its images: it is paused"):
-        image_copies.node_copy(machine(images_ls=(1, "", "it is paused")), "kind-worker", "localhost/polls:2")
+        copies.node_copy(machine(images_ls=(1, "", "it is paused")), "kind-worker", "localhost/polls:2")
 
 
 @pytest.mark.parametrize("manifest", ['{"manifests": []}', "not JSON"])
 def test_a_manifest_without_a_configuration_is_known_by_its_digest(manifest: str) -> None:
-    assert image_copies.manifest_ids("sha256:m", manifest) == ["sha256:m"]
+    assert copies.manifest_ids("sha256:m", manifest) == ["sha256:m"]
 
 
-IMAGE = {"config": {"Labels": {image_copies.LABEL: "h2"}}}
+IMAGE = {"config": {"Labels": {copies.LABEL: "h2"}}}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ def test_a_registry_says_which_copy_it_has(image: dict[str, Any], label: str) ->
     def both(argv: list[str]) -> tuple[int, str, str]:
         return (0, '{"config": {"digest": "sha256:c2"}}', "") if "--raw" in argv else (0, answer, "")
 
-    assert image_copies.registry_copy(both, "localhost/polls:2") == {
+    assert copies.registry_copy(both, "localhost/polls:2") == {
         "digest": "sha256:m2",
         "ids": ["sha256:m2", "sha256:c2"],
         "context": label,
@@ -149,7 +154,7 @@ def test_a_registry_says_which_copy_it_has(image: dict[str, Any], label: str) ->
 
 @pytest.mark.parametrize("reason", ["ERROR: localhost:5000/polls:2: not found", "ERROR: name unknown: polls"])
 def test_a_registry_without_the_image_says_so(reason: str) -> None:
-    assert image_copies.registry_copy(machine(imagetools=(1, "", reason)), "localhost/polls:2") == {}
+    assert copies.registry_copy(machine(imagetools=(1, "", reason)), "localhost/polls:2") == {}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,7 @@ def test_a_registry_without_the_image_says_so(reason: str) -> None:
 )
 def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> None:
     with pytest.raises(CopiesError, match=advice):
-        image_copies.registry_copy(machine(imagetools=(1, "", f"ERROR: {reason}")), "localhost/polls:2")
+        copies.registry_copy(machine(imagetools=(1, "", f"ERROR: {reason}")), "localhost/polls:2")
 
 
 @pytest.mark.parametrize(
@@ -180,15 +185,15 @@ def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> N
     ],
 )
 def test_the_newest_stay_and_what_is_wanted(newest_first: str, wanted: str, keep: int, gone: str) -> None:
-    assert image_copies.outdated(sorted(newest_first), newest_first, wanted, keep) == list(gone)
+    assert copies.outdated(sorted(newest_first), newest_first, wanted, keep) == list(gone)
 
 
 def test_what_the_engine_does_not_know_is_the_oldest() -> None:
-    assert image_copies.outdated(["a", "b", "x"], ["b", "a"], [], 2) == ["x"]
+    assert copies.outdated(["a", "b", "x"], ["b", "a"], [], 2) == ["x"]
 
 
 def removals(**parameters: Any) -> list[tuple[str, str, list[str]]]:
-    return image_prune.removals(
+    return prune.removals(
         machine(),
         {"used": [], "kind_cluster": None, "minikube_profile": None, "reference": "localhost/polls:2"} | parameters,
     )
@@ -224,13 +229,13 @@ def test_the_image_itself_stays_even_if_it_is_the_oldest() -> None:
 
 
 def test_commands_report_how_they_ended() -> None:
-    assert image_copies.execute(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
-    assert image_copies.execute(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
+    assert copies.execute(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
+    assert copies.execute(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
 
 
 def test_an_id_that_another_repository_needs_stays() -> None:
     listing = LISTING + "localhost/other:1 application/json sha256:m1 310.8 MiB linux/amd64 -\n"
-    names = image_copies.names_of(image_copies.parse_listing(listing), "localhost/polls")
+    names = copies.names_of(copies.parse_listing(listing), "localhost/polls")
     assert names["localhost/polls:1"] == ["localhost/polls:1"]
     assert names["localhost/polls:2"] == ["localhost/polls:2", "sha256:c2"]
 
@@ -250,7 +255,7 @@ def minikube_copies(*answers: tuple[int, str, str]) -> list[dict[str, Any]]:
     """Return the copies in nodes that answer so, one after another."""
     left = list(answers)
     nodes = ["mine", "mine-m02"][: len(answers)]
-    return image_copies.minikube_copies(lambda _: left.pop(0), MINIKUBE, nodes, "localhost/polls:2")
+    return copies.minikube_copies(lambda _: left.pop(0), MINIKUBE, nodes, "localhost/polls:2")
 
 
 TAGS = ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
@@ -270,8 +275,8 @@ def test_each_node_of_a_profile_is_asked_by_itself() -> None:
         asked.append(argv)
         return first if argv[argv.index("--node") + 1] == "mine" else second
 
-    copies = image_copies.minikube_copies(run, MINIKUBE, ["mine", "mine-m02"], "localhost/polls:2")
-    assert copies == [
+    found = copies.minikube_copies(run, MINIKUBE, ["mine", "mine-m02"], "localhost/polls:2")
+    assert found == [
         {"name": "mine", "references": TAGS, "ids": ["sha256:c2"]},
         {"name": "mine-m02", "references": [], "ids": []},
     ]
@@ -291,7 +296,7 @@ def test_a_profile_without_images_has_none_of_ours() -> None:
 @pytest.mark.parametrize("home", ["", ".minikube"])
 def test_the_nodes_of_a_profile_stand_in_its_configuration(tmp_path: Path, home: str) -> None:
     parameters = {"minikube_home": str(tmp_path / home), "minikube_profile": "mine"}
-    assert image_copies.minikube_nodes(parameters) == []
+    assert copies.minikube_nodes(parameters) == []
     folder = tmp_path / ".minikube" / "profiles" / "mine"
     folder.mkdir(parents=True)
     for nodes, names in (
@@ -300,14 +305,14 @@ def test_the_nodes_of_a_profile_stand_in_its_configuration(tmp_path: Path, home:
         ([{"Name": ""}, {"Name": "m02"}], ["mine", "mine-m02"]),
     ):
         (folder / "config.json").write_text(json.dumps({"Nodes": nodes}), encoding="utf-8")
-        assert image_copies.minikube_nodes(parameters) == names
+        assert copies.minikube_nodes(parameters) == names
 
 
 def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
     program = tmp_path / "minikube"
     program.touch(0o755)
     programs = [str(tmp_path / "nothing"), str(program)]
-    found = image_copies.minikube_command(
+    found = copies.minikube_command(
         {"minikube_programs": programs, "minikube_home": "/home/me", "minikube_profile": "mine"}
     )
     assert found == ["env", "MINIKUBE_HOME=/home/me", str(program), "--profile", "mine"]
@@ -315,12 +320,12 @@ def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
 
 def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
     with pytest.raises(CopiesError, match="minikube is neither of /nowhere/minikube"):
-        image_copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
+        copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
 
 
 def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_copies, "minikube_command", lambda *_: MINIKUBE)
-    monkeypatch.setattr(image_copies, "minikube_nodes", lambda *_: ["mine"])
+    monkeypatch.setattr(copies, "minikube_command", lambda *_: MINIKUBE)
+    monkeypatch.setattr(copies, "minikube_nodes", lambda *_: ["mine"])
     others = machine()
 
     def run(argv: list[str]) -> tuple[int, str, str]:
@@ -328,11 +333,11 @@ def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
 
     parameters = {"used": [], "kind_cluster": None, "keep": 1, "reference": "localhost/polls:2"}
     parameters |= {"minikube_programs": [], "minikube_home": "/home/me", "minikube_profile": "mine"}
-    removed = [(tag, command) for place, tag, command in image_prune.removals(run, parameters) if place == "mine"]
+    removed = [(tag, command) for place, tag, command in prune.removals(run, parameters) if place == "mine"]
     assert removed == [(tag, [*MINIKUBE, "image", "rm", tag]) for tag in ("localhost/polls:2-b", "localhost/polls:1")]
     entries = [{"place": "mine", "reference": tag} for tag in ("localhost/polls:1", "localhost/polls:7")]
-    assert image_prune.left_over(run, parameters, entries) == entries[:1]
-    assert image_prune.left_over(run, parameters, []) == []
+    assert prune.left_over(run, parameters, entries) == entries[:1]
+    assert prune.left_over(run, parameters, []) == []
 
 
 def archive(configuration: str) -> io.BytesIO:
@@ -350,13 +355,13 @@ def archive(configuration: str) -> io.BytesIO:
 
 @pytest.mark.parametrize("configuration", ["c2.json", "blobs/sha256/c2"])
 def test_an_archive_tells_the_configuration(configuration: str) -> None:
-    assert image_copies.configuration_id(archive(configuration)) == "sha256:c2"
+    assert copies.configuration_id(archive(configuration)) == "sha256:c2"
 
 
 def test_an_image_that_is_called_by_its_manifest_is_known_by_its_configuration() -> None:
     nodes = [{"name": "mine", "ids": ["sha256:c2"]}]
-    assert image_copies.known_to("sha256:m2", nodes, lambda: "sha256:c2")[0]["ids"] == ["sha256:c2", "sha256:m2"]
-    assert image_copies.known_to("sha256:m3", nodes, lambda: "sha256:c3") == nodes
+    assert copies.known_to("sha256:m2", nodes, lambda: "sha256:c2")[0]["ids"] == ["sha256:c2", "sha256:m2"]
+    assert copies.known_to("sha256:m3", nodes, lambda: "sha256:c3") == nodes
 
 
 def test_the_configuration_is_asked_for_only_where_it_decides() -> None:
@@ -365,4 +370,4 @@ def test_the_configuration_is_asked_for_only_where_it_decides() -> None:
 
     for ids in (["sha256:c2"], []):
         nodes = [{"name": "mine", "ids": ids}]
-        assert image_copies.known_to("sha256:c2", nodes, never) == nodes
+        assert copies.known_to("sha256:c2", nodes, never) == nodes

@@ -17,6 +17,11 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("scenario", "django", "django"): "It makes nothing by itself: migrations, superuser and web run what it holds.",
     ("scenario", "teardown", "teardown"): "It changes nothing: lifecycle and seatbelt run it with the roles that do.",
 }
+# Public though it is computed, so that a playbook can inspect the machine for all of these roles in one task.
+EXCEPTIONS |= {
+    ("internal names", role, f"{role}_inspection"): "playbooks/site.yml gives it to cluster_info."
+    for role in ("cluster", "container_engine", "image", "mirror_builds")
+}
 
 
 def without_exceptions(rule: str, role: str, names: set[str]) -> set[str]:

@@ -1,0 +1,157 @@
+# Copyright (c) The Cloud Django authors
+# MIT License (see LICENSE)
+"""The machine as the roles see it: engine, builds, cluster and image, all inspected at the same time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
+    MachineError,
+    Once,
+    at_once,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.engine import (
+    inspect_builds,
+    inspect_engine,
+)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.kind import inspect_kind
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.minikube import inspect_minikube
+
+
+def inspect(parameters: Mapping[str, Any], check_mode: bool, run: Run | None = None) -> dict[str, Any]:
+    """Return the parts of the machine that were asked for.
+
+    A part that cannot be inspected is left out of a shared result, and raises CloudDjangoError otherwise.
+    """
+    once = run or Once()
+    calls: dict[str, Callable[[], dict[str, Any]]] = {}
+    if parameters["engine"]:
+        calls["engine"] = partial(inspect_engine, once)
+    if options := parameters["builds"]:
+        calls["builds"] = partial(inspect_builds, once, options, check_mode)
+    if options := parameters["cluster"]:
+        inspector = {"kind": inspect_kind, "minikube": inspect_minikube, "existing": inspect_existing}
+        calls["cluster"] = partial(inspector[options["provider"]], once, options)
+    if options := parameters["image"]:
+        calls["image"] = partial(inspect_image, once, options, check_mode)
+    found = at_once({name: partial(attempt, call) for name, call in calls.items()})
+    parts: dict[str, Any] = {}
+    for name, part in found.items():
+        if not isinstance(part, CloudDjangoError):
+            parts[name] = part
+        elif not parameters["shared"]:
+            raise part
+    for name, key in (("cluster", "name"), ("image", "reference")):
+        if name in parts:
+            parts[name][key] = parameters[name][key]
+    return parts | {"shared": parameters["shared"]}
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """Return what a function returns, or the error that it raises."""
+    try:
+        return call()
+    except CloudDjangoError as error:
+        return error
+
+
+def inspect_existing(_: Run, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of a cluster that is reached by a kubeconfig. Raises MachineError if it does not lead to one."""
+    path, context = Path(options["kubeconfig"]), options["context"]
+    problem = "is a folder" if path.is_dir() else "cannot be read" if path.exists() else "does not exist"
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise MachineError(
+            f"Kubeconfig {path} {problem}: set cluster_kubeconfig to the file of the cluster that you mean."
+        )
+    contexts = kubeconfig_contexts(path.read_text(encoding="utf-8", errors="replace"))
+    if context not in contexts:
+        raise MachineError(
+            f"Kubeconfig {path} has no context {context}, only {', '.join(contexts) or 'none'}: set cluster_context to "
+            "the one that you mean."
+        )
+    return {"state": "complete", "drift": [], "settled": True}
+
+
+def kubeconfig_contexts(text: str) -> list[str]:
+    """Return the names of the contexts in a kubeconfig; a text that is no kubeconfig has none."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return []
+    contexts = document.get("contexts") if isinstance(document, dict) else None
+    if not isinstance(contexts, list):
+        return []
+    return [str(entry["name"]) for entry in contexts if isinstance(entry, dict) and "name" in entry]
+
+
+def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Return where copies of an image are, and whether the cluster has the one with the wanted content."""
+    reference, provider = options["reference"], options["provider"]
+    repository, _ = copies.split(reference)
+    calls: dict[str, Callable[[], Any]] = {
+        "engine": partial(copies.engine_images, run, repository),
+        "builder": lambda: run(["docker", "context", "show"])[1].strip() or "default",
+        "missing_bases": partial(missing_bases, run, options["bases"]),
+        "nodes": list,
+        "registry": dict,
+    }
+    if provider == "kind":
+        calls["nodes"] = partial(copies.node_copies, run, options["cluster"], reference)
+    elif provider == "minikube":
+        calls["nodes"] = partial(minikube_nodes, run, options)
+    elif options["state"] == "present":
+        calls["registry"] = partial(copies.registry_copy, run, reference)
+    if check_mode and not shutil.which("docker"):
+        # On a machine without an engine, check mode reports what would be done.
+        return delivery({"engine": [], "builder": "default", "missing_bases": [], "nodes": [], "registry": {}}, options)
+    found = at_once(calls)
+    if provider == "minikube":
+        built = next((image["id"] for image in found["engine"] if image["reference"] == reference), "")
+        configuration = partial(copies.saved_configuration_id, reference)
+        found["nodes"] = copies.known_to(built, found["nodes"], configuration)
+    return delivery(found, options)
+
+
+def missing_bases(run: Run, bases: list[str]) -> list[str]:
+    """Return the images that a build starts from and that neither the engine nor any registry has."""
+    return [base for base in bases if base.startswith("localhost/") and run(["docker", "image", "inspect", base])[0]]
+
+
+def minikube_nodes(run: Run, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the nodes of a profile have."""
+    parameters = {"minikube_profile": options["cluster"], "minikube_programs": options["programs"]}
+    parameters["minikube_home"] = options["home"]
+    command, names = copies.minikube_command(parameters), copies.minikube_nodes(parameters)
+    return copies.minikube_copies(run, command, names, options["reference"])
+
+
+def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was found about an image, and what follows from it."""
+    image = next((image for image in found["engine"] if image["reference"] == options["reference"]), {})
+    content = options["content"]
+    built = bool(content) and image.get("context") == content
+    without = [node["name"] for node in found["nodes"] if image.get("id", "") not in node["ids"]]
+    if options["provider"] == "registry":
+        delivered = bool(content) and found["registry"].get("context") == content
+    else:
+        delivered = built and bool(found["nodes"]) and not without
+    # The largest number of tags in one place.
+    tags = max(len(found["engine"]), *(len(node["references"]) for node in found["nodes"]), 0)
+    derived = {
+        "id": image.get("id", ""),
+        "built": built,
+        "nodes_without": without,
+        "delivered": delivered,
+        "tags": tags,
+    }
+    return found | derived | {"settled": delivered and tags <= options["keep"]}
