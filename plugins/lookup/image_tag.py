@@ -48,7 +48,10 @@ from pathlib import Path
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.filter.core import to_json
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.build_context import ContextError, hash_context
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
+    ContextError,
+    hash_context,
+)
 
 
 def hash_image(context: Path, arguments: dict[str, object]) -> str:

@@ -22,7 +22,7 @@ FLOORS: dict[str, set[str]] = {
 KINDS: dict[str, set[str]] = {
     "module_utils": {"module_utils"},
     "modules": {"module_utils"},
-    "plugin_utils": {"module_utils", "plugin_utils"},
+    "plugin_utils": {"module_utils", "modules", "plugin_utils"},
     "action": {"module_utils", "modules", "plugin_utils"},
     "lookup": {"module_utils"},
     "filter": {"module_utils"},

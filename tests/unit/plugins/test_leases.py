@@ -21,8 +21,8 @@ from unittest.mock import MagicMock
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.action.lease import ActionModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease as leases
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
 from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as lease_module
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import lease_keeper
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import run_here
