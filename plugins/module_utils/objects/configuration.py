@@ -22,27 +22,19 @@ CONFIGURATION = "cloud-django/configuration-hash"
 
 def references(template: Obj) -> list[Reference]:
     """Return the Secrets and ConfigMaps that a pod template reads, sorted."""
-    found: set[Reference] = set()
     spec = template.get("spec") or {}
-    sources = list(spec.get("volumes") or [])
-    for volume in list(sources):
-        sources += (volume.get("projected") or {}).get("sources") or []
-    for source in sources:
-        if "secret" in source:
-            found.add(("Secret", source["secret"].get("secretName") or source["secret"].get("name")))
-        if "configMap" in source:
-            found.add(("ConfigMap", source["configMap"].get("name")))
-    for container in (spec.get("initContainers") or []) + (spec.get("containers") or []):
-        for source in container.get("envFrom") or []:
-            for key, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
-                if key in source:
-                    found.add((kind, source[key].get("name")))
-        for variable in container.get("env") or []:
-            source = variable.get("valueFrom") or {}
-            for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
-                if key in source:
-                    found.add((kind, source[key].get("name")))
-    return sorted((kind, name) for kind, name in found if name)
+    volumes = spec.get("volumes") or []
+    projected = [source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or []]
+    containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
+    whole = [source for container in containers for source in container.get("envFrom") or []]
+    single = [entry.get("valueFrom") or {} for container in containers for entry in container.get("env") or []]
+    found: set[Reference] = set()
+    for kind, field in (("Secret", "secret"), ("ConfigMap", "configMap")):
+        for source in [*volumes, *projected, *whole, *single]:
+            for key in (field, f"{field}Ref", f"{field}KeyRef"):
+                named = source.get(key) or {}
+                found |= {(kind, name) for name in (named.get("secretName") or named.get("name"),) if name}
+    return sorted(found)
 
 
 def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str:

@@ -36,16 +36,11 @@ def place_of(item: Mapping[str, Any]) -> str:
 
 def refuse_foreign(existing: Iterable[Mapping[str, Any]], owner: Mapping[str, str]) -> None:
     """Raise ManifestError if one of the objects lacks one of its owner's labels."""
-    others = [item for item in existing if foreign(item, owner)]
+    others = [f"{item['kind']} {item['metadata']['name']}{place_of(item)}" for item in existing if foreign(item, owner)]
     if others:
-        places = {place_of(item) for item in others}
-        names = [
-            f"{item['kind']} {item['metadata']['name']}" + ("" if len(places) == 1 else place_of(item))
-            for item in others
-        ]
         verb = "exists and was" if len(others) == 1 else "exist and were"
         raise ManifestError(
-            ", ".join(names) + (places.pop() if len(places) == 1 else ""),
+            ", ".join(others),
             f"{verb} not made by this site (the labels differ), so nothing was changed",
             "Rename or remove it, or give the site another app_name or namespace",
         )

@@ -269,6 +269,28 @@ def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
     assert template()["metadata"]["annotations"] == {configuration.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
 
 
+def test_everything_that_pods_read_is_found() -> None:
+    sources = [{"secret": {"name": "a"}}, {"configMap": {"name": "b"}}, {"serviceAccountToken": {}}]
+    variables = [{"name": "A", "value": "1"}, {"valueFrom": {"secretKeyRef": {"name": "e", "key": "k"}}}]
+    template = {
+        "spec": {
+            "volumes": [
+                {"projected": {"sources": sources}},
+                {"secret": {"secretName": "c"}},
+                {"configMap": {"name": "d"}},
+                {"emptyDir": {}},
+            ],
+            "initContainers": [{"env": variables}],
+            "containers": [
+                {"envFrom": [{"configMapRef": {"name": "f"}}, {"secretRef": {"name": "g"}}]},
+                {"env": [{"valueFrom": {"configMapKeyRef": {"name": "h"}}}, {"valueFrom": {"fieldRef": {}}}]},
+            ],
+        }
+    }
+    found = configuration.references(template)
+    assert found == [*(("ConfigMap", name) for name in "bdfh"), *(("Secret", name) for name in "aceg")]
+
+
 def test_a_reference_is_read_in_the_namespace_of_the_pods() -> None:
     other = manifest("ConfigMap", "settings", namespace="other", data={"A": "2"})
     cluster = Memory(namespace(), namespace("other"), ours(other))
