@@ -14,6 +14,7 @@ from contextlib import suppress
 COLLECTION_FILTERS = (
     "cloud_django.kubernetes.pinned_kubeconfig",
     "cloud_django.kubernetes.quantity",
+    "cloud_django.kubernetes.web_connections",
     "community.general.dict_kv",
     "to_json",
 )
