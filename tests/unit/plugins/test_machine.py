@@ -215,7 +215,7 @@ def test_programs_and_cache_must_lead_to_what_was_built(tmp_path: Path) -> None:
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
     path = tmp_path / "kubeconfig"
-    path.write_text(recorded("kind_kubeconfig.yaml"), encoding="utf-8")
+    path.write_text(recorded("kind_kubeconfig.txt"), encoding="utf-8")
     return path
 
 

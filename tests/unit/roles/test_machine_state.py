@@ -134,7 +134,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
         Path(link).symlink_to(target)
     kubeconfig = Path(found["cluster"]["kubeconfig"])
     kubeconfig.parent.mkdir(parents=True)
-    kubeconfig.write_text((RECORDED / "kind_kubeconfig.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    kubeconfig.write_text((RECORDED / "kind_kubeconfig.txt").read_text(encoding="utf-8"), encoding="utf-8")
     [node, _] = json.loads((RECORDED / "kind_two_nodes.json").read_text(encoding="utf-8"))
     images = found["builds"]["images"].values()
     built = [labelled(9, image["reference"], **{"cloud-django.inputs": image["inputs"]}) for image in images]
