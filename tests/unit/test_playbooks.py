@@ -21,22 +21,6 @@ SERVER = "web: {{hosts: {{a-web-server: {{ansible_host: 192.0.2.1, ansible_ssh_e
 
 # `default(<literal>)` on another role's default, which then exists twice. Permanent ones need a reason.
 PERMANENT: dict[tuple[str, str], str] = {}
-# To be removed: no new one may be added.
-LITERALS = {
-    "cluster": {
-        *("namespace_limits", "namespace_quota", "postgresql_backend", "web_node_address", "web_service_type"),
-    },
-    "database": {
-        *("postgresql_backend", "postgresql_job_connections", "postgresql_max_connections", "postgresql_port"),
-        *("postgresql_reserved_connections", "postgresql_user_id", "web_replicas", "web_replicas_maximum"),
-        *("web_resources", "web_surge", "web_threads", "web_workers"),
-    },
-    "django": {"image_provider", "image_pull_username", "postgresql_backend"},
-    "image": {"cluster_minikube_binary"},
-    "postgresql": {
-        *("web_replicas", "web_replicas_maximum", "web_resources", "web_surge", "web_threads", "web_workers"),
-    },
-}
 LITERAL = re.compile(r"\b(\w+)\s*\|\s*default\(\s*(?:['\"\[{\d-]|(?:true|false|none)\b)", re.IGNORECASE)
 
 
@@ -100,8 +84,7 @@ def test_no_role_repeats_the_default_of_another() -> None:
         place = path.relative_to(PROJECT).parts[1]
         names = LITERAL.findall(path.read_text(encoding="utf-8"))
         found |= {(place, name) for name in names if owners.get(name, place) != place}
-    allowed = {(role, name) for role, names in LITERALS.items() for name in names}
-    assert not found - allowed - PERMANENT.keys()
+    assert not found - PERMANENT.keys()
     assert all(PERMANENT.values())
 
 
