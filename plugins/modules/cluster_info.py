@@ -197,12 +197,13 @@ cluster:
   returned: when O(cluster) is set
 image:
   description:
-    - Tags in the C(engine), the newest first, each with C(reference), C(id) and C(context), and the C(builder) that
-      sees them.
+    - Tags in the C(engine), the newest first, each with C(reference), C(id) and C(context).
     - Running C(nodes), each with C(name), C(references) and the C(ids) of its copy, and the copy in the C(registry)
       with C(digest), C(ids) and C(context).
-    - C(missing_bases), the C(id) in the engine, whether the image is C(built) and C(delivered), C(nodes_without) it,
-      the largest number of C(tags) in one place, and C(settled).
+    - The C(id) in the engine, whether the image is C(built) and C(delivered), C(nodes_without) it, the largest number
+      of C(tags) in one place, and C(settled).
+    - The C(builder) that sees the images of the engine, and C(missing_bases). Both are inspected only if the image
+      has to be built.
   type: dict
   returned: when O(image) is set
 """

@@ -14,7 +14,8 @@ author:
 description:
   - Changes nothing. Returns which objects of the server exist, and whether the server runs.
   - Refuses in one sentence what could not work later. That is an object of the same name that is not ours, a Secret
-    with missing keys, a storage class that does not exist, a volume that would have to shrink or to change its class.
+    with missing keys, a storage class that does not exist, a volume that would have to shrink or to change its class,
+    or a server that accepts fewer connections than the site may open.
   - No secret value is ever returned.
 requirements:
   - cryptography >= 42.0.0
@@ -62,6 +63,26 @@ options:
         description: The class of the volume; empty takes the cluster's default.
         type: str
         default: ""
+  connections:
+    description: The connections to a server in the cluster. Unset, they are not checked.
+    type: dict
+    suboptions:
+      accepted:
+        description: Connections that the server accepts.
+        type: int
+        required: true
+      web:
+        description: Connections that the web pods may open.
+        type: int
+        required: true
+      jobs:
+        description: Connections that jobs may open.
+        type: int
+        required: true
+      reserved:
+        description: Connections that are reserved for administrators and backups.
+        type: int
+        required: true
   state:
     description: V(present) refuses what could not work later. V(absent) only returns which objects exist and are ours.
     type: str
@@ -113,12 +134,14 @@ def argument_spec() -> dict[str, Any]:
         "size": {"type": "str", "required": True},
         "storage_class": {"type": "str", "default": ""},
     }
+    number = {"type": "int", "required": True}
     return {
         "namespace": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "external": {"type": "bool", "default": False},
         "labels": {"type": "dict", "default": {}},
         "claim": {"type": "dict", "options": claim},
+        "connections": {"type": "dict", "options": dict.fromkeys(("accepted", "web", "jobs", "reserved"), number)},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 

@@ -16,7 +16,6 @@ COLLECTION_FILTERS = (
     "cloud_django.kubernetes.pinned_kubeconfig",
     "cloud_django.kubernetes.quantity",
     "cloud_django.kubernetes.web_connections",
-    "community.general.dict_kv",
     "to_json",
 )
 LOOKUPS = (
@@ -31,11 +30,16 @@ def preload() -> None:
     """Load the modules that speak to Kubernetes, and the filters and tests of templates."""
     # A missing library is reported by the module that needs it.
     with suppress(ImportError):
-        from ansible_collections.cloud_django.kubernetes.plugins.modules import apply, rollout  # noqa: F401
+        from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401
+            apply,
+            postgresql_credentials,
+            rollout,
+        )
         from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import direct  # noqa: F401
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client  # noqa: F401
     # The loaders are no public interface: without them each task loads what it needs.
     with suppress(Exception):
-        from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
+        from ansible.plugins.loader import connection_loader, filter_loader, lookup_loader, shell_loader, test_loader
 
         for loader in (filter_loader, test_loader):
             list(loader.all())
@@ -43,5 +47,7 @@ def preload() -> None:
             filter_loader.get(name)
         for name in LOOKUPS:
             lookup_loader.get(name, class_only=True)
+        connection_loader.get("ansible.builtin.local", class_only=True)
+        shell_loader.get("sh", class_only=True)
     # What is here now stays: a task that would search it for garbage would first have to copy it all.
     gc.freeze()

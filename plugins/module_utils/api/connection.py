@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
 import re
 import threading
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,18 +126,40 @@ def without_retries(client: Any) -> Any:
     return client
 
 
+class DeferredDiscovery:
+    """Discovery of the kinds of an API that waits until a kind is looked up.
+
+    kubernetes.core asks for version and groups of the API whenever it makes a client. This client knows the kinds that
+    it uses, so that each task would send two requests and read a file of all kinds for nothing.
+    """
+
+    def __init__(self, discoverer: Callable[..., Any], client: Any, cache_file: str | None) -> None:
+        self._discover = functools.cache(functools.partial(discoverer, client, cache_file))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._discover(), name)
+
+
+def defer_discovery(core: Any) -> None:
+    """Have kubernetes.core make clients with :class:`DeferredDiscovery`; one without this name discovers as before."""
+    discoverer = getattr(core, "LazyDiscoverer", None)
+    if isinstance(discoverer, type):
+        core.LazyDiscoverer = functools.partial(DeferredDiscovery, discoverer)
+
+
 def open_client(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
-    The client asks for the API's groups when it is made, and waits for an answer without any limit of its own.
+    A plugin for credentials runs when the client is made, and may take its time.
     """
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
+    defer_discovery(core)
     answer: queue.Queue[Any] = queue.Queue()
 
     def ask() -> None:
         try:
-            answer.put(without_retries(get_api_client(module=module).client))
+            answer.put(without_retries(core.get_api_client(module=module).client))
         except BaseException as error:
             answer.put(error)
 

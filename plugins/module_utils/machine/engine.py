@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run, last_line
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import LIST_ENGINE, Run, last_line
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
     MachineError,
     at_once,
@@ -21,7 +21,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.co
 
 def inspect_engine(run: Run) -> dict[str, Any]:
     """Return whether an engine answers, why not, and whether buildx is installed."""
-    commands = {"engine": ["docker", "version"], "buildx": ["docker", "buildx", "version"]}
+    # The first is the one that finds the images of the site, so that an inspection of both runs it once.
+    commands = {"engine": LIST_ENGINE, "buildx": ["docker", "buildx", "version"]}
     found = at_once({name: partial(run, argv) for name, argv in commands.items()})
     answers, buildx = not found["engine"][0], not found["buildx"][0]
     reason = "" if answers else last_line(found["engine"][2])
@@ -48,7 +49,7 @@ def image_labels(run: Run, references: list[str], label: str, check_mode: bool) 
     """Return the value of a label by reference, for those of the images that the engine has."""
     code, output, error = run(["docker", "image", "inspect", *references])
     # It fails for one missing image as well.
-    if code and not check_mode and run(["docker", "version"])[0]:
+    if code and not check_mode and run(LIST_ENGINE)[0]:
         raise MachineError(
             f"No container engine answers ({last_line(error)}), so images cannot be looked for: start Docker, then run "
             "this again."

@@ -27,6 +27,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.en
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.kind import inspect_kind
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.minikube import inspect_minikube
 
+# What only a build needs to know, where none is due.
+NO_BUILD: dict[str, Any] = {"builder": "default", "missing_bases": []}
+
 
 def inspect(parameters: Mapping[str, Any], check_mode: bool, run: Run | None = None) -> dict[str, Any]:
     """Return the parts of the machine that were asked for.
@@ -100,8 +103,6 @@ def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dic
     repository, _ = copies.split(reference)
     calls: dict[str, Callable[[], Any]] = {
         "engine": partial(copies.engine_images, run, repository),
-        "builder": lambda: run(["docker", "context", "show"])[1].strip() or "default",
-        "missing_bases": partial(missing_bases, run, options["bases"]),
         "nodes": list,
         "registry": dict,
     }
@@ -113,13 +114,20 @@ def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dic
         calls["registry"] = partial(copies.registry_copy, run, reference)
     if check_mode and not shutil.which("docker"):
         # On a machine without an engine, check mode reports what would be done.
-        return delivery({"engine": [], "builder": "default", "missing_bases": [], "nodes": [], "registry": {}}, options)
+        return delivery({"engine": [], "nodes": [], "registry": {}}, options) | NO_BUILD
     found = at_once(calls)
     if provider == "minikube":
         built = next((image["id"] for image in found["engine"] if image["reference"] == reference), "")
         configuration = partial(copies.saved_configuration_id, reference)
         found["nodes"] = copies.known_to(built, found["nodes"], configuration)
-    return delivery(found, options)
+    image = delivery(found, options)
+    if image["built"] or image["delivered"] or options["state"] == "absent":
+        return image | NO_BUILD
+    needed: dict[str, Callable[[], Any]] = {
+        "builder": lambda: run(["docker", "context", "show"])[1].strip() or "default",
+        "missing_bases": partial(missing_bases, run, options["bases"]),
+    }
+    return image | at_once(needed)
 
 
 def missing_bases(run: Run, bases: list[str]) -> list[str]:

@@ -18,6 +18,8 @@ KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Return what the module returns. Raises ManifestError for what could not work later."""
     name, external, claim = params["name"], params["external"], params["claim"]
+    if params["state"] == "present" and params["connections"] and not external:
+        refuse_connections(**params["connections"])
     owner = MANAGED | params["labels"]
     secrets: dict[str, Obj] = {}
     objects: list[Obj] = []
@@ -47,3 +49,12 @@ def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, A
         "server_ready": any(item["kind"] == "StatefulSet" and is_rolled_out(item) for item in objects),
         "objects": [f"{item['kind']}/{item['metadata']['name']}" for item in content if not foreign(item, owner)],
     }
+
+
+def refuse_connections(accepted: int, web: int, jobs: int, reserved: int) -> None:
+    """Raise ManifestError if the server accepts fewer connections than the site may open."""
+    if accepted < (needed := web + jobs + reserved):
+        raise ManifestError(
+            f"The site may open {needed} connections ({web} by web pods, {jobs} by jobs, {reserved} reserved), and the "
+            f"server accepts {accepted}. Raise postgresql_max_connections, or lower replicas, workers or threads."
+        )

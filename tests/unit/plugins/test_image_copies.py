@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,7 @@ def machine(**answers: tuple[int, str, str]) -> Run:
         "image ls": (0, "sha256:c1\nsha256:c2\nsha256:c1\n", ""),
         "image inspect": (0, json.dumps(IMAGES), ""),
         "container ls": (0, CONTAINERS, ""),
-        "images ls": (0, LISTING, ""),
-        "content get": (0, '{"config": {"digest": "sha256:c2"}}', ""),
+        "images ls": (0, LISTING + '\n{"config": {"digest": "sha256:c2"}}', ""),
     } | {name.replace("_", " "): answer for name, answer in answers.items()}
 
     def run(argv: list[str]) -> tuple[int, str, str]:
@@ -115,11 +116,43 @@ def test_a_node_says_which_copy_it_has() -> None:
     assert found[0]["references"] == ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
 
 
-@pytest.mark.parametrize(
-    "answers", [{"content_get": (1, "", "not found")}, {"images_ls": (0, "REF TYPE DIGEST\n", "")}]
-)
-def test_a_copy_that_is_not_whole_counts_as_none(answers: dict[str, tuple[int, str, str]]) -> None:
-    assert copies.node_copy(machine(**answers), "kind-worker", "localhost/polls:2")["ids"] == []
+@pytest.mark.parametrize("output", [LISTING + "\n", "REF TYPE DIGEST\n\n"])
+def test_a_copy_that_is_not_whole_counts_as_none(output: str) -> None:
+    found = copies.node_copy(machine(images_ls=(0, output, "")), "kind-worker", "localhost/polls:2")
+    assert found["ids"] == []
+
+
+# Plays containerd's program in a node that has one image.
+CTR = """\
+#!/bin/sh
+case $* in
+  *"images ls") printf 'REF TYPE DIGEST\\nlocalhost/polls:2 json sha256:m2\\nlocalhost/polls:2-b json sha256:m3\\n' ;;
+  *"content get sha256:m2") printf '{\\n  "config": {\\n\\n"digest": "sha256:c2"}}' ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+def in_a_node(argv: list[str], path: str) -> tuple[int, str, str]:
+    """Run on this machine what `docker exec` would run in a node."""
+    assert argv[:3] == ["docker", "exec", "node"]
+    ended = subprocess.run(argv[3:], env={"PATH": path}, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_a_node_is_asked_by_one_command(tmp_path: Path) -> None:
+    (tmp_path / "ctr").write_text(CTR, encoding="utf-8")
+    (tmp_path / "ctr").chmod(0o755)
+    run = functools.partial(in_a_node, path=f"{tmp_path}:/usr/bin:/bin")
+    found = copies.node_copy(run, "node", "localhost/polls:2")
+    assert found["ids"] == ["sha256:m2", "sha256:c2"]
+    assert found["references"] == ["localhost/polls:2", "localhost/polls:2-b"]
+    # One whose manifest is missing, and one that the node does not have.
+    assert copies.node_copy(run, "node", "localhost/polls:2-b")["ids"] == []
+    assert copies.node_copy(run, "node", "localhost/polls:9")["ids"] == []
+    (tmp_path / "ctr").write_text("#!/bin/sh\necho stopped >&2\nexit 1\n", encoding="utf-8")
+    with pytest.raises(CopiesError, match="Node node cannot list its images: stopped"):
+        copies.node_copy(run, "node", "localhost/polls:2")
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:

@@ -47,7 +47,7 @@ def archive(text: str) -> str:
 def machine(**answers: Answer | str) -> Machine:
     """Return a runner that knows the answers to commands that contain a word; underscores stand for spaces."""
     known: dict[str, Answer | str] = {
-        "docker version": "Client: Docker Engine\nServer: Docker Engine\n",
+        "image ls": "",
         "buildx version": "github.com/docker/buildx v0.33.0\n",
         "container ls": recorded("kind_listing.txt"),
         "container inspect": recorded("kind_two_nodes.json"),
@@ -56,6 +56,7 @@ def machine(**answers: Answer | str) -> Machine:
         "image inspect": recorded("builds_images.json"),
         "status": recorded("minikube_running.json"),
         "docker info": "8321499136 4\n",
+        "context show": "rootless\n",
     }
     known |= {name.replace("_", " "): answer for name, answer in answers.items()}
 
@@ -128,7 +129,7 @@ def test_an_engine_with_buildx_is_settled() -> None:
     ("answer", "reason"), [(DOWN, "Is the docker daemon running?"), (DENIED, "connect: permission denied")]
 )
 def test_an_engine_that_does_not_answer_has_a_reason(answer: Answer, reason: str) -> None:
-    found = parts(machine(docker_version=answer), engine=True)["engine"]
+    found = parts(machine(image_ls=answer), engine=True)["engine"]
     assert not found["answers"]
     assert not found["settled"]
     assert found["reason"].endswith(reason)
@@ -136,7 +137,7 @@ def test_an_engine_that_does_not_answer_has_a_reason(answer: Answer, reason: str
 
 def test_a_machine_without_docker_lacks_engine_and_buildx() -> None:
     gone = (127, "", "docker: No such file or directory")
-    found = parts(machine(docker_version=gone, buildx_version=gone), engine=True)["engine"]
+    found = parts(machine(image_ls=gone, buildx_version=gone), engine=True)["engine"]
     assert found == {"answers": False, "reason": gone[2], "buildx": False, "settled": False}
 
 
@@ -178,7 +179,7 @@ def test_an_image_is_missing_if_it_is_not_there_or_has_other_inputs_or_no_label(
 
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
 def test_without_an_engine_nothing_is_built_anew(answer: Answer) -> None:
-    run = machine(image_inspect=(1, "[]\n", answer[2]), docker_version=answer)
+    run = machine(image_inspect=(1, "[]\n", answer[2]), image_ls=answer)
     with pytest.raises(MachineError, match="No container engine answers"):
         builds(run)
     assert builds(run, check_mode=True)["missing"] == ["node", "python"]
@@ -581,10 +582,9 @@ BUILT = json.dumps(
 DELIVERED: dict[str, Answer | str] = {
     "image ls": "sha256:c2\n",
     "image inspect": BUILT,
-    "context show": "default\n",
-    "images ls": LISTING,
-    "content get": '{"config": {"digest": "sha256:c2"}}',
+    "images ls": LISTING + '\n{"config": {"digest": "sha256:c2"}}',
 }
+OTHER_COPY = LISTING + '\n{"config": {"digest": "sha256:c9"}}'
 IMAGE = {
     "reference": REFERENCE,
     "content": "hash",
@@ -615,7 +615,7 @@ def test_an_image_that_each_node_has_is_settled() -> None:
         ({}, {"content": "other"}, False, []),
         ({}, {"content": ""}, False, []),
         ({"image_ls": ""}, {}, False, ["polls-control-plane", "polls-worker"]),
-        ({"content_get": '{"config": {"digest": "sha256:c9"}}'}, {}, True, ["polls-control-plane", "polls-worker"]),
+        ({"images_ls": OTHER_COPY}, {}, True, ["polls-control-plane", "polls-worker"]),
         ({"exec_polls-worker": (1, "", "not found")}, {}, True, None),
         ({"container_ls": ""}, {}, True, []),
     ],
@@ -646,9 +646,15 @@ def test_a_base_that_only_the_engine_can_have_is_missed() -> None:
     gone = (1, "", "No such image")
     found = parts(
         machine(**DELIVERED | {"inspect localhost/base:1": gone}),
-        image=IMAGE | {"bases": ["localhost/base:1", "docker.io/library/python:3"]},
+        image=IMAGE | {"bases": ["localhost/base:1", "docker.io/library/python:3"], "content": "other"},
     )["image"]
-    assert found["missing_bases"] == ["localhost/base:1"]
+    assert (found["missing_bases"], found["builder"]) == (["localhost/base:1"], "rootless")
+
+
+def test_what_a_build_needs_is_not_asked_for_without_one() -> None:
+    broken = {"docker_context": (1, "", "broken"), "inspect_localhost/base:1": (1, "", "No such image")}
+    found = image({"bases": ["localhost/base:1"]}, **broken)
+    assert (found["missing_bases"], found["builder"], found["settled"]) == ([], "default", True)
 
 
 def test_a_registry_with_the_same_content_has_the_image() -> None:
@@ -700,7 +706,7 @@ def test_one_inspection_has_all_parts_and_asks_nothing_twice(kubeconfig: Path) -
 
 
 def test_a_shared_result_leaves_out_what_cannot_be_inspected(kubeconfig: Path) -> None:
-    answers: dict[str, Any] = {"docker_version": DOWN, "container_ls": DOWN, "image_ls": DOWN}
+    answers: dict[str, Any] = {"container_ls": DOWN, "image_ls": DOWN}
     found = inspect({"builds": None} | all_parts(kubeconfig), False, machine(**answers))
     assert set(found) == {"engine", "shared"}
     assert not found["engine"]["answers"]

@@ -18,6 +18,7 @@ def check(client: FakeClient, check_mode: bool = False, size: Any = None, **chan
         "labels": {},
         "state": "present",
         "external": False,
+        "connections": None,
         "claim": {"name": "polls-postgresql", "size": "1Gi", "storage_class": ""} | (size or {}),
     }
     told = preflight.run(options | changes, check_mode, client)
@@ -34,6 +35,22 @@ def test_an_empty_namespace_is_fine() -> None:
         "server_ready": False,
         "objects": [],
     }
+
+
+def test_fewer_connections_than_the_site_needs_are_refused_first() -> None:
+    needed = {"web": 56, "jobs": 5, "reserved": 10}
+    client = FakeClient()
+    with pytest.raises(ManifestError) as caught:
+        check(client, connections=needed | {"accepted": 70})
+    assert str(caught.value) == (
+        "The site may open 71 connections (56 by web pods, 5 by jobs, 10 reserved), and the server accepts 70. "
+        "Raise postgresql_max_connections, or lower replicas, workers or threads."
+    )
+    assert client.read == []
+    check(client, connections=needed | {"accepted": 71})
+    # The limit of another server is not known, and a server that is removed needs none.
+    check(client, connections=needed | {"accepted": 70}, external=True)
+    check(client, connections=needed | {"accepted": 70}, state="absent")
 
 
 def test_a_missing_namespace_is_told_except_in_check_mode() -> None:

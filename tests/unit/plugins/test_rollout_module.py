@@ -7,6 +7,7 @@ import copy
 import json
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -452,6 +453,36 @@ def test_an_api_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         connection.open_client(Module([WEB]), limit=0.1)
     assert time.monotonic() - started < 10
     never.set()
+
+
+def test_kinds_are_discovered_when_one_is_looked_up() -> None:
+    made = []
+
+    class Discoverer:
+        def __init__(self, client: str, cache_file: None) -> None:
+            made.append((client, cache_file))
+
+        def search(self, kind: str) -> list[str]:
+            return [kind]
+
+    core = types.SimpleNamespace(LazyDiscoverer=Discoverer)
+    connection.defer_discovery(core)
+    # A second client of the same process.
+    connection.defer_discovery(core)
+    resources = core.LazyDiscoverer("client", None)
+    assert made == []
+    assert (resources.search(kind="Pod"), resources.search(kind="Job")) == (["Pod"], ["Job"])
+    assert made == [("client", None)]
+    connection.defer_discovery(types.SimpleNamespace())
+
+
+def test_clients_of_kubernetes_core_defer_discovery() -> None:
+    """kubernetes.core has the name that is replaced, and asks for nothing when it makes a client."""
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
+
+    connection.defer_discovery(core)
+    configuration = core.kubernetes.client.Configuration(host="http://127.0.0.1:1")
+    assert isinstance(core.create_api_client(configuration).resources, connection.DeferredDiscovery)
 
 
 def test_what_the_client_raises_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
