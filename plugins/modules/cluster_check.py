@@ -93,19 +93,15 @@ uid:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
-def run(module: AnsibleK8SModule) -> dict[str, Any]:
+def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Return what the module returns. Raises ApiError if this is not the cluster, or if permissions are missing."""
-    params = module.params
-    target = Target(connect(module))
+    target = Target(client)
     found = {"server": target.check_server(params["server"]), "uid": target.check_uid(params["uid"])}
     if params["entry"]:
         found["cluster"] = cluster_entry(params["kubeconfig"], params["context"])
@@ -114,27 +110,19 @@ def run(module: AnsibleK8SModule) -> dict[str, Any]:
     return found
 
 
+OPTIONS: dict[str, Any] = {
+    "server": {"type": "str", "default": ""},
+    "uid": {"type": "str", "default": ""},
+    "namespace": {"type": "str", "default": ""},
+    "name": {"type": "str", "default": "deployer"},
+    "entry": {"type": "bool", "default": False},
+    "rules": {"type": "list", "elements": "dict", "default": []},
+    "cluster_rules": {"type": "list", "elements": "dict", "default": []},
+}
+
+
 def main() -> None:
-    """Run the module."""
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
-        argument_spec=AUTH_ARG_SPEC
-        | {
-            "server": {"type": "str", "default": ""},
-            "uid": {"type": "str", "default": ""},
-            "namespace": {"type": "str", "default": ""},
-            "name": {"type": "str", "default": "deployer"},
-            "entry": {"type": "bool", "default": False},
-            "rules": {"type": "list", "elements": "dict", "default": []},
-            "cluster_rules": {"type": "list", "elements": "dict", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        found = run(module)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **found)
+    run_module(OPTIONS, check)
 
 
 if __name__ == "__main__":

@@ -65,33 +65,19 @@ unreadable:
   sample: [Role, RoleBinding]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import explained
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import read
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import run
+
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "kinds": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def main() -> None:
-    """Run the module."""
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
-        argument_spec=AUTH_ARG_SPEC
-        | {
-            "namespace": {"type": "str", "required": True},
-            "kinds": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        # The discovery of kinds is not the client's own, and raises what the network raises.
-        with explained(module.params):
-            result = read(connect(module), module.params["kinds"])
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **result)
+    run_module(OPTIONS, run)
 
 
 if __name__ == "__main__":

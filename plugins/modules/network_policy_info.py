@@ -70,30 +70,21 @@ pod:
   sample: polls-web-6d5c9f7b9-x2x7k
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "label_selectors": {"type": "list", "elements": "str", "required": True},
+    "container": {"type": "str", "required": True},
+    "command": {"type": "list", "elements": "str", "required": True},
+}
 
 
 def main() -> None:
-    """Run the module."""
-    options = {
-        "namespace": {"type": "str", "required": True},
-        "label_selectors": {"type": "list", "elements": "str", "required": True},
-        "container": {"type": "str", "required": True},
-        "command": {"type": "list", "elements": "str", "required": True},
-    }
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
-    )
-    try:
-        found = ask(connect(module), module.params)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **found)
+    run_module(OPTIONS, ask)
 
 
 if __name__ == "__main__":

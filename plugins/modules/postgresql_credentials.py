@@ -112,27 +112,25 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import credentials
 
-
-def argument_spec() -> dict[str, Any]:
-    return {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "labels": {"type": "dict", "default": {}},
-        "external": {"type": "bool", "default": False},
-        "admin_username": {"type": "str", "default": "postgres"},
-        "admin_password": {"type": "str", "no_log": True},
-        "ca_certificate": {"type": "str"},
-        "dns_names": {"type": "list", "elements": "str", "default": []},
-        "ca_days": {"type": "int", "default": 3650},
-        "certificate_days": {"type": "int", "default": 365},
-        "renew_days": {"type": "int", "default": 30},
-        "container": {"type": "str", "default": "postgresql"},
-        "reload_timeout": {"type": "int", "default": 150},
-    }
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "labels": {"type": "dict", "default": {}},
+    "external": {"type": "bool", "default": False},
+    "admin_username": {"type": "str", "default": "postgres"},
+    "admin_password": {"type": "str", "no_log": True},
+    "ca_certificate": {"type": "str"},
+    "dns_names": {"type": "list", "elements": "str", "default": []},
+    "ca_days": {"type": "int", "default": 3650},
+    "certificate_days": {"type": "int", "default": 365},
+    "renew_days": {"type": "int", "default": 30},
+    "container": {"type": "str", "default": "postgresql"},
+    "reload_timeout": {"type": "int", "default": 150},
+}
 
 
 def main() -> None:
-    run_module(argument_spec(), credentials.run)
+    run_module(OPTIONS, credentials.run)
 
 
 if __name__ == "__main__":

@@ -106,25 +106,23 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 
-
-def argument_spec() -> dict[str, Any]:
-    claim = {
-        "name": {"type": "str", "required": True},
-        "size": {"type": "str", "required": True},
-        "storage_class": {"type": "str", "default": ""},
-    }
-    return {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "external": {"type": "bool", "default": False},
-        "labels": {"type": "dict", "default": {}},
-        "claim": {"type": "dict", "options": claim},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    }
+CLAIM = {
+    "name": {"type": "str", "required": True},
+    "size": {"type": "str", "required": True},
+    "storage_class": {"type": "str", "default": ""},
+}
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "external": {"type": "bool", "default": False},
+    "labels": {"type": "dict", "default": {}},
+    "claim": {"type": "dict", "options": CLAIM},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
 
 
 def main() -> None:
-    run_module(argument_spec(), preflight.run)
+    run_module(OPTIONS, preflight.run)
 
 
 if __name__ == "__main__":

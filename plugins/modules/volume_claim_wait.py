@@ -53,38 +53,20 @@ volume:
   type: str
 """
 
-import copy
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.volumes import wait_until_bound
-from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import volume_of
 
-
-def argument_spec() -> dict[str, Any]:
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "timeout": {"type": "int", "default": 60},
-    }
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "timeout": {"type": "int", "default": 60},
+}
 
 
 def main() -> None:
-    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
-    name = module.params["name"]
-    try:
-        client = connect(module)
-        if module.check_mode:
-            claim = client.get("PersistentVolumeClaim", name) or {"spec": {}}
-            volume = claim["spec"].get("volumeName", "")
-        else:
-            volume = wait_until_bound(client, name, module.params["timeout"])
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, volume=volume)
+    run_module(OPTIONS, volume_of)
 
 
 if __name__ == "__main__":

@@ -32,4 +32,4 @@ def run_module(
         result = work(module.params, module.check_mode, connect(module))
     except CloudDjangoError as error:
         module.fail_json(changed=False, msg=str(error))
-    module.exit_json(**result)
+    module.exit_json(**{"changed": False} | result)
