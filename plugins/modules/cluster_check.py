@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: cluster_check
 short_description: Check that a context leads to the cluster that is meant, with the rights that a run needs
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Compares the address of the API server, and the UID of the namespace C(kube-system), with those that are pinned. A
     context is only a name, and so is the address of a cluster that was made anew; the UID belongs to one cluster for
@@ -18,9 +17,7 @@ description:
   - Asks the API server by SelfSubjectAccessReview whether the user may do all that a run will do, and names what is
     missing, with a Role that would suffice.
   - Changes nothing.
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads.

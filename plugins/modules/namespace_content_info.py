@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Asks the API server which kinds it has, custom resources included, and lists the objects of each in one namespace.
   - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
@@ -29,9 +28,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 """
 
 EXAMPLES = r"""

@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: network_policy_info
 short_description: Ask a pod whether its NetworkPolicy is more than words
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Runs a program in a pod. It tries to connect to another pod of the same kind, which their NetworkPolicy forbids.
   - A cluster whose network plug-in enforces no NetworkPolicies accepts them all. Only an attempt can tell.
@@ -35,9 +34,7 @@ options:
     type: list
     elements: str
     required: true
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads; the program it runs is the caller's.

@@ -9,14 +9,11 @@ DOCUMENTATION = r"""
 module: node_addresses_info
 short_description: Read the addresses of a cluster's nodes
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Reads under which IP addresses the nodes of a cluster are known, those for the world outside of it first.
 options: {}
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads.

@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: postgresql_access
 short_description: Keep a PostgreSQL database, its roles, grants and their Secrets
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Reads a server's catalog with C(psql) in a pod, compares it with what is wanted, and makes the difference in one
     transaction. Only C(CREATE DATABASE) stands outside of it, since PostgreSQL wants it so.
@@ -20,9 +19,7 @@ description:
     in no argument list and in no log. They are kept in one Secret per role, generated with 32 characters unless given.
 requirements:
   - A server of PostgreSQL 16 or newer
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: >-

@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: postgresql_credentials
 short_description: Manage the passwords and certificates of a PostgreSQL server
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Manages three Secrets, which are named after the server. C(<name>-admin) has the administrator's C(username) and
     C(password), C(<name>-ca) our certificate authority, and C(<name>-tls) the certificate that the server shows.
@@ -22,9 +21,7 @@ description:
   - No secret value is ever returned.
 requirements:
   - cryptography >= 42.0.0
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Reads only, and tells what would be changed, also where the namespace does not exist.

@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: postgresql_preflight
 short_description: Check what a PostgreSQL server needs before anything is changed
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Changes nothing. Returns which objects of the server exist, and whether the server runs.
   - Refuses in one sentence what could not work later. That is an object of the same name that is not ours, a Secret
@@ -18,9 +17,7 @@ description:
   - No secret value is ever returned.
 requirements:
   - cryptography >= 42.0.0
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Accepts that the namespace does not exist, and is the same otherwise.

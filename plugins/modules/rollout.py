@@ -9,8 +9,7 @@ DOCUMENTATION = r"""
 module: rollout
 short_description: Wait until Kubernetes workloads are really rolled out
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Watches the Kubernetes API, instead of polling it, until each of the named workloads is really done. For a
     Deployment that means every replica is updated and available and no replica of an earlier revision is left, for a
@@ -25,9 +24,7 @@ description:
     StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
 requirements:
   - PyYAML >= 3.11
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Never waits and never fails for the sake of a workload, but tells its present state.

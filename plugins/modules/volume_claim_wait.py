@@ -9,15 +9,12 @@ DOCUMENTATION = r"""
 module: volume_claim_wait
 short_description: Wait until a claim has its volume
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Waits until a PersistentVolumeClaim is bound. A storage class whose provisioner never answers would let a pod wait
     for its volume for ever, with no other sign than an event.
   - The error names the claim, its storage class, and what the provisioner said.
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Does not wait.
