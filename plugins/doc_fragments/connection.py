@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What the documentation of all our modules that speak to Kubernetes has in common."""
 
 from __future__ import annotations

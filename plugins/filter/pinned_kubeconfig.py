@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Filter that lets a kubeconfig pass only if its context leads to the server that is pinned."""
 
 from __future__ import annotations

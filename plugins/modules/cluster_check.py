@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Check that a context leads to the cluster that is meant, and that its user may do what a run will do."""
 
 from __future__ import annotations

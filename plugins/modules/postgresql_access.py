@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Make a database, its schema, roles and grants what they shall be, and keep the Secrets of the roles."""
 
 from __future__ import annotations

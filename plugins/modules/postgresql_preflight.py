@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Refuse what a PostgreSQL server in a cluster could not work with, before anything is changed."""
 
 from __future__ import annotations

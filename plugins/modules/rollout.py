@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Wait until workloads are really rolled out, and fail as soon as one of them cannot be."""
 
 from __future__ import annotations

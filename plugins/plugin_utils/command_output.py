@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The file that a command prints to, which is read while it grows.
 
 A process that the command leaves in the background has this file too, and doesn't delay the end of the task.

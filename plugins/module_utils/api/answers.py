@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Reading what the Kubernetes API answers: streams, statuses, refusals."""
 
 from __future__ import annotations

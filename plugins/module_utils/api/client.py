@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Client of the Kubernetes API on top of that of kubernetes.core: plain objects, no models, errors for the user."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Connections to the Kubernetes API: which cluster a task means, how long it waits, and the error if that fails."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What every module does that speaks to a cluster: read its options, connect, work, and exit."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Which tags of an image can be removed, from the engine and from the nodes of a cluster."""
 
 from __future__ import annotations

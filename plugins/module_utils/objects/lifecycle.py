@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What follows from the state of existing objects: what to prune, what to hand over, what holds a removal."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Manifests: what they are called, where they belong, and how Jobs are named by their content."""
 
 from __future__ import annotations

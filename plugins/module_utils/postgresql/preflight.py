@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Inspect what exists of a PostgreSQL server in a namespace, and refuse what could not work later."""
 
 from __future__ import annotations

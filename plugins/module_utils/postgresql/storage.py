@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Refuse a claim for a volume that no storage class of the cluster can ever serve."""
 
 from __future__ import annotations

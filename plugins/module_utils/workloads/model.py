@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What a judgement of workloads consists of, and how API objects are read for it.
 
 model, pods, refusals, verdict and report read no clock, no file and no network: objects are plain dictionaries, times

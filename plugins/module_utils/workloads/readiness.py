@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Whether pods, claims and workloads are ready: the one rule for each kind of object."""
 
 from __future__ import annotations

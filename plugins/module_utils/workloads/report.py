@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What is reported about a workload: its summary, its events, and the sentence of its error."""
 
 from __future__ import annotations
