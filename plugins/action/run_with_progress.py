@@ -12,9 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import end, signals_passed_on, start, wait
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import open_output
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.progress import Progress
 
 
 class ActionModule(ActionBase):

@@ -27,9 +27,16 @@ from .model import (
     uid,
     view,
 )
-from .pods import MOUNT_REASONS, container_statuses, pod_problems
+from .pods import (
+    MOUNT_REASONS,
+    PodRejection,
+    container_statuses,
+    is_live,
+    last_rejection,
+    pod_problems,
+    rejection_problem,
+)
 from .readiness import UNMET, is_complete, is_observed, is_pod_ready
-from .refusals import PodRejection, is_live, last_rejection, rejection_problem
 
 
 def standstill(kind: str, workload: Obj) -> Problem | None:
