@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
                 "count": {"type": "str"},
                 "total": {"type": "int"},
                 "interval": {"type": "float", "default": 10.0},
-            },
+            }
         )
         if options["creates"] and Path(options["creates"]).exists():
             return result | {"changed": False, "rc": 0, "msg": f"{options['creates']} exists"}

@@ -284,11 +284,7 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
                 f"The registry's answer about {reference} is incomplete: {end}. Run this again."
             ) from None
         _, manifest, _ = run([*inspect, "--raw", reference])
-        return {
-            "digest": digest,
-            "ids": manifest_ids(digest, manifest),
-            "context": label_of(answer.get("image") or {}),
-        }
+        return {"digest": digest, "ids": manifest_ids(digest, manifest), "context": label_of(answer.get("image") or {})}
     reason = last_line(error).removeprefix("ERROR: ")
     if reason.endswith("not found") or "name unknown" in reason:
         return {}

@@ -75,9 +75,7 @@ def _placed(obj: Obj, namespace: str, is_cluster_wide: Callable[[str, str], bool
         raise ManifestError(title(obj), "names no namespace", "Add one to its metadata, or set the option namespace")
     if namespace and own and own != namespace:
         raise ManifestError(
-            title(obj),
-            f"names the namespace {own}, and this task applies to {namespace}",
-            "Leave its namespace out",
+            title(obj), f"names the namespace {own}, and this task applies to {namespace}", "Leave its namespace out"
         )
     obj["metadata"]["namespace"] = own or namespace
     return obj
