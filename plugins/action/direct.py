@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Action plugin of the modules that meta/runtime.yml routes here."""
 
 from __future__ import annotations

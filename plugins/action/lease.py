@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Action plugin of the module lease: the Lease is held for the process of the playbook."""
 
 from __future__ import annotations

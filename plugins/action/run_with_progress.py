@@ -12,9 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import end, signals_passed_on, start, wait
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import open_output
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.progress import Progress
 
 
 class ActionModule(ActionBase):
@@ -38,7 +37,7 @@ class ActionModule(ActionBase):
                 "count": {"type": "str"},
                 "total": {"type": "int"},
                 "interval": {"type": "float", "default": 10.0},
-            },
+            }
         )
         if options["creates"] and Path(options["creates"]).exists():
             return result | {"changed": False, "rc": 0, "msg": f"{options['creates']} exists"}

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What the documentation of all our modules that speak to Kubernetes has in common."""
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ attributes:
   action_group:
     description: Takes its connection from an entry of C(module_defaults) for a group.
     support: full
-    membership:
-      - cloud_django.kubernetes.k8s
+    membership: [cloud_django.kubernetes.k8s]
 notes:
   - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
     and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked.

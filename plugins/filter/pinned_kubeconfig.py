@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Filter that lets a kubeconfig pass only if its context leads to the server that is pinned."""
 
 from __future__ import annotations
@@ -50,24 +49,20 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
-    cluster_entry,
-    refuse_environment,
-    same_server,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 
 def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
     """Return a kubeconfig's path. Raises AnsibleFilterError if its context, or the environment, leads elsewhere."""
     try:
-        refuse_environment(os.environ)
+        connection.refuse_environment(os.environ)
     except ApiError as error:
         raise AnsibleFilterError(str(error)) from None
     if not server:
         return path
-    found = cluster_entry(path, context).get("server", "")
-    if found and not same_server(found, server):
+    found = connection.cluster_entry(path, context).get("server", "")
+    if found and not connection.same_server(found, server):
         raise AnsibleFilterError(
             f"The context {context} of {path} leads to {found}, and cluster_server is pinned to {server}, so nothing "
             "was changed. Use the kubeconfig of the pinned cluster, or pin this one by `make pin`."

@@ -41,10 +41,7 @@ from pathlib import Path
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
-    ContextError,
-    hash_context,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import build_context
 
 
 class LookupModule(LookupBase):
@@ -53,6 +50,6 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict | None = None, **kwargs: object) -> list[str]:
         """Return one hash per term; raise AnsibleLookupError for a path that is no directory."""
         try:
-            return [hash_context(Path(term).expanduser()) for term in terms]
-        except ContextError as error:
+            return [build_context.hash_context(Path(term).expanduser()) for term in terms]
+        except build_context.ContextError as error:
             raise AnsibleLookupError(str(error)) from error

@@ -48,16 +48,14 @@ from pathlib import Path
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.filter.core import to_json
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
-    ContextError,
-    hash_context,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import build_context
 
 
 def hash_image(context: Path, arguments: dict[str, object]) -> str:
     """Return the SHA-256, in hexadecimal, of all that goes into an image."""
     # The filter's JSON, because another formula would give every image a new tag.
-    return hashlib.sha256(to_json([hash_context(context), arguments], sort_keys=True).encode()).hexdigest()
+    content = to_json([build_context.hash_context(context), arguments], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class LookupModule(LookupBase):
@@ -70,5 +68,5 @@ class LookupModule(LookupBase):
         length = 64 if self.get_option("full") else 12
         try:
             return [hash_image(Path(term).expanduser(), arguments)[:length] for term in terms]
-        except ContextError as error:
+        except build_context.ContextError as error:
             raise AnsibleLookupError(str(error)) from error

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Lookup plugin that reads a variable of another role of the collection."""
 
 from __future__ import annotations

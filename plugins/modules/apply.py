@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Apply all objects of a role in one task, and touch nothing that is not ours."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: apply
 short_description: Apply the objects of one role together
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Applies a list of manifests by server-side apply, with one field manager for ever, to one namespace, or to several
     namespaces and the cluster as a whole. The objects are looked at first. If one of them exists and is somebody
@@ -20,9 +18,7 @@ description:
     a Secret.
   - Sees to it that pods are replaced when, and only when, a Secret or ConfigMap that they read has another content.
   - In check mode on a cluster that has no such namespace yet, it says what would be made.
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Asks the API server for a dry run, so that it reports what would change and what would be refused.

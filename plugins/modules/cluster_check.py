@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Check that a context leads to the cluster that is meant, and that its user may do what a run will do."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: cluster_check
 short_description: Check that a context leads to the cluster that is meant, with the rights that a run needs
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Compares the address of the API server, and the UID of the namespace C(kube-system), with those that are pinned. A
     context is only a name, and so is the address of a cluster that was made anew; the UID belongs to one cluster for
@@ -18,9 +16,7 @@ description:
   - Asks the API server by SelfSubjectAccessReview whether the user may do all that a run will do, and names what is
     missing, with a Role that would suffice.
   - Changes nothing.
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads.
@@ -93,19 +89,15 @@ uid:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
-def run(module: AnsibleK8SModule) -> dict[str, Any]:
+def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Return what the module returns. Raises ApiError if this is not the cluster, or if permissions are missing."""
-    params = module.params
-    target = Target(connect(module))
+    target = Target(client)
     found = {"server": target.check_server(params["server"]), "uid": target.check_uid(params["uid"])}
     if params["entry"]:
         found["cluster"] = cluster_entry(params["kubeconfig"], params["context"])
@@ -114,27 +106,19 @@ def run(module: AnsibleK8SModule) -> dict[str, Any]:
     return found
 
 
+OPTIONS: dict[str, Any] = {
+    "server": {"type": "str", "default": ""},
+    "uid": {"type": "str", "default": ""},
+    "namespace": {"type": "str", "default": ""},
+    "name": {"type": "str", "default": "deployer"},
+    "entry": {"type": "bool", "default": False},
+    "rules": {"type": "list", "elements": "dict", "default": []},
+    "cluster_rules": {"type": "list", "elements": "dict", "default": []},
+}
+
+
 def main() -> None:
-    """Run the module."""
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
-        argument_spec=AUTH_ARG_SPEC
-        | {
-            "server": {"type": "str", "default": ""},
-            "uid": {"type": "str", "default": ""},
-            "namespace": {"type": "str", "default": ""},
-            "name": {"type": "str", "default": "deployer"},
-            "entry": {"type": "bool", "default": False},
-            "rules": {"type": "list", "elements": "dict", "default": []},
-            "cluster_rules": {"type": "list", "elements": "dict", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        found = run(module)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **found)
+    run_module(OPTIONS, check)
 
 
 if __name__ == "__main__":

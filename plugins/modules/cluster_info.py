@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Inspect the container engine, the builds, the cluster and the image on this machine."""
 
 from __future__ import annotations

@@ -65,8 +65,6 @@ stayed:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import execute
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.prune import left_over, removals
 
 
 def main() -> None:
@@ -86,13 +84,13 @@ def main() -> None:
     )
     removed, stayed = [], []
     try:
-        for place, reference, command in removals(execute, module.params):
-            code, _, error = (0, "", "") if module.check_mode else execute(command)
+        for place, reference, command in copies.removals(copies.execute, module.params):
+            code, _, error = (0, "", "") if module.check_mode else copies.execute(command)
             if code:
                 stayed.append(f"{reference} in {place}: {copies.last_line(error)}")
             else:
                 removed.append({"place": place, "reference": reference})
-        for entry in [] if module.check_mode else left_over(execute, module.params, removed):
+        for entry in [] if module.check_mode else copies.left_over(copies.execute, module.params, removed):
             removed.remove(entry)
             stayed.append(f"{entry['reference']} in {entry['place']}: minikube did not remove it")
     except copies.CopiesError as error:

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Let one run at a time change a namespace."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: lease
 short_description: Let one run at a time change a namespace
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Takes a Lease, which another run cannot have at the same time. If another one has it, waits, and then fails.
   - A process in the background renews the Lease as long as the playbook runs, and removes it when that ends, however
@@ -41,9 +39,7 @@ options:
         hour old.
     type: int
     default: 60
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It does nothing, since a run that changes nothing is in nobody's way.

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Module that lists what is in a namespace, whatever kind it is of."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Asks the API server which kinds it has, custom resources included, and lists the objects of each in one namespace.
   - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
@@ -29,9 +27,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 """
 
 EXAMPLES = r"""
@@ -65,33 +61,19 @@ unreadable:
   sample: [Role, RoleBinding]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import explained
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import read
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import run
+
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "kinds": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def main() -> None:
-    """Run the module."""
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
-        argument_spec=AUTH_ARG_SPEC
-        | {
-            "namespace": {"type": "str", "required": True},
-            "kinds": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        # The discovery of kinds is not the client's own, and raises what the network raises.
-        with explained(module.params):
-            result = read(connect(module), module.params["kinds"])
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **result)
+    run_module(OPTIONS, run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Ask a pod whether its NetworkPolicy is more than words."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: network_policy_info
 short_description: Ask a pod whether its NetworkPolicy is more than words
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Runs a program in a pod. It tries to connect to another pod of the same kind, which their NetworkPolicy forbids.
   - A cluster whose network plug-in enforces no NetworkPolicies accepts them all. Only an attempt can tell.
@@ -35,9 +33,7 @@ options:
     type: list
     elements: str
     required: true
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads; the program it runs is the caller's.
@@ -70,30 +66,21 @@ pod:
   sample: polls-web-6d5c9f7b9-x2x7k
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "label_selectors": {"type": "list", "elements": "str", "required": True},
+    "container": {"type": "str", "required": True},
+    "command": {"type": "list", "elements": "str", "required": True},
+}
 
 
 def main() -> None:
-    """Run the module."""
-    options = {
-        "namespace": {"type": "str", "required": True},
-        "label_selectors": {"type": "list", "elements": "str", "required": True},
-        "container": {"type": "str", "required": True},
-        "command": {"type": "list", "elements": "str", "required": True},
-    }
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
-    )
-    try:
-        found = ask(connect(module), module.params)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **found)
+    run_module(OPTIONS, ask)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Read the addresses of a cluster's nodes."""
 
 from __future__ import annotations
@@ -9,14 +8,11 @@ DOCUMENTATION = r"""
 module: node_addresses_info
 short_description: Read the addresses of a cluster's nodes
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Reads under which IP addresses the nodes of a cluster are known, those for the world outside of it first.
 options: {}
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: It only reads.
@@ -48,11 +44,9 @@ nodes:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 
 
 def addresses(nodes: list[dict[str, Any]]) -> list[str]:
@@ -61,29 +55,20 @@ def addresses(nodes: list[dict[str, Any]]) -> list[str]:
     return [entry["address"] for wanted in ("ExternalIP", "InternalIP") for entry in known if entry["type"] == wanted]
 
 
-def nodes(client: Client) -> list[dict[str, Any]]:
-    """Return the nodes. Raises ApiError if they cannot be read."""
+def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
+    """Return what the module returns. Raises ApiError if the nodes cannot be read."""
     try:
-        return client.list("Node")
+        nodes = client.list("Node")
     except ApiError as error:
         if error.status != 403:
             raise
-        raise ApiError(
-            f"The nodes of {client.where}",
-            f"cannot be read: {error.reason}",
-            "Set web_node_address or app_public_url, then run the playbook again",
-            error.status,
-        ) from None
+        step = "Set web_node_address or app_public_url, then run the playbook again"
+        raise ApiError(f"The nodes of {client.where}", f"cannot be read: {error.reason}", step, error.status) from None
+    return {"addresses": addresses(nodes), "nodes": len(nodes)}
 
 
 def main() -> None:
-    """Run the module."""
-    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC, supports_check_mode=True)
-    try:
-        found = nodes(connect(module))
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, addresses=addresses(found), nodes=len(found))
+    run_module({}, read)
 
 
 if __name__ == "__main__":

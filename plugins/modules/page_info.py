@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Request a page of a web site until it answers."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: page_info
 short_description: Request a page until the site answers
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Sends a GET request for a page, and tries again until the answer has the status 200.
   - Proxies of the environment are used, and certificates are verified.

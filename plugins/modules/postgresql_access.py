@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Make a database, its schema, roles and grants what they shall be, and keep the Secrets of the roles."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: postgresql_access
 short_description: Keep a PostgreSQL database, its roles, grants and their Secrets
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Reads a server's catalog with C(psql) in a pod, compares it with what is wanted, and makes the difference in one
     transaction. Only C(CREATE DATABASE) stands outside of it, since PostgreSQL wants it so.
@@ -20,9 +18,7 @@ description:
     in no argument list and in no log. They are kept in one Secret per role, generated with 32 characters unless given.
 requirements:
   - A server of PostgreSQL 16 or newer
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: >-
@@ -170,39 +166,37 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import access
 
-
-def argument_spec() -> dict[str, Any]:
-    role = {
-        "name": {"type": "str", "required": True},
-        "access": {"type": "str", "choices": ["owner", "write", "read"], "required": True},
-        "secret": {"type": "str", "required": True, "no_log": False},
-        "password": {"type": "str", "no_log": True},
-        "connection_limit": {"type": "int", "default": -1},
-        "settings": {"type": "dict", "default": {}},
-    }
-    return {
-        "namespace": {"type": "str", "required": True},
-        "labels": {"type": "dict", "default": {}},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "pod": {"type": "str"},
-        "container": {"type": "str", "default": "postgresql"},
-        "client_pod": {"type": "dict"},
-        "required_secrets": {"type": "dict", "default": {}, "no_log": False},
-        "server_host": {"type": "str", "required": True},
-        "server_port": {"type": "int", "default": 5432},
-        "ca_secret": {"type": "str", "required": True, "no_log": False},
-        "database": {"type": "str", "required": True},
-        "schema": {"type": "str", "required": True},
-        "owner": {"type": "str", "required": True},
-        "roles": {"type": "list", "elements": "dict", "required": True, "options": role},
-        "extensions": {"type": "list", "elements": "str", "default": []},
-        "connections": {"type": "int", "default": 0},
-        "expected_connections": {"type": "int", "default": 100},
-    }
+ROLE = {
+    "name": {"type": "str", "required": True},
+    "access": {"type": "str", "choices": ["owner", "write", "read"], "required": True},
+    "secret": {"type": "str", "required": True, "no_log": False},
+    "password": {"type": "str", "no_log": True},
+    "connection_limit": {"type": "int", "default": -1},
+    "settings": {"type": "dict", "default": {}},
+}
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "labels": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "pod": {"type": "str"},
+    "container": {"type": "str", "default": "postgresql"},
+    "client_pod": {"type": "dict"},
+    "required_secrets": {"type": "dict", "default": {}, "no_log": False},
+    "server_host": {"type": "str", "required": True},
+    "server_port": {"type": "int", "default": 5432},
+    "ca_secret": {"type": "str", "required": True, "no_log": False},
+    "database": {"type": "str", "required": True},
+    "schema": {"type": "str", "required": True},
+    "owner": {"type": "str", "required": True},
+    "roles": {"type": "list", "elements": "dict", "required": True, "options": ROLE},
+    "extensions": {"type": "list", "elements": "str", "default": []},
+    "connections": {"type": "int", "default": 0},
+    "expected_connections": {"type": "int", "default": 100},
+}
 
 
 def main() -> None:
-    run_module(argument_spec(), access.run, required_one_of=[("pod", "client_pod")])
+    run_module(OPTIONS, access.run, required_one_of=[("pod", "client_pod")])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Manage the passwords and certificates of a PostgreSQL server."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: postgresql_credentials
 short_description: Manage the passwords and certificates of a PostgreSQL server
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Manages three Secrets, which are named after the server. C(<name>-admin) has the administrator's C(username) and
     C(password), C(<name>-ca) our certificate authority, and C(<name>-tls) the certificate that the server shows.
@@ -22,9 +20,7 @@ description:
   - No secret value is ever returned.
 requirements:
   - cryptography >= 42.0.0
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Reads only, and tells what would be changed, also where the namespace does not exist.
@@ -112,27 +108,25 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import credentials
 
-
-def argument_spec() -> dict[str, Any]:
-    return {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "labels": {"type": "dict", "default": {}},
-        "external": {"type": "bool", "default": False},
-        "admin_username": {"type": "str", "default": "postgres"},
-        "admin_password": {"type": "str", "no_log": True},
-        "ca_certificate": {"type": "str"},
-        "dns_names": {"type": "list", "elements": "str", "default": []},
-        "ca_days": {"type": "int", "default": 3650},
-        "certificate_days": {"type": "int", "default": 365},
-        "renew_days": {"type": "int", "default": 30},
-        "container": {"type": "str", "default": "postgresql"},
-        "reload_timeout": {"type": "int", "default": 150},
-    }
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "labels": {"type": "dict", "default": {}},
+    "external": {"type": "bool", "default": False},
+    "admin_username": {"type": "str", "default": "postgres"},
+    "admin_password": {"type": "str", "no_log": True},
+    "ca_certificate": {"type": "str"},
+    "dns_names": {"type": "list", "elements": "str", "default": []},
+    "ca_days": {"type": "int", "default": 3650},
+    "certificate_days": {"type": "int", "default": 365},
+    "renew_days": {"type": "int", "default": 30},
+    "container": {"type": "str", "default": "postgresql"},
+    "reload_timeout": {"type": "int", "default": 150},
+}
 
 
 def main() -> None:
-    run_module(argument_spec(), credentials.run)
+    run_module(OPTIONS, credentials.run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Refuse what a PostgreSQL server in a cluster could not work with, before anything is changed."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: postgresql_preflight
 short_description: Check what a PostgreSQL server needs before anything is changed
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Changes nothing. Returns which objects of the server exist, and whether the server runs.
   - Refuses in one sentence what could not work later. That is an object of the same name that is not ours, a Secret
@@ -19,9 +17,7 @@ description:
   - No secret value is ever returned.
 requirements:
   - cryptography >= 42.0.0
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Accepts that the namespace does not exist, and is the same otherwise.
@@ -127,27 +123,27 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 
-
-def argument_spec() -> dict[str, Any]:
-    claim = {
-        "name": {"type": "str", "required": True},
-        "size": {"type": "str", "required": True},
-        "storage_class": {"type": "str", "default": ""},
-    }
-    number = {"type": "int", "required": True}
-    return {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "external": {"type": "bool", "default": False},
-        "labels": {"type": "dict", "default": {}},
-        "claim": {"type": "dict", "options": claim},
-        "connections": {"type": "dict", "options": dict.fromkeys(("accepted", "web", "jobs", "reserved"), number)},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    }
+CLAIM = {
+    "name": {"type": "str", "required": True},
+    "size": {"type": "str", "required": True},
+    "storage_class": {"type": "str", "default": ""},
+}
+OPTIONS: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "external": {"type": "bool", "default": False},
+    "labels": {"type": "dict", "default": {}},
+    "claim": {"type": "dict", "options": CLAIM},
+    "connections": {
+        "type": "dict",
+        "options": dict.fromkeys(("accepted", "web", "jobs", "reserved"), {"type": "int", "required": True}),
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
 
 
 def main() -> None:
-    run_module(argument_spec(), preflight.run)
+    run_module(OPTIONS, preflight.run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/python
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Wait until workloads are really rolled out, and fail as soon as one of them cannot be."""
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ DOCUMENTATION = r"""
 module: rollout
 short_description: Wait until Kubernetes workloads are really rolled out
 version_added: 0.1.0
-author:
-  - The Cloud Django authors (@cloud-django)
+author: The Cloud Django authors (@cloud-django)
 description:
   - Watches the Kubernetes API, instead of polling it, until each of the named workloads is really done. For a
     Deployment that means every replica is updated and available and no replica of an earlier revision is left, for a
@@ -25,9 +23,7 @@ description:
     StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
 requirements:
   - PyYAML >= 3.11
-extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
-  - cloud_django.kubernetes.connection
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: Never waits and never fails for the sake of a workload, but tells its present state.
@@ -194,20 +190,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
-    explained,
-    required_connection,
-)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import report
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import Failed
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.result import (
-    Veil,
-    failure,
-    plan,
-    told,
-    veil,
-)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.watch import Rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -232,21 +219,21 @@ def argument_spec() -> dict[str, Any]:
 def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] = connect) -> None:
     """Do what the options ask for, and end the module."""
     params = module.params
-    required_connection(params, dict(os.environ))
+    connection.required_connection(params, dict(os.environ))
     workloads = [(w["kind"], w["name"]) for w in params["workloads"]]
     if not workloads:
         module.exit_json(changed=False, msg="There is nothing to wait for.", seconds=0.0, workloads=[])
-    with explained(params):
+    with connection.explained(params):
         rollout = Rollout(connect(module), workloads, params["grace"], warn=module.warn)
         rollout.load()
     extra = params["mask"] or []
     if module.check_mode:
         rollout.judge()
-        answers = told(rollout, veil(rollout, extra))
-        module.exit_json(changed=False, msg=plan(answers, params["namespace"]), seconds=0.0, workloads=answers)
+        answers = report.told(rollout, report.veil(rollout, extra))
+        module.exit_json(changed=False, msg=report.plan(answers, params["namespace"]), seconds=0.0, workloads=answers)
     if not rollout.wait(params["timeout"]) or rollout.of(Failed):
-        module.fail_json(changed=False, **failure(rollout, params["timeout"], params["log_lines"], extra))
-    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=told(rollout, Veil()))
+        module.fail_json(changed=False, **report.failure(rollout, params["timeout"], params["log_lines"], extra))
+    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=report.told(rollout, report.Veil()))
 
 
 def main() -> None:

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Starts a command that ends with the process that started it, passes signals on to it, and waits for its end."""
 
 from __future__ import annotations

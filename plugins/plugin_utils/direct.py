@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Runs a module inside of the task's own process, where that is the machine and the Python that it would run on anyway.
 
 Ansible packs a module with all that it imports, starts a Python, and has it compile everything anew: four tenths of a

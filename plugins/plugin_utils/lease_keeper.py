@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Keeps a Lease for a process: a process in the background renews it, and removes it when the first one ends."""
 
 from __future__ import annotations
@@ -14,21 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import (
-    DURATION,
-    Wanted,
-    release,
-    renew,
-    take,
-)
 
 # How often a Lease is renewed, in seconds.
 RENEWAL = 5.0
 
 
-def hold(connect: Callable[[], Client], wanted: Wanted, process: int, patience: float) -> str:
+def hold(connect: Callable[[], Client], wanted: lease.Wanted, process: int, patience: float) -> str:
     """Take the Lease for another process, and leave one in the background that keeps it until that ends.
 
     Returns and raises what `take` does. All is done by the process in the background: its connection is then its own,
@@ -51,7 +44,7 @@ def hold(connect: Callable[[], Client], wanted: Wanted, process: int, patience: 
     return told["outcome"]
 
 
-def keep(connect: Callable[[], Client], wanted: Wanted, process: int, patience: float, writer: int) -> None:
+def keep(connect: Callable[[], Client], wanted: lease.Wanted, process: int, patience: float, writer: int) -> None:
     """Take the Lease, tell so, renew it until a process ends, and remove it. End the process if it is lost."""
     descriptor = os.pidfd_open(process)
     ending = select.poll()
@@ -63,7 +56,7 @@ def keep(connect: Callable[[], Client], wanted: Wanted, process: int, patience: 
 
     try:
         client = connect()
-        told = {"outcome": take(client, wanted, patience, sleep)}
+        told = {"outcome": lease.take(client, wanted, patience, sleep)}
     except ApiError as error:
         told = {"trouble": str(error)}
     with os.fdopen(writer, "w", encoding="utf-8") as answer:
@@ -72,15 +65,15 @@ def keep(connect: Callable[[], Client], wanted: Wanted, process: int, patience: 
         return
     while not ending.poll(RENEWAL * 1000):
         with suppress(ApiError):
-            if not renew(client, wanted):
+            if not lease.renew(client, wanted):
                 # One that is gone went with its namespace, which the run itself may be removing.
                 if client.get("Lease", wanted.name) is not None:
                     signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 return
-    until = time.monotonic() + DURATION
+    until = time.monotonic() + lease.DURATION
     while time.monotonic() < until:
         try:
-            release(client, wanted)
+            lease.release(client, wanted)
         except ApiError:
             time.sleep(1)
         else:

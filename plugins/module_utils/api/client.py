@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Client of the Kubernetes API on top of that of kubernetes.core: plain objects, no models, errors for the user."""
 
 from __future__ import annotations
@@ -13,22 +12,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import endpoints, masking
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.answers import (
-    advice,
-    as_text,
-    exit_code,
-    handshake,
-    lines_of,
-    short,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import (
-    ApiException,
-    HTTPError,
-    cause_of,
-    explained,
-    open_client,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, endpoints, masking
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, HTTPError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 Obj = dict[str, Any]
@@ -111,7 +96,9 @@ class Client:
                 error, about or f"The Kubernetes API of {self.where} refuses to {method} {path}"
             ) from None
         except (HTTPError, OSError, ValueError) as error:
-            cause = "what it answers is not JSON" if isinstance(error, json.JSONDecodeError) else cause_of(error)
+            cause = (
+                "what it answers is not JSON" if isinstance(error, json.JSONDecodeError) else connection.cause_of(error)
+            )
             raise ApiError(
                 f"The Kubernetes API of {self.where}",
                 f"cannot be reached: {cause}",
@@ -120,12 +107,12 @@ class Client:
 
     def refusal(self, error: Any, about: str) -> ApiError:
         """Return the error for a request that the API refused, without the values of Secrets."""
-        said = masking.mask(cause_of(error), masking.all_forms(self.secret_values), self.public_names)
+        said = masking.mask(connection.cause_of(error), masking.all_forms(self.secret_values), self.public_names)
         said = masking.shorten(said).rstrip(".")
         if error.status == 401:
             thing = f"The Kubernetes API refuses the credentials of {self.where}."
             return ApiError(thing, "", f"Renew them, {AGAIN}", error.status)
-        return ApiError(f"{about}:", said, f"{advice(error.status, said)}, {AGAIN}", error.status)
+        return ApiError(f"{about}:", said, f"{connection.advice(error.status, said)}, {AGAIN}", error.status)
 
     def hide(self, secret: Obj) -> None:
         """Mask the values of a Secret in all errors from now on."""
@@ -160,9 +147,7 @@ class Client:
         plural = self.plural(api_version, kind)
         if not plural:
             raise ApiError(
-                "The cluster",
-                f"knows no {kind} of {api_version}",
-                "Install what brings it, or turn off what needs it",
+                "The cluster", f"knows no {kind} of {api_version}", "Install what brings it, or turn off what needs it"
             )
         place = self.namespace if namespace is None else namespace
         return endpoints.path_of(api_version, plural, "" if self.is_cluster_wide(api_version, kind) else place, name)
@@ -297,7 +282,7 @@ class Client:
                 raise Expired from error
             raise
         try:
-            for line in lines_of(response.stream(amt=None, decode_content=False)):
+            for line in connection.lines_of(response.stream(amt=None, decode_content=False)):
                 change = json.loads(line)
                 if change["type"] == "ERROR":
                     if change["object"].get("code") == 410:
@@ -347,7 +332,7 @@ class Client:
         except ApiException as error:
             raise ApiError(
                 f"No program can be run in container {container} of pod {pod}:",
-                short(handshake(error.reason)),
+                connection.short(connection.handshake(error.reason)),
                 f"Check that the pod runs and that the user may exec into it, {AGAIN}",
                 error.status or 0,
             ) from error
@@ -361,13 +346,13 @@ class Client:
                     f"did not end within {timeout:g} s",
                     f"Look for what it waits for, {AGAIN}",
                 )
-            out, err = socket.read_channel(1), socket.read_channel(2)
-            return Result(exit_code(socket.read_channel(3)), as_text(out), as_text(err))
+            out, err = (connection.as_text(socket.read_channel(channel)) for channel in (1, 2))
+            return Result(connection.exit_code(socket.read_channel(3)), out, err)
         finally:
             socket.close()
 
 
 def connect(module: Any, dry_run: bool = False) -> Client:
     """Return the client for the cluster and the namespace that a module's options name, if it has that option."""
-    with explained(module.params) as where:
-        return Client(open_client(module), module.params.get("namespace") or "", where, dry_run)
+    with connection.explained(module.params) as where:
+        return Client(connection.open_client(module), module.params.get("namespace") or "", where, dry_run)

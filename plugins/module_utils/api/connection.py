@@ -1,6 +1,5 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
-"""Connections to the Kubernetes API: which cluster a task means, how long it waits, and the error if that fails."""
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
+"""Connections to the Kubernetes API: which cluster a task means, its time limit, and what answers and errors say."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import queue
 import re
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,3 +206,60 @@ def explain(error: Exception, kubeconfig: Any, context: str) -> str:
             "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
         )
     return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."
+
+
+# --- Answers: streams, statuses, refusals -----------------------------------------------------------------------------
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream as soon as each is whole."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line.strip())
+
+
+def short(text: Any, limit: int = 400) -> str:
+    """Return a text on one line, without a full stop at its end."""
+    return shorten(str(text or "").rstrip().rstrip("."), limit)
+
+
+def as_text(data: bytes | str) -> str:
+    """Return what a program printed as text."""
+    return data.decode(errors="replace") if isinstance(data, bytes) else data
+
+
+def handshake(reason: Any) -> str:
+    """Return why a connection was refused, without the headers that the client puts before the API's own words."""
+    words = str(reason)
+    told = re.search(r'"message": ?"((?:[^"\\]|\\.)*)"', words)
+    return json.loads(f'"{told[1]}"') if told else words
+
+
+def exit_code(status: bytes | str) -> int:
+    """Return a program's exit code from the status that the API sends at its end; 255 if it tells none."""
+    try:
+        told = json.loads(as_text(status))
+    except ValueError:
+        return 255
+    if told.get("status") == "Success":
+        return 0
+    causes = (told.get("details") or {}).get("causes") or []
+    code = next((c.get("message", "") for c in causes if c.get("reason") == "ExitCode"), "")
+    return int(code) if code.isdigit() else 255
+
+
+def advice(status: int, words: str) -> str:
+    """Return the next step after the API refused something, from what it said."""
+    told = (
+        (status == 401, "Renew the credentials"),
+        ("exceeded quota" in words or "failed quota" in words, "Ask for less, or have the quota raised"),
+        ("is being terminated" in words, "Wait until the namespace is gone"),
+        ("admission webhook" in words or "admission policy" in words, "Do as it says, or ask who looks after it"),
+        (status == 403, "Have the user of this kubeconfig allowed to do that"),
+        (status == 409, "Somebody else changed it meanwhile: see that no two runs meet"),
+        ("expected numeric" in words or "expected boolean" in words, "Write it without quotes, with -e as JSON"),
+        (status in (400, 422), "Correct what the manifest says there"),
+        (status == 429 or status >= 500, "See whether the cluster is well"),
+    )
+    return next((step for fits, step in told if fits), "Correct the cause")

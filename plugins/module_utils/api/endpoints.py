@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Paths of the Kubernetes API for the kinds that the collection uses, so that no request has to discover them."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """A Lease of which one run at a time is the holder: take, renew, and release it."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Keep the values of Secrets out of whatever is told."""
 
 from __future__ import annotations

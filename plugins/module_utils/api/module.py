@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What every module does that speaks to a cluster: read its options, connect, work, and exit."""
 
 from __future__ import annotations
@@ -32,4 +31,4 @@ def run_module(
         result = work(module.params, module.check_mode, connect(module))
     except CloudDjangoError as error:
         module.fail_json(changed=False, msg=str(error))
-    module.exit_json(**result)
+    module.exit_json(**{"changed": False} | result)

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Check that a connection leads to the intended cluster, and that its user has the permissions that a run needs."""
 
 from __future__ import annotations

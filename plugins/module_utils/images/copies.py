@@ -291,11 +291,7 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
                 f"The registry's answer about {reference} is incomplete: {end}. Run this again."
             ) from None
         _, manifest, _ = run([*inspect, "--raw", reference])
-        return {
-            "digest": digest,
-            "ids": manifest_ids(digest, manifest),
-            "context": label_of(answer.get("image") or {}),
-        }
+        return {"digest": digest, "ids": manifest_ids(digest, manifest), "context": label_of(answer.get("image") or {})}
     reason = last_line(error).removeprefix("ERROR: ")
     if reason.endswith("not found") or "name unknown" in reason:
         return {}
@@ -325,3 +321,47 @@ def outdated(references: Iterable[str], newest_first: Iterable[str], wanted: Ite
     room = keep - sum(name in wanted for name in order)
     others = [name for name in order if name not in wanted]
     return others[max(room, 0) :]
+
+
+def removals(run: Run, parameters: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """Return what is to be removed: the place, the reference, and the command that does it."""
+    repository, _ = split(parameters["reference"])
+    keep = parameters["keep"]
+    wanted = set(parameters["used"]) | ({parameters["reference"]} if keep else set())
+    newest_first = [image["reference"] for image in engine_images(run, repository)]
+    found = [
+        ("engine", reference, ["docker", "image", "rm", reference])
+        for reference in outdated(newest_first, newest_first, wanted, keep)
+    ]
+    for node in kind_nodes(run, parameters["kind_cluster"]) if parameters["kind_cluster"] else []:
+        inside = ["docker", "exec", node, "ctr", "--namespace=k8s.io", "images"]
+        code, output, error = run([*inside, "ls"])
+        if code:
+            raise CopiesError(f"Node {node} cannot list its images: {last_line(error)}.")
+        names = names_of(parse_listing(output), repository)
+        tags = {f"{repository}:{name.rpartition(':')[2]}": every for name, every in names.items()}
+        old = outdated(tags, newest_first, wanted, keep)
+        # Two tags can be one image; its other name must stay as long as one of them does.
+        shared = {name for tag, every in tags.items() if tag not in old for name in every}
+        found += [(node, tag, [*inside, "rm", *(name for name in tags[tag] if name not in shared)]) for tag in old]
+    if parameters["minikube_profile"]:
+        command, nodes = minikube_command(parameters), minikube_nodes(parameters)
+        # minikube removes from all nodes at once.
+        tags = {
+            tag for node in minikube_copies(run, command, nodes, parameters["reference"]) for tag in node["references"]
+        }
+        old = outdated(tags, newest_first, wanted, keep)
+        found += [(parameters["minikube_profile"], tag, [*command, "image", "rm", tag]) for tag in old]
+    return found
+
+
+def left_over(run: Run, parameters: dict[str, Any], removed: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return what a profile of minikube still has of what was removed: it ends well whatever became of that."""
+    profile = parameters["minikube_profile"]
+    asked = [entry for entry in removed if entry["place"] == profile]
+    if not profile or not asked:
+        return []
+    command, nodes = minikube_command(parameters), minikube_nodes(parameters)
+    nodes_left = minikube_copies(run, command, nodes, parameters["reference"])
+    there = {tag for node in nodes_left for tag in node["references"]}
+    return [entry for entry in asked if entry["reference"] in there]

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The configuration that pods read, and its hash, by which they are replaced when it changes."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The content of a namespace, whatever its kinds."""
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import endpoints
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import explained
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import labels_of
 
@@ -43,6 +43,13 @@ def listable(resources: list[Any]) -> list[Any]:
         if resource.preferred or (resource.group, resource.kind) not in chosen:
             chosen[resource.group, resource.kind] = resource
     return list(chosen.values())
+
+
+def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
+    """Return what the module returns. Raises ApiError."""
+    # The discovery of kinds is not the client's own, and raises what the network raises.
+    with explained(params):
+        return read(client, params["kinds"])
 
 
 def read(client: Client, kinds: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What differs between two versions of an object, without the API server's additions and the values of Secrets."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The one rule for whether an object belongs to the collection or to one owner within it: its labels."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
     configuration,
     differences,
-    lifecycle,
     manifests,
     ownership,
     secrets,
@@ -244,7 +242,7 @@ class Run:
 
     def handed_over(self, obj: Obj, existing: Obj | None) -> Obj:
         """Return the manifest to apply, after another manager holds the replicas that it does not name any more."""
-        replicas = lifecycle.owned_replicas(existing, obj, FIELD_MANAGER)
+        replicas = manifests.owned_replicas(existing, obj, FIELD_MANAGER)
         if replicas is None:
             return obj
         if self.check:
@@ -268,7 +266,7 @@ class Run:
         names = {item["metadata"]["name"] for item in items}
         same_kind = [obj for obj in wanted if obj["kind"] == rule["kind"]]
         counting = [obj for obj in same_kind if obj["metadata"]["name"] in names or not ownership.foreign(obj, labels)]
-        for item in lifecycle.outdated(items, rule["keep"], counting):
+        for item in manifests.outdated(items, rule["keep"], counting):
             self.client.remove(item)
             self.note(item, "removed", item, None)
 
@@ -324,7 +322,7 @@ class Run:
         while left := [now for obj in left if (now := self.client.read(obj)) and manifests.same_object(now, obj)]:
             if time.monotonic() >= deadline:
                 reason = f"{ownership.place_of(left[0]).lstrip()} is not gone after {timeout:g} s".lstrip()
-                holds = lifecycle.what_holds(left[0])
+                holds = manifests.what_holds(left[0])
                 raise ManifestError(
                     manifests.title(left[0]),
                     f"{reason}: {holds}" if holds else reason,

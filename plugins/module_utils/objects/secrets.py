@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Values of Secrets: given ones, generated ones, and those that exist."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Make a database, its roles and grants what they shall be, and write the Secrets of the roles."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What a PostgreSQL server shall hold, and the script for psql that reads what it holds.
 
 Nothing here talks to a server: a catalog comes as the plain data that `CLUSTER_QUERY` and `DATABASE_QUERY` return.

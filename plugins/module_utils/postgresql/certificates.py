@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """A certificate authority of our own and the certificates that it signs, as PEM texts; nothing touches a disk."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Passwords and certificates of a PostgreSQL server: which Secrets to write, and how a running server gets them."""
 
 from __future__ import annotations

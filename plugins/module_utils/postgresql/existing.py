@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Objects that exist already: refuse those of somebody else, and Secrets that lack what they must hold."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Compare what a PostgreSQL server holds with what is wanted, and return the statements that make it so, as text."""
 
 from __future__ import annotations

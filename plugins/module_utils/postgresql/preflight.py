@@ -1,18 +1,21 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Inspect what exists of a PostgreSQL server in a namespace, and refuse what could not work later."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Obj
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import MANAGED, foreign
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import existing, storage
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import existing
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import quantity
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_rolled_out
 
 KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, A
                 existing.refuse_foreign(item, params["namespace"], owner)
         existing.values_of(secrets, params["namespace"], external)
         if claim and not external:
-            storage.refuse(claim, volume, client)
+            refuse_claim(claim, volume, client)
     return {
         "changed": False,
         "namespace_exists": exists,
@@ -58,3 +61,45 @@ def refuse_connections(accepted: int, web: int, jobs: int, reserved: int) -> Non
             f"The site may open {needed} connections ({web} by web pods, {jobs} by jobs, {reserved} reserved), and the "
             f"server accepts {accepted}. Raise postgresql_max_connections, or lower replicas, workers or threads."
         )
+
+
+def amount(size: str) -> Decimal:
+    """Return the bytes of a volume's size. Raises ManifestError if it is none."""
+    try:
+        return quantity.parse(size)
+    except ValueError:
+        raise ManifestError(
+            f"The size {size} of the volume", "is no amount that Kubernetes knows", "Write for example 10Gi"
+        ) from None
+
+
+def refuse_claim(claim: Mapping[str, Any], existing: Obj | None, client: Client) -> None:
+    """Raise ManifestError if a claim, with its name, size and storage_class, can never be served as it is wanted."""
+    size, wanted = amount(claim["size"]), claim["storage_class"]
+    if not existing:
+        refuse_class(wanted, client.list("StorageClass"))
+        return
+    volume, move = f"The volume of claim {claim['name']}", "or move the data by backup and restore"
+    held, name = existing["spec"]["resources"]["requests"]["storage"], existing["spec"].get("storageClassName")
+    if size < amount(held):
+        step = f"Set postgresql_storage_size to {held} or more, {AGAIN}"
+        raise ManifestError(volume, f"has {held}, and volumes cannot shrink to {claim['size']}", step)
+    if wanted and name != wanted:
+        reason = f"is of storage class {name or 'none'}, and cannot become one of {wanted}"
+        raise ManifestError(volume, reason, f"Set postgresql_storage_class back, {move}")
+    # Only now, since an unchanged run need not ask for the classes.
+    if size > amount(held) and not any(
+        item["metadata"]["name"] == name and item.get("allowVolumeExpansion") for item in client.list("StorageClass")
+    ):
+        reason = f"has {held}, and its storage class {name or 'none'} cannot enlarge it to {claim['size']}"
+        raise ManifestError(volume, reason, f"Set postgresql_storage_size back to {held}, {move}")
+
+
+def refuse_class(wanted: str, classes: Sequence[Obj]) -> None:
+    """Raise ManifestError if the cluster does not have the storage class, or no default one if none is named."""
+    names = sorted(item["metadata"]["name"] for item in classes)
+    step = f"Set postgresql_storage_class to {'one of ' + ', '.join(names) if names else 'one that you made'}, {AGAIN}"
+    if wanted and wanted not in names:
+        raise ManifestError(f"Storage class {wanted}", "does not exist in this cluster", step)
+    if not wanted and not any((c["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for c in classes):
+        raise ManifestError("This cluster", "has no default storage class", step)

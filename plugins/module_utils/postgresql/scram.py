@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Verifiers for SCRAM-SHA-256 as PostgreSQL stores them, so that the clear password never leaves the controller.
 
 Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/saslprep.c): by RFC 4013 where that is

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """SQL as the administrator of a PostgreSQL server, by psql in the server's own pod or in a client's pod."""
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result, short
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running

@@ -1,8 +1,7 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What a judgement of workloads consists of, and how API objects are read for it.
 
-model, pods, refusals, verdict and report read no clock, no file and no network: objects are plain dictionaries, times
+model, pods and verdict read no clock, no file and no network: objects are plain dictionaries, times
 are seconds since the epoch by the cluster's clock. The rules follow the controllers and the kubelet of Kubernetes 1.36
 (pkg/controller/{deployment,replicaset,statefulset,daemon,job}, pkg/kubelet/images, pkg/kubelet/kubelet_pods.go).
 """

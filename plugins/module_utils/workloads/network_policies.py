@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Whether the cluster enforces NetworkPolicies."""
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from .readiness import is_pod_ready
 ENFORCED = {0: False, 3: True}
 
 
-def ask(client: Client, params: Mapping[str, Any]) -> dict[str, Any]:
+def ask(params: Mapping[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Return what a pod found out. Raises ApiError if the cluster does not let us ask."""
     pods = client.list("Pod", label_selector=",".join(params["label_selectors"]))
     ready = [pod for pod in pods if is_pod_ready(pod)]

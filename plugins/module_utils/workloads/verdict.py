@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The judgement of a workload: done, under way, or failed."""
 
 from __future__ import annotations
@@ -7,36 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .model import (
-    Clock,
-    Done,
-    Failed,
-    Memory,
-    Obj,
-    Objects,
-    Problem,
-    Verdict,
-    View,
-    Waiting,
-    condition,
-    find,
-    holds,
-    is_terminating,
-    name_of,
-    newest_event,
-    seconds,
-    uid,
-    view,
-)
-from .pods import MOUNT_REASONS, container_statuses, pod_problems
+from . import model
+from . import pods as causes
+from .model import Clock, Done, Failed, Memory, Obj, Objects, Problem, Verdict, View, Waiting, condition, find, holds
 from .readiness import UNMET, is_complete, is_observed, is_pod_ready
-from .refusals import PodRejection, is_live, last_rejection, rejection_problem
 
 
 def standstill(kind: str, workload: Obj) -> Problem | None:
     """Return why a workload will not move however long one waits, as its own spec says it."""
     spec = workload["spec"]
-    if is_terminating(workload):
+    if model.is_terminating(workload):
         return Problem("Deleting", "", advice="Let it go, apply it anew", verb="is being deleted")
     if kind == "Deployment" and spec.get("paused"):
         return Problem("Paused", "it is paused", advice="Set its spec.paused to false")
@@ -67,12 +46,12 @@ def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
     """Return the names of the youngest pod and of the container in it that failed, or of its first container."""
     if not pods:
         return "", ""
-    pod = max(pods, key=lambda p: (p["metadata"].get("creationTimestamp", ""), name_of(p)))
-    for status in container_statuses(pod):
+    pod = max(pods, key=lambda p: (p["metadata"].get("creationTimestamp", ""), model.name_of(p)))
+    for status in causes.container_statuses(pod):
         ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
         if ended and ended.get("exitCode"):
-            return name_of(pod), status["name"]
-    return name_of(pod), pod["spec"]["containers"][0]["name"]
+            return model.name_of(pod), status["name"]
+    return model.name_of(pod), pod["spec"]["containers"][0]["name"]
 
 
 def deployment_problems(it: View, since: float) -> list[Problem]:
@@ -91,7 +70,7 @@ def deployment_problems(it: View, since: float) -> list[Problem]:
     if waits:
         text = f"{text}, and {waits.text}"
     # Left by an earlier try, it may be outdated: whatever was mended since gets the grace time to show.
-    stale = seconds(state.get("lastTransitionTime")) < int(since)
+    stale = model.seconds(state.get("lastTransitionTime")) < int(since)
     return [
         Problem(
             code="ProgressDeadlineExceeded",
@@ -109,10 +88,12 @@ def blocked_update(it: View, since: float) -> Problem | None:
     if it.kind != "StatefulSet" or it.workload["spec"].get("podManagementPolicy") == "Parallel":
         return None
     for pod in it.pods:
-        problems = [] if pod in it.current or is_pod_ready(pod) else pod_problems(it.kind, pod, it.events, since)
+        problems = [] if pod in it.current or is_pod_ready(pod) else causes.pod_problems(it.kind, pod, it.events, since)
         if problems:
-            text = f"pod {name_of(pod)} of an earlier revision holds up the update: {problems[0].text}"
-            return replace(problems[0], code="Blocked", text=text, advice="Delete that pod", key=f"blocked/{uid(pod)}")
+            text = f"pod {model.name_of(pod)} of an earlier revision holds up the update: {problems[0].text}"
+            return replace(
+                problems[0], code="Blocked", text=text, advice="Delete that pod", key=f"blocked/{model.uid(pod)}"
+            )
     return None
 
 
@@ -122,31 +103,31 @@ def waiting_pod(it: View) -> Problem | None:
     for pod in pods:
         state = condition(pod, "PodScheduled")
         if state.get("status") == "False":
-            text = f"pod {name_of(pod)} cannot be scheduled: {state.get('message') or state.get('reason', '')}"
+            text = f"pod {model.name_of(pod)} cannot be scheduled: {state.get('message') or state.get('reason', '')}"
             advice = "Give the cluster what the message asks for, or lower the pod's requests"
-            return Problem("Unschedulable", text.rstrip("."), advice=advice, pod=name_of(pod))
+            return Problem("Unschedulable", text.rstrip("."), advice=advice, pod=model.name_of(pod))
     for pod in pods:
-        event = newest_event(it.events, pod, *MOUNT_REASONS)
+        event = model.newest_event(it.events, pod, *causes.MOUNT_REASONS)
         if event and pod.get("status", {}).get("phase") == "Pending":
-            text = f"pod {name_of(pod)} cannot start: {event.get('message', '')}"
-            return Problem(event["reason"], text, advice="Mend what the message names", pod=name_of(pod))
+            text = f"pod {model.name_of(pod)} cannot start: {event.get('message', '')}"
+            return Problem(event["reason"], text, advice="Mend what the message names", pod=model.name_of(pod))
     for pod in pods if it.kind != "Job" else ():
         if pod.get("status", {}).get("phase") == "Running" and not is_pod_ready(pod):
-            statuses = container_statuses(pod)
+            statuses = causes.container_statuses(pod)
             container = next((s["name"] for s in statuses if not s.get("ready") and "running" in s["state"]), "")
-            event = newest_event(it.events, pod, "Unhealthy")
-            text = f"pod {name_of(pod)} runs but is not ready"
+            event = model.newest_event(it.events, pod, "Unhealthy")
+            text = f"pod {model.name_of(pod)} runs but is not ready"
             text = f"{text}: {event.get('message', '').strip()}" if event else text
             advice = "Read its log and its probe's events, and mend the cause"
-            return Problem("NotReady", text, advice=advice, pod=name_of(pod), container=container)
+            return Problem("NotReady", text, advice=advice, pod=model.name_of(pod), container=container)
     return None
 
 
-def waiting_for(it: View, lacking: str, suspects: Sequence[Problem], last: PodRejection | None) -> Problem:
+def waiting_for(it: View, lacking: str, suspects: Sequence[Problem], last: causes.PodRejection | None) -> Problem:
     """Say what a workload waits for: what it lacks, and the likeliest cause of that."""
     cause = suspects[0] if suspects else waiting_pod(it)
     if cause is None and last is not None:
-        cause = rejection_problem(it, last)
+        cause = causes.rejection_problem(it, last)
     if cause is None:
         pod, container = failed_container(it.current) if it.kind == "Job" else ("", "")
         return Problem("Waiting", lacking, advice="Look at its events", pod=pod, container=container)
@@ -175,18 +156,18 @@ def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) 
         return Failed(still), memory
     if not is_observed(kind, workload):
         return Waiting(Problem("NotObserved", "its controller has not taken up the change")), memory
-    it = view(kind, workload, objects)
+    it = model.view(kind, workload, objects)
     lacking = UNMET[kind](it)
     if not lacking:
         return Done(), Memory()
     if kind == "Job" and (failure := failed_job(it)):
         return Failed(failure), memory
-    if any(is_terminating(pod) for pod in it.pods):
+    if any(model.is_terminating(pod) for pod in it.pods):
         memory = replace(memory, terminating=clock.now)
-    last = last_rejection(it)
-    problems = [p for pod in it.current for p in pod_problems(kind, pod, it.events, clock.since)]
-    if last and is_live(last, it, clock.since, memory.terminating):
-        problems.append(rejection_problem(it, last))
+    last = causes.last_rejection(it)
+    problems = [p for pod in it.current for p in causes.pod_problems(kind, pod, it.events, clock.since)]
+    if last and causes.is_live(last, it, clock.since, memory.terminating):
+        problems.append(causes.rejection_problem(it, last))
     if kind == "Deployment":
         problems += deployment_problems(it, clock.since)
     if blocked := blocked_update(it, clock.since):

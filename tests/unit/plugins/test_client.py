@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.answers import handshake
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import handshake
 
 FORBIDDEN = (
     "Handshake status 403 Forbidden -+-+- {'content-type': 'application/json'} -+-+- "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect, exit_code
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import exit_code
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies, prune
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import CopiesError, Run
 
 LISTING = """\
@@ -226,7 +226,7 @@ def test_what_the_engine_does_not_know_is_the_oldest() -> None:
 
 
 def removals(**parameters: Any) -> list[tuple[str, str, list[str]]]:
-    return prune.removals(
+    return copies.removals(
         machine(),
         {"used": [], "kind_cluster": None, "minikube_profile": None, "reference": "localhost/polls:2"} | parameters,
     )
@@ -366,11 +366,11 @@ def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
 
     parameters = {"used": [], "kind_cluster": None, "keep": 1, "reference": "localhost/polls:2"}
     parameters |= {"minikube_programs": [], "minikube_home": "/home/me", "minikube_profile": "mine"}
-    removed = [(tag, command) for place, tag, command in prune.removals(run, parameters) if place == "mine"]
+    removed = [(tag, command) for place, tag, command in copies.removals(run, parameters) if place == "mine"]
     assert removed == [(tag, [*MINIKUBE, "image", "rm", tag]) for tag in ("localhost/polls:2-b", "localhost/polls:1")]
     entries = [{"place": "mine", "reference": tag} for tag in ("localhost/polls:1", "localhost/polls:7")]
-    assert prune.left_over(run, parameters, entries) == entries[:1]
-    assert prune.left_over(run, parameters, []) == []
+    assert copies.left_over(run, parameters, entries) == entries[:1]
+    assert copies.left_over(run, parameters, []) == []
 
 
 def archive(configuration: str) -> io.BytesIO:

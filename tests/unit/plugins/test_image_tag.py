@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.lookup.context_hash import hash_context
 from ansible_collections.cloud_django.kubernetes.plugins.lookup.image_tag import hash_image
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import hash_context
 
 
 @pytest.fixture

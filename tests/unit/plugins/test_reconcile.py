@@ -11,7 +11,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
     configuration,
     differences,
-    lifecycle,
     manifests,
     ownership,
     reconcile,
@@ -400,8 +399,8 @@ def test_the_oldest_objects_are_outdated() -> None:
         for day, name in enumerate(("one", "two", "three"), start=1)
     ]
     wanted = [{"metadata": {"name": "one"}}, {"metadata": {"name": "new"}}]
-    assert [item["metadata"]["name"] for item in lifecycle.outdated(items, 2, [])] == ["one"]
-    assert [item["metadata"]["name"] for item in lifecycle.outdated(items, 2, wanted)] == ["two"]
+    assert [item["metadata"]["name"] for item in manifests.outdated(items, 2, [])] == ["one"]
+    assert [item["metadata"]["name"] for item in manifests.outdated(items, 2, wanted)] == ["two"]
 
 
 @pytest.mark.parametrize(
@@ -410,8 +409,8 @@ def test_the_oldest_objects_are_outdated() -> None:
 def test_replicas_that_only_we_own_are_handed_over(managers: list[str], replicas: int | None) -> None:
     entries = [{"manager": name, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for name in managers]
     existing = {"metadata": {"managedFields": entries}, "spec": {"replicas": 3}}
-    assert lifecycle.owned_replicas(existing, {"spec": {}}, "cloud-django") == replicas
-    assert lifecycle.owned_replicas(existing, {"spec": {"replicas": 2}}, "cloud-django") is None
+    assert manifests.owned_replicas(existing, {"spec": {}}, "cloud-django") == replicas
+    assert manifests.owned_replicas(existing, {"spec": {"replicas": 2}}, "cloud-django") is None
 
 
 def test_the_handover_has_a_manager_of_its_own() -> None:

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, refusals
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, pods
 from workload_cases import GRACE, Case, event, stamp
 
 # --- Pods that are refused --------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_daemonsets_and_jobs_are_refused_by_event(kind: str) -> None:
     ],
 )
 def test_a_refusal_is_told_without_its_preamble(said: str, bare: str) -> None:
-    assert refusals.CREATE_PREAMBLE.sub("", said) == bare
+    assert pods.CREATE_PREAMBLE.sub("", said) == bare
 
 
 QUOTA_SAID = "exceeded quota: few, requested: {asked}, used: whatever=0, limited: whatever=0"
@@ -190,12 +190,12 @@ def test_the_quota_is_asked_whether_it_refuses_still(
     asked: str, hard: dict[str, str], used: dict[str, str], refuses: bool | None
 ) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
-    assert refusals.quota_refuses(QUOTA_SAID.format(asked=asked), [quota]) is refuses
+    assert pods.quota_refuses(QUOTA_SAID.format(asked=asked), [quota]) is refuses
 
 
 def test_a_quota_whose_change_has_not_been_taken_up_tells_nothing() -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "9"}}, "status": {"hard": {"pods": "3"}}}
-    assert refusals.quota_refuses(QUOTA_SAID.format(asked="pods=1"), [quota]) is None
+    assert pods.quota_refuses(QUOTA_SAID.format(asked="pods=1"), [quota]) is None
 
 
 @pytest.mark.parametrize(
@@ -209,4 +209,4 @@ def test_a_quota_whose_change_has_not_been_taken_up_tells_nothing() -> None:
     ],
 )
 def test_what_no_quota_can_answer_stays_open(said: str, quotas: list[Any] | None, refuses: bool | None) -> None:
-    assert refusals.quota_refuses(said, quotas) is refuses
+    assert pods.quota_refuses(said, quotas) is refuses

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.volumes import wait_until_bound
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_bound
 from ansible_collections.cloud_django.kubernetes.plugins.modules import volume_claim_wait
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from postgresql_cases import assert_documented
 
 NAME = "polls-postgresql"
 
@@ -59,9 +58,4 @@ def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
 
 
 def test_documentation_and_arguments_agree() -> None:
-    documented = yaml.safe_load(volume_claim_wait.DOCUMENTATION)["options"]
-    specified = {k: v for k, v in volume_claim_wait.argument_spec().items() if k not in AUTH_ARG_SPEC}
-    assert documented.keys() == specified.keys()
-    for name, option in specified.items():
-        for key in ("type", "required", "default"):
-            assert documented[name].get(key) == option.get(key), (name, key)
+    assert_documented(volume_claim_wait)
