@@ -136,7 +136,7 @@ OPTIONS: dict[str, Any] = {
     "claim": {"type": "dict", "options": CLAIM},
     "connections": {
         "type": "dict",
-        "options": dict.fromkeys(("accepted", "web", "jobs", "reserved"), {"type": "int", "required": True}),
+        "options": {key: {"type": "int", "required": True} for key in ("accepted", "web", "jobs", "reserved")},
     },
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
