@@ -79,22 +79,22 @@ def context_files(root: Path) -> Iterator[str]:
     """
     candidates = [root / name for name in IGNORE_FILES]
     rules = next((read_ignore_file(candidate) for candidate in candidates if candidate.is_file()), [])
-    pending = [""]
+    pending = [("", False, [False] * len(rules))]
     while pending:
-        directory = pending.pop()
+        directory, is_left_out, above = pending.pop()
         try:
             with os.scandir(root / directory) as listing:
                 entries = list(listing)
         except OSError as error:
-            if directory and is_ignored(directory, rules):
+            if is_left_out:
                 continue
             raise _unreadable(root / directory, error) from error
         for entry in entries:
             path = posixpath.join(directory, entry.name)
-            ignored = is_ignored(path, rules)
+            ignored, matched = apply_rules(path, rules, above)
             if entry.is_dir(follow_symlinks=False):
                 if not ignored or _may_hold_exceptions(path, rules):
-                    pending.append(path)
+                    pending.append((path, ignored, matched))
             elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and (not ignored or path == DOCKERFILE):
                 yield path
 
@@ -122,22 +122,17 @@ def read_ignore_file(path: Path) -> list[Rule]:
     return rules
 
 
-def is_ignored(path: str, rules: list[Rule]) -> bool:
-    """Tell whether the last rule that matches `path`, or a directory above it, ignores it.
+def apply_rules(path: str, rules: list[Rule], above: list[bool]) -> tuple[bool, list[bool]]:
+    """Return whether the last rule that matches `path`, or a directory above it, ignores it, and which rules match.
 
-    As in Docker, an exception matches a directory only if something else has ignored that directory.
+    Those of `above` match its directory. As in Docker, an exception matches only what something else has ignored.
     """
-    ignored = False
-    matched = [False] * len(rules)
-    parts = path.split("/")
-    for depth in range(len(parts)):
-        prefix = "/".join(parts[: depth + 1])
-        ignored = False
-        for number, rule in enumerate(rules):
-            matched[number] = matched[number] or (rule.keep == ignored and bool(rule.pattern.fullmatch(prefix)))
-            if matched[number]:
-                ignored = not rule.keep
-    return ignored
+    ignored, matched = False, list(above)
+    for number, rule in enumerate(rules):
+        matched[number] = matched[number] or (rule.keep == ignored and bool(rule.pattern.fullmatch(path)))
+        if matched[number]:
+            ignored = not rule.keep
+    return ignored, matched
 
 
 def _may_hold_exceptions(directory: str, rules: list[Rule]) -> bool:
