@@ -23,9 +23,7 @@ attributes:
   check_mode:
     description: Asks the API server for a dry run, so that it reports what would change and what would be refused.
     support: full
-  diff_mode:
-    description: Shows each changed object. Of a Secret it shows which keys differ.
-    support: full
+  diff_mode: {description: Shows each changed object. Of a Secret it shows which keys differ., support: full}
 notes:
   - A user needs the verbs C(get), C(list), C(create), C(patch) and C(delete) on the kinds, and C(get) on namespaces.
 options:

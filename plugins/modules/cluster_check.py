@@ -18,9 +18,7 @@ description:
   - Changes nothing.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: It only reads.
-    support: full
+  check_mode: {description: It only reads., support: full}
 options:
   server:
     description: The address that the API server must have, for instance V(https://192.0.2.1:6443). Empty takes any.

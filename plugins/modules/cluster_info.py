@@ -15,9 +15,7 @@ description:
   - Fails if a part cannot be inspected, or must not be touched because another program created it.
   - Read-only.
 attributes:
-  check_mode:
-    description: The module is read-only.
-    support: full
+  check_mode: {description: The module is read-only., support: full}
 options:
   engine:
     description: Whether to inspect the container engine and buildx.

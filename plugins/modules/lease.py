@@ -41,9 +41,7 @@ options:
     default: 60
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: It does nothing, since a run that changes nothing is in nobody's way.
-    support: full
+  check_mode: {description: "It does nothing, since a run that changes nothing is in nobody's way.", support: full}
 notes:
   - A user needs the verbs C(create), C(delete), C(get) and C(patch) on leases.
 """

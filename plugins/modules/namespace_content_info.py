@@ -14,9 +14,7 @@ description:
   - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
     metrics, and objects that belong to another one (such as the pods of a Deployment).
 attributes:
-  check_mode:
-    description: It only reads.
-    support: full
+  check_mode: {description: It only reads., support: full}
 options:
   namespace:
     description: Name of the namespace.

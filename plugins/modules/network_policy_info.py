@@ -35,9 +35,7 @@ options:
     required: true
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: It only reads; the program it runs is the caller's.
-    support: full
+  check_mode: {description: It only reads; the program it runs is the caller's., support: full}
 notes:
   - A user needs the verb C(list) on pods, and C(create) and C(get) on C(pods/exec).
 """

@@ -14,9 +14,7 @@ description:
 options: {}
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: It only reads.
-    support: full
+  check_mode: {description: It only reads., support: full}
 notes:
   - A user needs the verb C(list) on nodes.
 """

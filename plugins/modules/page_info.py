@@ -13,9 +13,7 @@ description:
   - Sends a GET request for a page, and tries again until the answer has the status 200.
   - Proxies of the environment are used, and certificates are verified.
 attributes:
-  check_mode:
-    description: It only reads.
-    support: full
+  check_mode: {description: It only reads., support: full}
 options:
   url:
     description: Address of the page.

@@ -24,9 +24,7 @@ attributes:
     description: >-
       Reads only, and tells what would be changed. With O(client_pod) the pod that reads is made, and removed again.
     support: full
-  diff_mode:
-    description: Shows the statements, without passwords and verifiers.
-    support: full
+  diff_mode: {description: "Shows the statements, without passwords and verifiers.", support: full}
 options:
   namespace:
     description: The namespace of the pod and of the Secrets.

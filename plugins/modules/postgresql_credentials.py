@@ -25,9 +25,7 @@ attributes:
   check_mode:
     description: Reads only, and tells what would be changed, also where the namespace does not exist.
     support: full
-  diff_mode:
-    description: Shows what would change.
-    support: none
+  diff_mode: {description: Shows what would change., support: none}
 options:
   namespace:
     description: The namespace of the server.

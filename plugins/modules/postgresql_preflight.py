@@ -19,12 +19,8 @@ requirements:
   - cryptography >= 42.0.0
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: Accepts that the namespace does not exist, and is the same otherwise.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+  check_mode: {description: "Accepts that the namespace does not exist, and is the same otherwise.", support: full}
+  diff_mode: {description: Changes nothing., support: none}
 options:
   namespace:
     description: The namespace of the server.

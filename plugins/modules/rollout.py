@@ -28,9 +28,7 @@ attributes:
   check_mode:
     description: Never waits and never fails for the sake of a workload, but tells its present state.
     support: full
-  diff_mode:
-    description: Shows what would change.
-    support: none
+  diff_mode: {description: Shows what would change., support: none}
 notes:
   - A container without a readiness probe counts as available as soon as it has started. Give it a probe, or its
     workload C(minReadySeconds), or else one that crashes a moment later is taken for done.

@@ -15,9 +15,7 @@ description:
   - The error names the claim, its storage class, and what the provisioner said.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode:
-    description: Does not wait.
-    support: full
+  check_mode: {description: Does not wait., support: full}
 options:
   namespace:
     description: The namespace of the claim.

@@ -92,18 +92,14 @@ class Client:
         except ApiException as error:
             if error.status == 404:
                 return None
-            raise self.refusal(
-                error, about or f"The Kubernetes API of {self.where} refuses to {method} {path}"
-            ) from None
+            about = about or f"The Kubernetes API of {self.where} refuses to {method} {path}"
+            raise self.refusal(error, about) from None
         except (HTTPError, OSError, ValueError) as error:
             cause = (
                 "what it answers is not JSON" if isinstance(error, json.JSONDecodeError) else connection.cause_of(error)
             )
-            raise ApiError(
-                f"The Kubernetes API of {self.where}",
-                f"cannot be reached: {cause}",
-                f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}",
-            ) from error
+            step = f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}"
+            raise ApiError(f"The Kubernetes API of {self.where}", f"cannot be reached: {cause}", step) from error
 
     def refusal(self, error: Any, about: str) -> ApiError:
         """Return the error for a request that the API refused, without the values of Secrets."""
@@ -146,9 +142,8 @@ class Client:
         api_version = api_version or endpoints.VERSIONS[kind]
         plural = self.plural(api_version, kind)
         if not plural:
-            raise ApiError(
-                "The cluster", f"knows no {kind} of {api_version}", "Install what brings it, or turn off what needs it"
-            )
+            step = "Install what brings it, or turn off what needs it"
+            raise ApiError("The cluster", f"knows no {kind} of {api_version}", step)
         place = self.namespace if namespace is None else namespace
         return endpoints.path_of(api_version, plural, "" if self.is_cluster_wide(api_version, kind) else place, name)
 
@@ -341,11 +336,8 @@ class Client:
                 socket.write_stdin(stdin.encode())
             socket.run_forever(timeout=timeout)
             if socket.is_open():
-                raise ApiError(
-                    f"Program {command[0]} in pod {pod}",
-                    f"did not end within {timeout:g} s",
-                    f"Look for what it waits for, {AGAIN}",
-                )
+                thing, reason = f"Program {command[0]} in pod {pod}", f"did not end within {timeout:g} s"
+                raise ApiError(thing, reason, f"Look for what it waits for, {AGAIN}")
             out, err = (connection.as_text(socket.read_channel(channel)) for channel in (1, 2))
             return Result(connection.exit_code(socket.read_channel(3)), out, err)
         finally:

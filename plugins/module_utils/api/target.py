@@ -16,6 +16,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 # At the same time. Each answer takes little more than the way there and back.
 REVIEWS = 8
 RBAC = "rbac.authorization.k8s.io/v1"
+REPIN = "Use the kubeconfig of the pinned cluster, or pin this one by `make pin`"
 NO_NAME = {"name": "", "namespace": ""}
 
 Rule = Mapping[str, Sequence[str]]
@@ -54,11 +55,8 @@ class Target:
         """Return the address of the API server. Raises ApiError if it is not the pinned one."""
         server = self.client.dynamic.configuration.host
         if pinned and not same_server(server, pinned):
-            raise ApiError(
-                f"The {self.client.where}",
-                f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing was changed",
-                "Use the kubeconfig of the pinned cluster, or pin this one by `make pin`",
-            )
+            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing was changed"
+            raise ApiError(f"The {self.client.where}", reason, REPIN)
         return server
 
     def check_uid(self, pinned: str) -> str:
@@ -76,11 +74,8 @@ class Target:
                 ) from None
             return ""
         if pinned and uid != pinned:
-            raise ApiError(
-                f"The cluster behind {self.client.where}",
-                f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing was changed",
-                "Use the kubeconfig of the pinned cluster, or pin this one by `make pin`",
-            )
+            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing was changed"
+            raise ApiError(f"The cluster behind {self.client.where}", reason, REPIN)
         return uid
 
     def is_allowed(self, asked: Attributes) -> bool:

@@ -254,9 +254,8 @@ def configuration_id(archive: IO[bytes]) -> str:
 
 def saved_configuration_id(reference: str) -> str:
     """Return :func:`configuration_id` of an image of the engine; empty if it cannot be saved."""
-    with subprocess.Popen(
-        ["docker", "image", "save", reference], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    command = ["docker", "image", "save", reference]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             return configuration_id(process.stdout) if process.stdout else ""
         except (tarfile.TarError, ValueError, LookupError):
@@ -295,11 +294,8 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
     reason = last_line(error).removeprefix("ERROR: ")
     if reason.endswith("not found") or "name unknown" in reason:
         return {}
-    advice = (
-        "Log in to it with `docker login`"
-        if re.search("unauthorized|forbidden|denied|credentials", reason, re.IGNORECASE)
-        else "Look whether it is up"
-    )
+    is_refused = re.search("unauthorized|forbidden|denied|credentials", reason, re.IGNORECASE)
+    advice = "Log in to it with `docker login`" if is_refused else "Look whether it is up"
     raise CopiesError(f"The registry cannot be asked for {reference}: {reason}. {advice}, then run this again.")
 
 

@@ -65,18 +65,14 @@ def _placed(obj: Obj, namespace: str, is_cluster_wide: Callable[[str, str], bool
     own = obj["metadata"].pop("namespace", None)
     if is_cluster_wide(obj["apiVersion"], obj["kind"]):
         if namespace:
-            raise ManifestError(
-                f"{obj['kind']} of {obj['apiVersion']}",
-                "belongs to no namespace, and this task works in one",
-                "Leave it out",
-            )
+            reason = "belongs to no namespace, and this task works in one"
+            raise ManifestError(f"{obj['kind']} of {obj['apiVersion']}", reason, "Leave it out")
         return obj
     if not (own or namespace):
         raise ManifestError(title(obj), "names no namespace", "Add one to its metadata, or set the option namespace")
     if namespace and own and own != namespace:
-        raise ManifestError(
-            title(obj), f"names the namespace {own}, and this task applies to {namespace}", "Leave its namespace out"
-        )
+        reason = f"names the namespace {own}, and this task applies to {namespace}"
+        raise ManifestError(title(obj), reason, "Leave its namespace out")
     obj["metadata"]["namespace"] = own or namespace
     return obj
 

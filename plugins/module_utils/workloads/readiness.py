@@ -44,11 +44,8 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
         hopeless = any(word in reason for word in ("ErrImage", "ImagePull", "ConfigError", "RunContainerError"))
         if hopeless or status.get("phase") in ("Failed", "Succeeded") or time.monotonic() > until:
             cause = reason or next((c["message"] for c in status.get("conditions") or [] if c.get("message")), "")
-            raise ApiError(
-                f"Pod {pod}",
-                f"does not start: {short(cause or status.get('phase', 'it is missing'))}",
-                "Correct the cause, then run the playbook again",
-            )
+            reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"
+            raise ApiError(f"Pod {pod}", reason, "Correct the cause, then run the playbook again")
         sleep(0.2)
 
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, Expired
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, cause_of
@@ -28,24 +28,8 @@ TICK = 0.5
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 
-
-@dataclass(frozen=True)
-class Listed:
-    kind: str
-    items: list[Obj]
-
-
-@dataclass(frozen=True)
-class Changed:
-    kind: str
-    change: str
-    item: Obj
-
-
-@dataclass(frozen=True)
-class Lost:
-    kind: str
-    cause: str
+# What a watcher reports besides the changes of the API: all objects of its kind, or why it cannot follow them.
+LISTED, LOST = "LISTED", "LOST"
 
 
 class Watcher(threading.Thread):
@@ -62,7 +46,7 @@ class Watcher(threading.Thread):
                 if not self.version:
                     listing = self.client.listing(self.kind, **SELECTORS.get(self.kind, {}))
                     self.version, pause = listing.version, FIRST_PAUSE
-                    self.news.put(Listed(self.kind, listing.items))
+                    self.news.put((self.kind, LISTED, listing.items))
                 self.follow()
                 self.stop.wait(FIRST_PAUSE)
             except Expired:
@@ -70,7 +54,7 @@ class Watcher(threading.Thread):
             except Exception as error:
                 # A watcher that died would leave the module waiting for news that never come: whatever it is, go on.
                 self.version = ""
-                self.news.put(Lost(self.kind, cause_of(error)))
+                self.news.put((self.kind, LOST, cause_of(error)))
                 self.stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -80,7 +64,7 @@ class Watcher(threading.Thread):
             if self.stop.is_set():
                 return
             if change != "BOOKMARK":
-                self.news.put(Changed(self.kind, change, item))
+                self.news.put((self.kind, change, item))
 
 
 def exists(client: Client, missing: Missing) -> bool | None:
@@ -115,7 +99,7 @@ class Rollout:
         self.lost: dict[str, str] = {}
         self.memories = {workload: Memory() for workload in self.workloads}
         self.verdicts: dict[Workload, Verdict] = {}
-        self.news: queue.Queue[Listed | Changed | Lost] = queue.Queue()
+        self.news: queue.Queue[tuple[str, str, Any]] = queue.Queue()
         self.started = self.monotonic()
         self.since = 0.0
 
@@ -145,21 +129,21 @@ class Rollout:
                         error.status,
                     ) from error
                 raise
-            self.receive(Listed(kind, listing.items))
+            self.receive(kind, LISTED, listing.items)
             self.versions[kind] = listing.version
             self.since = self.since or listing.server_time - self.seconds
 
-    def receive(self, news: Listed | Changed | Lost) -> None:
+    def receive(self, kind: str, change: str, value: Any) -> None:
         """Take in what a watcher reports."""
-        if isinstance(news, Lost):
-            self.lost[news.kind] = news.cause
-        elif isinstance(news, Listed):
-            self.known[news.kind] = {item["metadata"]["uid"]: item for item in news.items}
-            self.lost.pop(news.kind, None)
-        elif news.change == "DELETED" and not is_complete(news.kind, news.item):
-            self.known[news.kind].pop(news.item["metadata"]["uid"], None)
+        if change == LOST:
+            self.lost[kind] = value
+        elif change == LISTED:
+            self.known[kind] = {item["metadata"]["uid"]: item for item in value}
+            self.lost.pop(kind, None)
+        elif change == "DELETED" and not is_complete(kind, value):
+            self.known[kind].pop(value["metadata"]["uid"], None)
         else:
-            self.known[news.kind][news.item["metadata"]["uid"]] = news.item
+            self.known[kind][value["metadata"]["uid"]] = value
 
     def judge(self) -> None:
         """Judge every workload anew. A complete Job stays done, even if its time to live ends meanwhile."""
@@ -200,9 +184,9 @@ class Rollout:
         try:
             while (left := timeout - self.seconds) > 0:
                 with contextlib.suppress(queue.Empty):
-                    self.receive(self.news.get(timeout=min(TICK, left)))
+                    self.receive(*self.news.get(timeout=min(TICK, left)))
                     while True:
-                        self.receive(self.news.get_nowait())
+                        self.receive(*self.news.get_nowait())
                 # What is known grows old while a watch is lost: neither success nor failure is read from it.
                 if self.lost:
                     continue
