@@ -319,7 +319,7 @@ def test_a_run_never_changes_another_cluster(way: Callable[[Place], None], words
 COMMANDS = {
     "one tag": (*SITE, "--tags=web"),
     "without the cluster": (*SITE, "--skip-tags=cluster"),
-    "a later start": (*SITE, "--tags=namespace", "--start-at-task=Look into the namespace"),
+    "a later start": (*SITE, "--tags=namespace", "--start-at-task=Apply the namespace, its quota and its limits"),
     "scale": ("playbooks/scale.yml", "--extra-vars=web_replicas=1"),
     "teardown": ("playbooks/teardown.yml", "--extra-vars=teardown_data=purge teardown_cluster=false"),
     "account": ("playbooks/deploy_account.yml",),

@@ -71,6 +71,11 @@ def attempt(call: Callable[[], Any]) -> Any:
 def inspect_existing(_: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state of a cluster that is reached by a kubeconfig. Raises MachineError if it does not lead to one."""
     path, context = Path(options["kubeconfig"]), options["context"]
+    # As a path it would be the present folder.
+    if not options["kubeconfig"]:
+        raise MachineError(
+            "A kubeconfig without a name does not exist: set cluster_kubeconfig to the file of the cluster that you mean."
+        )
     problem = "is a folder" if path.is_dir() else "cannot be read" if path.exists() else "does not exist"
     if not path.is_file() or not os.access(path, os.R_OK):
         raise MachineError(

@@ -556,6 +556,8 @@ def test_a_kubeconfig_that_cannot_be_used_is_named(kubeconfig: Path) -> None:
         existing(kubeconfig.parent)
     with pytest.raises(MachineError, match="does not exist: set cluster_kubeconfig"):
         existing(kubeconfig.parent / "none")
+    with pytest.raises(MachineError, match="without a name does not exist: set cluster_kubeconfig"):
+        existing("")
 
 
 def test_the_contexts_come_in_their_order() -> None:
