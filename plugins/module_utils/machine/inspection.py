@@ -74,7 +74,7 @@ def inspect_existing(_: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     # As a path it would be the present folder.
     if not options["kubeconfig"]:
         raise MachineError(
-            "A kubeconfig without a name does not exist: set cluster_kubeconfig to the file of the cluster that you mean."
+            "A kubeconfig without a name does not exist: set cluster_kubeconfig to the file of the cluster you mean."
         )
     problem = "is a folder" if path.is_dir() else "cannot be read" if path.exists() else "does not exist"
     if not path.is_file() or not os.access(path, os.R_OK):
