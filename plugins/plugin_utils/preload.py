@@ -28,8 +28,8 @@ LOOKUPS = (
 
 def preload() -> None:
     """Load the modules that speak to Kubernetes, and the filters and tests of templates."""
-    # A missing library is reported by the module that needs it.
-    with suppress(ImportError):
+    # A missing or broken library is reported by the module that needs it.
+    with suppress(Exception):
         from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401
             apply,
             postgresql_credentials,

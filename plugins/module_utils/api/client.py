@@ -82,7 +82,7 @@ class Client:
 
     def raw(self, method: str, path: str, **options: Any) -> Any:
         """Return the response as it is. Raises whatever the client or the network raises."""
-        options.setdefault("_request_timeout", REQUEST_LIMIT)
+        options.setdefault("_request_timeout", REQUEST_LIMIT if method == "get" else WRITE_LIMIT)
         return self.dynamic.request(method, path, serialize=False, **options)
 
     def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
@@ -112,19 +112,20 @@ class Client:
 
     def hide(self, secret: Obj) -> None:
         """Mask the values of a Secret in all errors from now on."""
-        for value in (secret.get("data") or {}).values():
+        for key, value in (secret.get("data") or {}).items():
             with contextlib.suppress(ValueError):
-                self.secret_values.append(base64.b64decode(value))
+                if key not in masking.PUBLIC_KEYS and (raw := base64.b64decode(value)) not in self.secret_values:
+                    self.secret_values.append(raw)
 
     # --- Paths --------------------------------------------------------------------------------------------------------
 
     def plural(self, api_version: str, kind: str) -> str | None:
         """Return what the API calls objects of a kind in a path, after asking it if need be; None if it has none."""
         if (api_version, kind) not in self.plurals:
-            # Also remembered if the API has none, so that it is asked once.
-            self.plurals[api_version, kind] = ""
             about = f"The kinds of {api_version} cannot be listed"
             found = self.request("get", endpoints.root(api_version), about) or {}
+            # Also remembered if the API has none, so that it is asked once.
+            self.plurals[api_version, kind] = ""
             for resource in found.get("resources") or []:
                 if resource["kind"] == kind and "/" not in resource["name"]:
                     self.plurals[api_version, kind] = resource["name"]
@@ -200,7 +201,9 @@ class Client:
         return sorted(found, key=lambda event: event.get("lastTimestamp") or "")
 
     def apply(self, manifest: Mapping[str, Any], manager: str = FIELD_MANAGER, force: bool = True) -> Obj:
-        """Apply a manifest on the server's side and return the object."""
+        """Apply a manifest on the server's side and return the object. Mask the values of a Secret from then on."""
+        if manifest["kind"] == "Secret":
+            self.hide(manifest)
         return self.write(
             "patch",
             self.path_to(manifest),
@@ -246,9 +249,11 @@ class Client:
         return {"dry_run": "All"} if self.dry_run else {}
 
     def write(self, method: str, path: str, about: str, **options: Any) -> Obj:
-        """Send a request that writes. Raises ApiError if its namespace is gone."""
-        options.setdefault("_request_timeout", WRITE_LIMIT)
+        """Send a request that writes. Raises ApiError if its namespace is gone, or if the cluster lacks the kind."""
         written = self.request(method, path, about, **options, **self.dry_options)
+        if written is None and "/namespaces/" not in path:
+            step = "Install what brings it, or turn off what needs it"
+            raise ApiError(f"{about}:", "the cluster does not know its kind", step, 404)
         if written is None:
             raise ApiError(f"{about}:", "its namespace does not exist", "Create it, with the role namespace", 404)
         return written
@@ -347,4 +352,5 @@ class Client:
 def connect(module: Any, dry_run: bool = False) -> Client:
     """Return the client for the cluster and the namespace that a module's options name, if it has that option."""
     with connection.explained(module.params) as where:
-        return Client(connection.open_client(module), module.params.get("namespace") or "", where, dry_run)
+        namespace = module.params.get("namespace") or ""
+        return Client(connection.open_client(module), namespace, where, dry_run, public_names={namespace} - {""})

@@ -133,7 +133,8 @@ class DeferredDiscovery:
     """
 
     def __init__(self, discoverer: Callable[..., Any], client: Any, cache_file: str | None) -> None:
-        self._discover = functools.cache(functools.partial(discoverer, client, cache_file))
+        discover = functools.partial(discoverer, client, cache_file)
+        self._discover = functools.cache(functools.partial(within, CONNECT_LIMIT, discover))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._discover(), name)
@@ -154,11 +155,16 @@ def open_client(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
     defer_discovery(core)
+    return within(limit, lambda: without_retries(core.get_api_client(module=module).client))
+
+
+def within(limit: float, work: Callable[[], Any]) -> Any:
+    """Return what a function returns. Raises what it raises, or TimeoutError after `limit` seconds."""
     answer: queue.Queue[Any] = queue.Queue()
 
     def ask() -> None:
         try:
-            answer.put(without_retries(core.get_api_client(module=module).client))
+            answer.put(work())
         except BaseException as error:
             answer.put(error)
 

@@ -13,6 +13,9 @@ from urllib.parse import quote, quote_plus
 MASK = "********"
 # In characters. What is shorter is in every other word.
 SHORTEST_SECRET = 4
+# What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
+# `5432` would only make a message unreadable.
+PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
 
 
 def embedded_base64(value: bytes) -> set[str]:

@@ -71,6 +71,9 @@ def read_mark(folder: Path) -> list[str] | None:
     """Return the words of the mark; None for a profile that is not managed by the role."""
     try:
         return (folder / MARK_FILE).read_text(encoding="utf-8").split()
+    except UnicodeDecodeError:
+        # Written by the role, and cut off: an incomplete profile.
+        return ["begun"]
     except OSError:
         return None
 

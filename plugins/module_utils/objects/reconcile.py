@@ -275,7 +275,11 @@ class Run:
         objects = self.named("objects")
         self.read_namespaces(objects)
         exists = all(self.namespaces.values())
-        gone = self.remove(objects, report_absent=True)
+        # Workloads first: as long as a pod runs, it may write to a volume, and needs its Secrets and NetworkPolicy.
+        gone = self.remove([obj for obj in objects if manifests.pod_template(obj)], report_absent=True)
+        if self.params["wait"]:
+            self.wait_gone(gone)
+        gone += self.remove([obj for obj in objects if not manifests.pod_template(obj)], report_absent=True)
         for rule in self.params["prune"] if self.namespaces.get(self.client.namespace) else []:
             listed, _ = self.listed(rule)
             gone += self.remove_found(

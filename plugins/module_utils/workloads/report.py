@@ -17,10 +17,6 @@ from .model import Done, Failed, Obj, Objects, Problem, Waiting, find, name_of, 
 from .pods import CREATE_PREAMBLE
 from .watch import Rollout
 
-# What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
-# `5432` would only make a message unreadable.
-PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
-
 
 def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:
     """Return what the module tells of a workload: replicas, images, and the image IDs of its running pods."""
@@ -144,7 +140,7 @@ def secret_values(client: Client, names: Iterable[str]) -> tuple[list[bytes], st
     for name in sorted(names):
         try:
             data = (client.get("Secret", name) or {}).get("data") or {}
-            values += [b64decode(text) for key, text in data.items() if key not in PUBLIC_KEYS]
+            values += [b64decode(text) for key, text in data.items() if key not in masking.PUBLIC_KEYS]
         except ApiError as error:
             if not error.status:
                 return values, cause_of(error.__cause__ or error)

@@ -1,9 +1,21 @@
-"""What the plain access to the API makes of a refused connection."""
+"""What the client of the API sends, and what it makes of an answer."""
 
 from __future__ import annotations
 
+import base64
+import json
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import (
+    REQUEST_LIMIT,
+    WRITE_LIMIT,
+    Client,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import handshake
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from kubernetes.client.exceptions import ApiException
 
 FORBIDDEN = (
     "Handshake status 403 Forbidden -+-+- {'content-type': 'application/json'} -+-+- "
@@ -17,3 +29,79 @@ FORBIDDEN = (
 )
 def test_a_refused_connection_is_told_in_the_words_of_the_api(reason: str | None, words: str) -> None:
     assert handshake(reason) == words
+
+
+class Api:
+    """Answers each request in its turn: with an object, or with a status that is an error."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[tuple[str, str, dict[str, Any]]] = []
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        self.sent.append((method, path, options))
+        answer = self.answers.pop(0) if self.answers else {}
+        if isinstance(answer, int):
+            raise ApiException(status=answer, reason="no")
+        if isinstance(answer, ApiException):
+            raise answer
+        return SimpleNamespace(data=json.dumps(answer))
+
+
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "uid": "1"}}
+
+
+def test_what_a_webhook_may_delay_is_waited_for_longer() -> None:
+    api = Api()
+    client = Client(api, "polls")
+    client.get("Pod", "one")
+    client.remove(POD)
+    client.delete("Pod", "one")
+    client.patch("Pod", "one", {})
+    client.create(POD)
+    limits = [options["_request_timeout"] for _, _, options in api.sent]
+    assert limits == [REQUEST_LIMIT, *[WRITE_LIMIT] * 4]
+    assert WRITE_LIMIT[1] > 30
+
+
+def test_errors_show_no_value_of_a_secret_and_every_name() -> None:
+    def encoded(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    words = "password s3cret-word of database polls in namespace polls is wrong"
+    refused = ApiException(status=403, reason="no")
+    refused.body = json.dumps({"message": words})
+    data = {"password": encoded("s3cret-word"), "database": encoded("polls")}
+    client = Client(Api({"data": data}, {"data": data}, refused), "polls")
+    client.get("Secret", "access")
+    client.get("Secret", "access")
+    assert len(client.secret_values) == 1
+    with pytest.raises(ApiError) as error:
+        client.get("Pod", "one")
+    assert "password ******** of database polls in namespace polls" in str(error.value)
+
+
+def test_the_values_of_a_secret_that_is_refused_are_hidden() -> None:
+    value = base64.b64encode(b"s3cret-word").decode()
+    refused = ApiException(status=403, reason="no")
+    refused.body = json.dumps({"message": f"the webhook dislikes {value}"})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "access"}, "data": {"password": value}}
+    with pytest.raises(ApiError) as error:
+        Client(Api(refused), "polls").apply(secret)
+    assert value not in str(error.value)
+
+
+def test_a_kind_that_could_not_be_looked_up_is_looked_up_again() -> None:
+    kinds = {"resources": [{"kind": "Gateway", "name": "gateways", "namespaced": True}]}
+    client = Client(Api(503, kinds), "polls")
+    with pytest.raises(ApiError):
+        client.plural("gateway.networking.k8s.io/v1", "Gateway")
+    assert client.plural("gateway.networking.k8s.io/v1", "Gateway") == "gateways"
+
+
+def test_a_missing_namespace_and_a_missing_kind_are_told_apart() -> None:
+    with pytest.raises(ApiError, match="its namespace does not exist"):
+        Client(Api(404), "polls").create(POD)
+    service = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.metrics"}}
+    with pytest.raises(ApiError, match="the cluster does not know its kind"):
+        Client(Api(404)).create(service)

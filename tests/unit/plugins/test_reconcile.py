@@ -233,6 +233,30 @@ def test_a_namespace_that_is_as_wanted_is_not_applied() -> None:
     assert run(cluster, objects=[wanted])[0] == {"Namespace/polls": "changed"}
 
 
+def test_what_pods_need_is_removed_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose node does not answer keeps its volume claim, and can be kept after all."""
+    monkeypatch.setattr(reconcile.time, "sleep", lambda _: None)
+    claim = ours(manifest("PersistentVolumeClaim", "data", namespace="polls"))
+    server = ours(manifest("StatefulSet", "db", "apps/v1", "polls", spec={"template": {"spec": {}}}))
+    cluster = Memory(namespace(), claim, server, namespace="polls")
+    assert run(cluster, "absent", objects=[claim, server])[0] == {
+        "StatefulSet/db": "removed",
+        "PersistentVolumeClaim/data": "removed",
+    }
+    assert [line.rpartition("/")[2] for line in cluster.written] == ["db", "data"]
+
+    class Stuck(Memory):
+        def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
+            if method == "delete" and path.endswith("/db"):
+                return self.written.append(f"delete {path}")
+            return super().request(method, path, about, **options)
+
+    cluster = Stuck(namespace(), claim, server, namespace="polls")
+    with pytest.raises(ManifestError, match="StatefulSet db in namespace polls is not gone"):
+        run(cluster, "absent", objects=[claim, server])
+    assert [line.rpartition("/")[2] for line in cluster.written] == ["db"]
+
+
 def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = ours(namespace())
     stuck["status"] = {
