@@ -61,6 +61,11 @@ held:
   type: bool
   returned: success
   sample: true
+waited:
+  description: Whether another run had it first, and may have changed what was inspected before.
+  type: bool
+  returned: success
+  sample: false
 holder:
   description: How this run is called in it.
   type: str
@@ -74,7 +79,13 @@ from collections.abc import Callable
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, release, take
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import (
+    TAKEN,
+    Wanted,
+    holder_of,
+    release,
+    take,
+)
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -97,12 +108,13 @@ def main(hold: Callable[[Callable[[], Client], Wanted, int, float], str] | None 
         try:
             if hold:
                 outcome = hold(lambda: connect(module), wanted, process, params["wait"])
-            elif take(client := connect(module), wanted, params["wait"]) == "taken":
+            elif (outcome := take(client := connect(module), wanted, params["wait"])) in TAKEN:
                 release(client, wanted)
                 module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
         except ApiError as error:
             module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, held=outcome != "none", holder=wanted.holder)
+    held = outcome != "none" and hold is not None
+    module.exit_json(changed=False, held=held, waited=outcome == "waited", holder=wanted.holder)
 
 
 if __name__ == "__main__":

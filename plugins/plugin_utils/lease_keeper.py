@@ -61,7 +61,7 @@ def keep(connect: Callable[[], Client], wanted: lease.Wanted, process: int, pati
         told = {"trouble": str(error)}
     with os.fdopen(writer, "w", encoding="utf-8") as answer:
         json.dump(told, answer)
-    if told.get("outcome") != "taken":
+    if told.get("outcome") not in lease.TAKEN:
         return
     while not ending.poll(RENEWAL * 1000):
         with suppress(ApiError):

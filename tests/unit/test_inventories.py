@@ -196,8 +196,16 @@ def test_two_copies_of_the_example_share_nothing(tmp_path: Path) -> None:
 
 
 def test_a_copy_under_any_name_has_a_cluster_with_a_fitting_one(tmp_path: Path) -> None:
-    copy = copied("kind", tmp_path / "My Staging_é")
+    copy = copied("kind", tmp_path / "inventory" / "My Staging_é")
     assert templated(copy, tmp_path, ["cluster_name"]) == {"cluster_name": "cloud-django-my-staging"}
+
+
+def test_copies_of_one_name_outside_of_a_checkout_share_nothing(tmp_path: Path) -> None:
+    one, other = (
+        templated(copied("example_cloud", tmp_path / company / "production"), tmp_path, sorted(OWN))
+        for company in ("acme", "globex")
+    )
+    assert not set(one.values()) & set(other.values())
 
 
 def test_pin_leaves_every_variable_in_effect(tmp_path: Path) -> None:

@@ -121,14 +121,13 @@ def test_inventory_without_a_host_in_the_group_is_refused(inventory: Path, hosts
     assert "changed=0 " in output
 
 
-@pytest.mark.parametrize("name", ["all.yml", "all.json"])
+@pytest.mark.parametrize("name", ["group_vars/all.yml", "group_vars/all.json", "host_vars/controller.yml"])
 def test_inventory_with_both_forms_of_variables_is_refused(inventory: Path, name: str) -> None:
-    (inventory / "group_vars" / name).write_text("{}\n", encoding="utf-8")
+    (inventory / name).with_suffix("").mkdir(parents=True, exist_ok=True)
+    (inventory / name).write_text("{}\n", encoding="utf-8")
     code, output = play(inventory, PROJECT / "playbooks" / "pin.yml")
     assert code != 0
-    assert (
-        f"Ansible ignores {inventory}/group_vars/{name}, because a directory of the same name is beside it." in output
-    )
+    assert f"Ansible ignores {inventory}/{name}, because a directory of the same name is beside it." in output
     assert "Move its variables into the directory, remove the file, then rerun the playbook." in output
     assert not (inventory / "group_vars" / "all" / "pin.yml").exists()
 

@@ -24,6 +24,8 @@ PAUSE = 0.5
 LIMIT = (3.0, 5.0)
 # Clocks differ, but hardly by so much, in seconds: a Lease that old is nobody's.
 LONG_AGO = 900
+# Outcomes of `take` after which the Lease has to be renewed and released.
+TAKEN = ("taken", "waited")
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def age(renewed: str) -> float:
 def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float], None] = time.sleep) -> str:
     """Take the Lease, waiting for another run to end if need be.
 
-    Returns `taken`, `held` if it was ours before, or `none` if there is no namespace to have it in. Raises ApiError if
-    another run holds it for longer than `patience` seconds. Whether the other one still lives is told by its renewals
-    and by our own clock, since clocks differ.
+    Returns `taken`, `waited` if another run had it first, `held` if it was ours before, or `none` if there is no
+    namespace to have it in. Raises ApiError if another run holds it for longer than `patience` seconds. Whether the
+    other one still lives is told by its renewals and by our own clock, since clocks differ.
     """
     started = time.monotonic()
     seen, since = "", started
@@ -87,7 +89,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
                         )
                     return "none"
                 continue
-            return "taken"
+            return "waited" if was_held else "taken"
         spec = found.get("spec") or {}
         holder, renewed = spec.get("holderIdentity") or "", spec.get("renewTime") or ""
         if holder == wanted.holder:
@@ -98,7 +100,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
         silent = max(time.monotonic() - since, 0 if age(renewed) < LONG_AGO else LONG_AGO)
         is_over = not holder or silent > (spec.get("leaseDurationSeconds") or DURATION)
         if is_over and patch(client, wanted, found["metadata"]["resourceVersion"]):
-            return "taken"
+            return "waited"
         if time.monotonic() - started > patience:
             raise ApiError(
                 f"Another run is changing namespace {client.namespace}: that of {holder}. "

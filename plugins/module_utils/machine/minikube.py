@@ -72,8 +72,8 @@ def read_mark(folder: Path) -> list[str] | None:
     try:
         return (folder / MARK_FILE).read_text(encoding="utf-8").split()
     except UnicodeDecodeError:
-        # Written by the role, and cut off: an incomplete profile.
-        return ["begun"]
+        # Of the role, on a damaged disk. It is completed again; an interrupted one would be removed with its data.
+        return ["unreadable"]
     except OSError:
         return None
 

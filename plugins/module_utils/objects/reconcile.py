@@ -24,6 +24,8 @@ Predicate = Callable[[Obj], bool]
 HANDOVER_MANAGER = "cloud-django-handover"
 # Kinds that a user who deploys into a namespace may only read: not applied if they already are as wanted.
 SELDOM_WRITABLE = {"Namespace"}
+# By their kinds, since what is removed is named without its content.
+WORKLOADS = {"CronJob", "DaemonSet", "Deployment", "Job", "StatefulSet"}
 CHANGES = ("created", "changed", "removed")
 # Seconds between two looks at an object that is to go.
 PAUSE = 0.2
@@ -276,10 +278,10 @@ class Run:
         self.read_namespaces(objects)
         exists = all(self.namespaces.values())
         # Workloads first: as long as a pod runs, it may write to a volume, and needs its Secrets and NetworkPolicy.
-        gone = self.remove([obj for obj in objects if manifests.pod_template(obj)], report_absent=True)
+        gone = self.remove([obj for obj in objects if obj["kind"] in WORKLOADS], report_absent=True)
         if self.params["wait"]:
             self.wait_gone(gone)
-        gone += self.remove([obj for obj in objects if not manifests.pod_template(obj)], report_absent=True)
+        gone += self.remove([obj for obj in objects if obj["kind"] not in WORKLOADS], report_absent=True)
         for rule in self.params["prune"] if self.namespaces.get(self.client.namespace) else []:
             listed, _ = self.listed(rule)
             gone += self.remove_found(

@@ -161,7 +161,7 @@ def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
 
 def test_one_that_nobody_renews_any_more(cluster: Kept, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
-    assert take(cluster, OURS, 60, clock.sleep) == "taken"
+    assert take(cluster, OURS, 60, clock.sleep) == "waited"
     assert leases.DURATION < clock.now < leases.DURATION + 2
     assert cluster.holder() == OURS.holder
 
@@ -171,7 +171,7 @@ def test_one_that_is_very_old_is_nobodys(cluster: Kept, clock: Clock) -> None:
     lease = cluster.get("Lease", "polls-run")
     lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
     cluster.write(lease)
-    assert take(cluster, OURS, 0, clock.sleep) == "taken"
+    assert take(cluster, OURS, 0, clock.sleep) == "waited"
     assert clock.now == 0
 
 
@@ -203,7 +203,7 @@ def test_one_that_becomes_free(cluster: Kept, clock: Clock) -> None:
         if clock.now > 5:
             leases.release(cluster, other)
 
-    assert take(cluster, OURS, 60, sleep) == "taken"
+    assert take(cluster, OURS, 60, sleep) == "waited"
     assert clock.now < 7
 
 

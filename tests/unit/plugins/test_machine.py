@@ -452,6 +452,12 @@ def test_a_profile_with_other_content_is_ready(home: Path, mark: str) -> None:
     assert minikube(machine(), home)["state"] == "ready"
 
 
+def test_a_profile_with_a_damaged_mark_is_not_removed(home: Path) -> None:
+    (profile(home) / "cloud-django").write_bytes(b"complete \xff\xfe\n")
+    found = minikube(machine(), home)
+    assert (found["state"], found["managed"]) == ("ready", True)
+
+
 def test_an_interrupted_profile_is_incomplete_and_one_without_files_missing(home: Path) -> None:
     (profile(home) / "cloud-django").write_text("begun\n", encoding="utf-8")
     found = minikube(machine(), home)

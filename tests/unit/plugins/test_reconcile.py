@@ -238,8 +238,9 @@ def test_what_pods_need_is_removed_after_them(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(reconcile.time, "sleep", lambda _: None)
     claim = ours(manifest("PersistentVolumeClaim", "data", namespace="polls"))
     server = ours(manifest("StatefulSet", "db", "apps/v1", "polls", spec={"template": {"spec": {}}}))
+    named = manifest("StatefulSet", "db", "apps/v1", "polls")
     cluster = Memory(namespace(), claim, server, namespace="polls")
-    assert run(cluster, "absent", objects=[claim, server])[0] == {
+    assert run(cluster, "absent", objects=[claim, named])[0] == {
         "StatefulSet/db": "removed",
         "PersistentVolumeClaim/data": "removed",
     }
@@ -253,7 +254,7 @@ def test_what_pods_need_is_removed_after_them(monkeypatch: pytest.MonkeyPatch) -
 
     cluster = Stuck(namespace(), claim, server, namespace="polls")
     with pytest.raises(ManifestError, match="StatefulSet db in namespace polls is not gone"):
-        run(cluster, "absent", objects=[claim, server])
+        run(cluster, "absent", objects=[claim, named])
     assert [line.rpartition("/")[2] for line in cluster.written] == ["db"]
 
 

@@ -21,7 +21,7 @@ CASES: list[dict[str, Any]] = [
 EXPECTED = [
     ("cloud-django-my-staging", "/src/site/.state", "kind-cloud-django-my-staging"),
     ("cloud-django-minikube", "/src/site/.state", "cloud-django-minikube"),
-    ("cloud-django-ansible", f"{STATE}/cloud-django", "kind-cloud-django-ansible"),
+    ("cloud-django-ansible-57d750cb", f"{STATE}/cloud-django", "kind-cloud-django-ansible-57d750cb"),
     ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
     ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
 ]

@@ -265,6 +265,12 @@ def test_inventory_with_both_forms_of_variables_is_refused(
     folder = project.inventory / "kind" / "group_vars"
     (folder / "all").mkdir(parents=True)
     assert project.choose(*arguments, registry=registry).code == 0
+    # The same is true of host_vars.
+    hosts = project.inventory / "kind" / "host_vars"
+    (hosts / "controller").mkdir(parents=True)
+    (hosts / "controller.yml").touch()
+    assert "host_vars/controller.yml, because" in project.choose(*arguments, registry=registry).reason
+    (hosts / "controller.yml").unlink()
     (folder / "all.yml").touch()
     choice = project.choose(*arguments, registry=registry)
     inventory = arguments[0] if arguments else project.inventory / "kind"
