@@ -83,7 +83,7 @@ def cluster_entry(path: Any, context: str) -> dict[str, Any]:
 
 
 def refuse_environment(environment: Mapping[str, str]) -> None:
-    """Raise ApiError if the environment would lead a context to another server, or sign in there as somebody else.
+    """Raise ApiError if the environment would lead a context to another server, or sign in there as another user.
 
     kubernetes.core takes each option of a connection that a task leaves out from a variable of this name.
     """
@@ -263,7 +263,7 @@ def advice(status: int, words: str) -> str:
         ("is being terminated" in words, "Wait until the namespace is gone"),
         ("admission webhook" in words or "admission policy" in words, "Do as it says, or ask who looks after it"),
         (status == 403, "Have the user of this kubeconfig allowed to do that"),
-        (status == 409, "Somebody else changed it meanwhile: see that no two runs meet"),
+        (status == 409, "Another client changed it meanwhile: make sure that only one run is active"),
         ("expected numeric" in words or "expected boolean" in words, "Write it without quotes, with -e as JSON"),
         (status in (400, 422), "Correct what the manifest says there"),
         (status == 429 or status >= 500, "See whether the cluster is well"),

@@ -17,12 +17,12 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
-# In seconds: how long a Lease counts that nobody renews, and how often we ask for another's.
+# In seconds: how long a Lease is valid without a renewal, and how often that of another run is read.
 DURATION = 30
 PAUSE = 0.5
 # For a renewal, connecting and reading, in seconds: the next one is worth more than waiting for this one.
 LIMIT = (3.0, 5.0)
-# Clocks differ, but hardly by so much, in seconds: a Lease that old is nobody's.
+# In seconds. Clocks differ, but hardly by so much: a Lease that old has no holder.
 LONG_AGO = 900
 # Outcomes of `take` after which the Lease has to be renewed and released.
 TAKEN = ("taken", "waited")
@@ -110,7 +110,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
 
 
 def create(client: Client, wanted: Wanted) -> bool:
-    """Make the Lease; False if somebody was faster, or if there is no namespace."""
+    """Make the Lease; False if another run was faster, or if there is no namespace."""
     spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
     metadata = {"name": wanted.name, "namespace": client.namespace, "labels": dict(wanted.labels)}
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

@@ -40,7 +40,7 @@ def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str
     """Return one hash over everything that the references hold.
 
     One over everything, so that it gives nothing away as long as one value among them is random: each of them alone
-    could be a short password that somebody guesses.
+    could be a short password that an attacker guesses.
     """
     material = []
     for key in keys:

@@ -19,7 +19,7 @@ _PUBLIC_IN_SECRET_METADATA = {"name", "namespace", "labels"}
 
 
 def meaning(obj: Obj | None) -> Obj:
-    """Return the part of an object that somebody asked for."""
+    """Return the part of an object that a client asked for."""
     if not obj:
         return {}
     rest = {key: value for key, value in obj.items() if key not in ("status", "metadata")}

@@ -38,7 +38,7 @@ class Run:
         client: of the namespace that all objects belong to, or of none.
         params: the options of the module.
         is_rolled_out: tells whether nothing is left to wait for.
-        job_failed: tells whether a Job has to be made anew.
+        job_failed: tells whether a Job has to be created again.
         show_difference: whether the result has a diff.
     """
 

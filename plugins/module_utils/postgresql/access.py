@@ -111,7 +111,7 @@ def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
             return done + changes
         server.output(plan.writing_script(wanted, changes, found["me"]["super"]))
         done += changes
-    reason = f"still differs after it was mended: {changes[0].text}"
+    reason = f"still differs after the changes were applied: {changes[0].text}"
     raise ServerError(f"Database {wanted.database}", reason, f"Look for what changes it back, {AGAIN}")
 
 

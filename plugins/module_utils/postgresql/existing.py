@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Objects that exist already: refuse those of somebody else, and Secrets that lack what they must hold."""
+"""Objects that exist already: refuse those of another owner, and Secrets that lack what they must hold."""
 
 from __future__ import annotations
 
