@@ -166,7 +166,9 @@ def test_a_server_that_is_not_ready_is_told() -> None:
 
 def test_what_does_not_stay_mended_is_told(ready: FakeClient) -> None:
     Database(ready, is_mended=False)
-    with pytest.raises(ServerError, match="Database polls still differs after the changes were applied: create role polls_owner"):
+    with pytest.raises(
+        ServerError, match="Database polls still differs after the changes were applied: create role polls_owner"
+    ):
         access.present(wishes(), False, ready)
     assert ready.notes == []
 
