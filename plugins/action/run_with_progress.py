@@ -11,6 +11,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of
+from ansible_collections.cloud_django.kubernetes.plugins.modules.run_with_progress import DOCUMENTATION
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import end, signals_passed_on, start, wait
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
@@ -25,20 +27,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the command, print a line every `interval` seconds, and return its result."""
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(
-            argument_spec={
-                "argv": {"type": "list", "elements": "str", "required": True},
-                "creates": {"type": "path"},
-                "chdir": {"type": "path"},
-                "environment": {"type": "dict", "default": {}},
-                "stdin": {"type": "str"},
-                "log": {"type": "path"},
-                "label": {"type": "str", "required": True},
-                "count": {"type": "str"},
-                "total": {"type": "int"},
-                "interval": {"type": "float", "default": 10.0},
-            }
-        )
+        _, options = self.validate_argument_spec(options_of(DOCUMENTATION))
         if options["creates"] and Path(options["creates"]).exists():
             return result | {"changed": False, "rc": 0, "msg": f"{options['creates']} exists"}
         if self._task.check_mode:

@@ -181,18 +181,17 @@ exists:
 """
 
 import copy
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import readiness
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+OPTIONS = options_of(DOCUMENTATION, secret_values=True)
 
 
 def take_options(module: AnsibleK8SModule) -> dict[str, Any]:
@@ -210,30 +209,6 @@ def take_options(module: AnsibleK8SModule) -> dict[str, Any]:
     return options
 
 
-def argument_spec() -> dict[str, Any]:
-    """Return the options of the module."""
-    prune = {
-        "api_version": {"type": "str", "required": True},
-        "kind": {"type": "str", "required": True},
-        "labels": {"type": "dict", "required": True},
-        "keep": {"type": "int", "required": True},
-    }
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
-        "namespace": {"type": "str", "default": ""},
-        "objects": {"type": "list", "elements": "dict", "required": True},
-        "unwanted": {"type": "list", "elements": "dict", "default": []},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "owner": {"type": "dict", "required": True},
-        "leave_foreign": {"type": "list", "elements": "str", "default": []},
-        "configuration_hash": {"type": "bool", "default": True},
-        "generate": {"type": "dict", "default": {}},
-        "secret_values": {"type": "dict", "default": {}, "no_log": True},
-        "prune": {"type": "list", "elements": "dict", "default": [], "options": prune},
-        "timeout": {"type": "int", "default": 120},
-        "wait": {"type": "bool", "default": True},
-    }
-
-
 def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) -> dict[str, Any]:
     """Do what the options ask for and return the result. Raises CloudDjangoError, with the sentence for the user."""
     options = take_options(module)
@@ -245,16 +220,8 @@ def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) 
 def main() -> None:
     """Run the module."""
     # no_log: the options would go to the system's log, and what a user puts into a manifest may be secret.
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True, no_log=True
-    )
-    # The client's own warnings about retries would end up in the task's output.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    try:
-        result = run(module)
-    except CloudDjangoError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module = k8s_module(OPTIONS, no_log=True)
+    conclude(module, lambda: run(module))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target
 
 
@@ -104,15 +104,7 @@ def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str,
     return found
 
 
-OPTIONS: dict[str, Any] = {
-    "server": {"type": "str", "default": ""},
-    "uid": {"type": "str", "default": ""},
-    "namespace": {"type": "str", "default": ""},
-    "name": {"type": "str", "default": "deployer"},
-    "entry": {"type": "bool", "default": False},
-    "rules": {"type": "list", "elements": "dict", "default": []},
-    "cluster_rules": {"type": "list", "elements": "dict", "default": []},
-}
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main() -> None:

@@ -205,67 +205,15 @@ image:
   returned: when O(image) is set
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.inspection import inspect
-
-TEXT: dict[str, Any] = {"type": "str", "default": ""}
-NEEDED: dict[str, Any] = {"type": "str", "required": True}
-NAMES: dict[str, Any] = {"type": "dict", "default": {}}
-STATE: dict[str, Any] = {"type": "str", "choices": ["absent", "present"], "default": "present"}
-BUILDS: dict[str, Any] = {
-    "images": {"type": "dict", "required": True},
-    "label": NEEDED,
-    "programs": NAMES,
-    "cache_links": NAMES,
-    "cache_files": NAMES,
-}
-CLUSTER: dict[str, Any] = {
-    "provider": NEEDED | {"choices": ["existing", "kind", "minikube"]},
-    "name": NEEDED,
-    "state": STATE,
-    "kubeconfig": {"type": "path", "required": True},
-    "context": TEXT,
-    "content": TEXT,
-    "programs": {"type": "list", "elements": "path", "default": []},
-    "workers": {"type": "int", "default": 0},
-    "node_image": TEXT,
-    "driver": {"type": "str", "default": "docker"},
-    "home": TEXT,
-    "settings": NAMES,
-}
-IMAGE: dict[str, Any] = {
-    "reference": NEEDED,
-    "content": TEXT,
-    "provider": NEEDED | {"choices": ["kind", "minikube", "registry"]},
-    "state": STATE,
-    "cluster": TEXT,
-    "programs": {"type": "list", "elements": "str", "default": ["minikube"]},
-    "home": {"type": "path", "default": "~"},
-    "bases": {"type": "list", "elements": "str", "default": []},
-    "keep": {"type": "int", "default": 3},
-}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "engine": {"type": "bool", "default": False},
-            "shared": {"type": "bool", "default": False},
-            "builds": {"type": "dict", "options": BUILDS},
-            "cluster": {"type": "dict", "options": CLUSTER},
-            "image": {"type": "dict", "options": IMAGE},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        found = inspect(module.params, module.check_mode)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, **found)
+    module = AnsibleModule(options_of(DOCUMENTATION), supports_check_mode=True)
+    conclude(module, lambda: inspect(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -63,39 +63,33 @@ stayed:
   returned: always
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
+
+
+def prune(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Remove old tags, and return what the module returns. Raises CopiesError."""
+    removed, stayed = [], []
+    for place, reference, command in copies.removals(copies.execute, options):
+        code, _, error = (0, "", "") if check_mode else copies.execute(command)
+        if code:
+            stayed.append(f"{reference} in {place}: {copies.last_line(error)}")
+        else:
+            removed.append({"place": place, "reference": reference})
+    for entry in [] if check_mode else copies.left_over(copies.execute, options, removed):
+        removed.remove(entry)
+        stayed.append(f"{entry['reference']} in {entry['place']}: minikube did not remove it")
+    return {"changed": bool(removed), "removed": removed, "stayed": stayed}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "reference": {"type": "str", "required": True},
-            "keep": {"type": "int", "required": True},
-            "used": {"type": "list", "elements": "str", "default": []},
-            "kind_cluster": {"type": "str"},
-            "minikube_profile": {"type": "str"},
-            "minikube_programs": {"type": "list", "elements": "str", "default": ["minikube"]},
-            "minikube_home": {"type": "path"},
-        },
-        required_together=[("minikube_profile", "minikube_home")],
-        supports_check_mode=True,
-    )
-    removed, stayed = [], []
-    try:
-        for place, reference, command in copies.removals(copies.execute, module.params):
-            code, _, error = (0, "", "") if module.check_mode else copies.execute(command)
-            if code:
-                stayed.append(f"{reference} in {place}: {copies.last_line(error)}")
-            else:
-                removed.append({"place": place, "reference": reference})
-        for entry in [] if module.check_mode else copies.left_over(copies.execute, module.params, removed):
-            removed.remove(entry)
-            stayed.append(f"{entry['reference']} in {entry['place']}: minikube did not remove it")
-    except copies.CopiesError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(removed), removed=removed, stayed=stayed)
+    together = [("minikube_profile", "minikube_home")]
+    module = AnsibleModule(options_of(DOCUMENTATION), required_together=together, supports_check_mode=True)
+    conclude(module, lambda: prune(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

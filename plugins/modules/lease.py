@@ -75,10 +75,9 @@ holder:
 
 import os
 from collections.abc import Callable
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import (
     TAKEN,
     Wanted,
@@ -86,35 +85,27 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease 
     release,
     take,
 )
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
+
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main(hold: Callable[[Callable[[], Client], Wanted, int, float], str] | None = None, process: int = 0) -> None:
     """Run the module. The action plugin gives a function that holds the Lease for the playbook's process."""
-    options = {
-        "namespace": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "labels": {"type": "dict", "default": {}},
-        "wait": {"type": "int", "default": 60},
-    }
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule, argument_spec=AUTH_ARG_SPEC | options, supports_check_mode=True
-    )
-    params = module.params
-    wanted = Wanted(params["name"], holder_of(process or os.getpid()), params["labels"])
-    outcome = "none"
-    if not module.check_mode:
-        try:
-            if hold:
-                outcome = hold(lambda: connect(module), wanted, process, params["wait"])
-            elif (outcome := take(client := connect(module), wanted, params["wait"])) in TAKEN:
-                release(client, wanted)
-                module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
-        except ApiError as error:
-            module.fail_json(changed=False, msg=str(error))
-    held = outcome != "none" and hold is not None
-    module.exit_json(changed=False, held=held, waited=outcome == "waited", holder=wanted.holder)
+    module = k8s_module(OPTIONS)
+    wanted = Wanted(module.params["name"], holder_of(process or os.getpid()), module.params["labels"])
+
+    def work() -> dict[str, Any]:
+        outcome, patience = "none", module.params["wait"]
+        if hold and not module.check_mode:
+            outcome = hold(lambda: connect(module), wanted, process, patience)
+        elif not module.check_mode and (outcome := take(client := connect(module), wanted, patience)) in TAKEN:
+            release(client, wanted)
+            module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
+        held = outcome != "none" and hold is not None
+        return {"held": held, "waited": outcome == "waited", "holder": wanted.holder}
+
+    conclude(module, work)
 
 
 if __name__ == "__main__":

@@ -59,15 +59,10 @@ unreadable:
   sample: [Role, RoleBinding]
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import run
 
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "kinds": {"type": "list", "elements": "str", "default": []},
-}
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main() -> None:

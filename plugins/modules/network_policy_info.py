@@ -64,17 +64,10 @@ pod:
   sample: polls-web-6d5c9f7b9-x2x7k
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
 
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "label_selectors": {"type": "list", "elements": "str", "required": True},
-    "container": {"type": "str", "required": True},
-    "command": {"type": "list", "elements": "str", "required": True},
-}
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main() -> None:

@@ -41,12 +41,12 @@ attempts:
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, options_of
 
 # Seconds for one attempt, and between two.
 ATTEMPT = 10
@@ -84,13 +84,8 @@ def request(url: str, timeout: float, get: Callable[[str, float], int] = fetch, 
 
 def main() -> None:
     """Run the module."""
-    options: dict[str, Any] = {"url": {"type": "str", "required": True}, "timeout": {"type": "int", "default": 30}}
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
-    try:
-        attempts = request(module.params["url"], module.params["timeout"])
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
-    module.exit_json(changed=False, attempts=attempts)
+    module = AnsibleModule(options_of(DOCUMENTATION), supports_check_mode=True)
+    conclude(module, lambda: {"attempts": request(module.params["url"], module.params["timeout"])})
 
 
 if __name__ == "__main__":

@@ -159,38 +159,10 @@ changes:
   sample: [grant INSERT on table polls.polls_choice to polls_app]
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import access
 
-ROLE = {
-    "name": {"type": "str", "required": True},
-    "access": {"type": "str", "choices": ["owner", "write", "read"], "required": True},
-    "secret": {"type": "str", "required": True, "no_log": False},
-    "password": {"type": "str", "no_log": True},
-    "connection_limit": {"type": "int", "default": -1},
-    "settings": {"type": "dict", "default": {}},
-}
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "labels": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "pod": {"type": "str"},
-    "container": {"type": "str", "default": "postgresql"},
-    "client_pod": {"type": "dict"},
-    "required_secrets": {"type": "dict", "default": {}, "no_log": False},
-    "server_host": {"type": "str", "required": True},
-    "server_port": {"type": "int", "default": 5432},
-    "ca_secret": {"type": "str", "required": True, "no_log": False},
-    "database": {"type": "str", "required": True},
-    "schema": {"type": "str", "required": True},
-    "owner": {"type": "str", "required": True},
-    "roles": {"type": "list", "elements": "dict", "required": True, "options": ROLE},
-    "extensions": {"type": "list", "elements": "str", "default": []},
-    "connections": {"type": "int", "default": 0},
-    "expected_connections": {"type": "int", "default": 100},
-}
+OPTIONS = options_of(DOCUMENTATION, password=True, secret=False, ca_secret=False, required_secrets=False)
 
 
 def main() -> None:

@@ -101,26 +101,10 @@ changes:
   sample: [make the administrator's password, renew the server's certificate since 12 days are left]
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import credentials
 
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-    "labels": {"type": "dict", "default": {}},
-    "external": {"type": "bool", "default": False},
-    "admin_username": {"type": "str", "default": "postgres"},
-    "admin_password": {"type": "str", "no_log": True},
-    "ca_certificate": {"type": "str"},
-    "dns_names": {"type": "list", "elements": "str", "default": []},
-    "ca_days": {"type": "int", "default": 3650},
-    "certificate_days": {"type": "int", "default": 365},
-    "renew_days": {"type": "int", "default": 30},
-    "container": {"type": "str", "default": "postgresql"},
-    "reload_timeout": {"type": "int", "default": 150},
-}
+OPTIONS = options_of(DOCUMENTATION, admin_password=True)
 
 
 def main() -> None:

@@ -114,28 +114,10 @@ objects:
   elements: str
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 
-CLAIM = {
-    "name": {"type": "str", "required": True},
-    "size": {"type": "str", "required": True},
-    "storage_class": {"type": "str", "default": ""},
-}
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-    "external": {"type": "bool", "default": False},
-    "labels": {"type": "dict", "default": {}},
-    "claim": {"type": "dict", "options": CLAIM},
-    "connections": {
-        "type": "dict",
-        "options": {key: {"type": "int", "required": True} for key in ("accepted", "web", "jobs", "reserved")},
-    },
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-}
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main() -> None:

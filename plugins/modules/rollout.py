@@ -182,39 +182,22 @@ log:
   elements: str
 """
 
-import copy
-import logging
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import NoReturn
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import report
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import Failed
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.watch import Rollout
-from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-
-def argument_spec() -> dict[str, Any]:
-    workload = {
-        "kind": {"type": "str", "required": True, "choices": ["Deployment", "StatefulSet", "DaemonSet", "Job"]},
-        "name": {"type": "str", "required": True},
-    }
-    return copy.deepcopy(AUTH_ARG_SPEC) | {
-        "namespace": {"type": "str", "required": True},
-        "workloads": {"type": "list", "elements": "dict", "required": True, "options": workload},
-        "timeout": {"type": "int", "default": 600},
-        "grace": {"type": "int", "default": 5},
-        "log_lines": {"type": "int", "default": 20},
-        "mask": {"type": "list", "elements": "str", "default": [], "no_log": True},
-    }
+OPTIONS = options_of(DOCUMENTATION, mask=True)
 
 
-def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] = connect) -> None:
+def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] = connect) -> NoReturn:
     """Do what the options ask for, and end the module."""
     params = module.params
     connection.required_connection(params, dict(os.environ))
@@ -235,13 +218,8 @@ def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] 
 
 
 def main() -> None:
-    module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(), supports_check_mode=True)
-    # The client's own warnings about retries would end up in the task's output.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    try:
-        run(module)
-    except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
+    module = k8s_module(OPTIONS)
+    conclude(module, lambda: run(module))
 
 
 if __name__ == "__main__":

@@ -47,16 +47,10 @@ volume:
   type: str
 """
 
-from typing import Any
-
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import volume_of
 
-OPTIONS: dict[str, Any] = {
-    "namespace": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-    "timeout": {"type": "int", "default": 60},
-}
+OPTIONS = options_of(DOCUMENTATION)
 
 
 def main() -> None:
