@@ -8,11 +8,11 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import DirectActionModule
+from ansible_collections.cloud_django.kubernetes.plugins.action import direct
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.lease_keeper import hold
 
 
-class ActionModule(DirectActionModule):
+class ActionModule(direct.ActionModule):
     """The controller's side of the module."""
 
     def _main(self, module: Any) -> Callable[[], None]:

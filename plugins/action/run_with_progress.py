@@ -13,9 +13,14 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of
 from ansible_collections.cloud_django.kubernetes.plugins.modules.run_with_progress import DOCUMENTATION
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import end, signals_passed_on, start, wait
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import (
+    die_with_parent,
+    end,
+    signals_passed_on,
+    start,
+    wait,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
 
 
 class ActionModule(ActionBase):

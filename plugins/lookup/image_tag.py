@@ -10,7 +10,10 @@ author: The Cloud Django authors
 description:
   - Returns a tag that is the same on each machine for the same content, and another one for any changed byte or
     argument. An unchanged tree needs no build, and no tag can name a stale image.
-  - The lookup P(cloud_django.kubernetes.context_hash#lookup) describes which files and properties count.
+  - Counts are the relative paths, the bytes, the targets of symbolic links, and whether the owner may execute a file.
+    Times, owners, other permission bits, empty directories and the order in which the file system lists them do not.
+  - A C(.dockerignore) at the top of the context, or C(Dockerfile.dockerignore) in its place, is obeyed as Docker does,
+    exceptions included. The C(Dockerfile) at the top counts even if it is ignored, because Docker reads it anyway.
 options:
   _terms:
     description: Build contexts, which are directories with a C(Dockerfile). Each gives one result.

@@ -74,14 +74,3 @@ seconds:
   type: float
   returned: when it ran
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    """Say that the work is done by the action plugin."""
-    AnsibleModule(argument_spec={}).fail_json(msg="run_with_progress is an action plugin; it runs on the controller.")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,11 +13,23 @@ from types import FrameType
 from typing import IO, Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process import die_with_parent
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # How long a signal may go unnoticed, in seconds.
 _LONGEST_DEAFNESS = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to end this process when its parent ends, even by SIGKILL.
+
+    Otherwise it would work on behind the back of the next run. Only Linux has this; elsewhere it is left out. With the
+    number of the parent, a process whose parent has ended before the kernel was asked ends at once.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subprocess.Popen[bytes]:

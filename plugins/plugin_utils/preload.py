@@ -30,12 +30,12 @@ def preload() -> None:
     """Load the modules that speak to Kubernetes, and the filters and tests of templates."""
     # A missing or broken library is reported by the module that needs it.
     with suppress(Exception):
+        from ansible_collections.cloud_django.kubernetes.plugins.action import direct  # noqa: F401 - for the tasks
         from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401 - for the tasks
             apply,
             postgresql_credentials,
             rollout,
         )
-        from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import direct  # noqa: F401 - for the tasks
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client  # noqa: F401 - for the tasks
     # The loaders are no public interface: without them each task loads what it needs.
     with suppress(Exception):

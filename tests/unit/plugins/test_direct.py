@@ -20,9 +20,8 @@ import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.common import json as module_json
 from ansible.plugins.action import ActionBase
-from ansible_collections.cloud_django.kubernetes.plugins.action.direct import ActionModule
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import direct
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import is_supported, run_here
+from ansible_collections.cloud_django.kubernetes.plugins.action import direct
+from ansible_collections.cloud_django.kubernetes.plugins.action.direct import ActionModule, is_supported, run_here
 
 ROOT = Path(__file__).parents[3]
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")

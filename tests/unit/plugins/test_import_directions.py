@@ -22,8 +22,8 @@ FLOORS: dict[str, set[str]] = {
 KINDS: dict[str, set[str]] = {
     "module_utils": {"module_utils"},
     "modules": {"module_utils"},
-    "plugin_utils": {"module_utils", "modules", "plugin_utils"},
-    "action": {"module_utils", "modules", "plugin_utils"},
+    "plugin_utils": {"module_utils", "modules", "plugin_utils", "action"},
+    "action": {"module_utils", "modules", "plugin_utils", "action"},
     "lookup": {"module_utils"},
     "filter": {"module_utils"},
     "doc_fragments": set(),

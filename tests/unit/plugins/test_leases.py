@@ -19,13 +19,13 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.action.direct import run_here
 from ansible_collections.cloud_django.kubernetes.plugins.action.lease import ActionModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease as leases
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
 from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as lease_module
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import lease_keeper
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.direct import run_here
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.lease_keeper import hold
 
 OURS = Wanted("polls-run", "me@here (process 1, started now)", {"a": "b"})

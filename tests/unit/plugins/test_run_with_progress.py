@@ -502,7 +502,7 @@ def test_a_signal_that_comes_while_nothing_can_start_is_not_lost(tmp_path: Path)
 
 
 def test_who_comes_too_late_to_ask_the_kernel_ends_at_once() -> None:
-    module = "ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.process"
+    module = "ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command"
     program = f"import os, sys; from {module} import die_with_parent; die_with_parent(int(sys.argv[1])); print('on')"
     for parent, code, said in ((os.getpid(), 0, "on\n"), (1 << 30, -signal.SIGTERM, "")):
         ended = subprocess.run([sys.executable, "-c", program, str(parent)], capture_output=True, text=True, timeout=60)
