@@ -14,13 +14,14 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of
 from ansible_collections.cloud_django.kubernetes.plugins.modules.run_with_progress import DOCUMENTATION
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import (
+    Progress,
     die_with_parent,
     end,
+    open_output,
     signals_passed_on,
     start,
     wait,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
 
 
 class ActionModule(ActionBase):

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Manifests and existing objects: their names and places, Jobs named by content, what to prune or to hand over."""
+"""Manifests and existing objects: names, places, Jobs named by content, what pods read, what differs, what to prune."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import HIDDEN
 
 Obj = dict[str, Any]
 # Kind, namespace and name.
 Identity = tuple[str, str, str]
+# Kind and name.
+Reference = tuple[str, str]
+
+# Pods are replaced when this annotation of their template changes.
+CONFIGURATION = "cloud-django/configuration-hash"
+
+# The API server sets these; they say nothing about what was asked for.
+_SERVER_METADATA = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
+# All that a Secret's diff shows besides its keys. Its annotations may hold a copy of it, as kubectl apply makes one.
+_PUBLIC_IN_SECRET = {"apiVersion", "kind", "type", "immutable"}
+_PUBLIC_IN_SECRET_METADATA = {"name", "namespace", "labels"}
 
 
 def title(obj: Obj) -> str:
@@ -144,3 +156,91 @@ def what_holds(obj: Obj) -> str:
     conditions = (obj.get("status") or {}).get("conditions") or [] if obj["kind"] == "Namespace" else []
     messages = [condition.get("message") or "" for condition in conditions if condition["status"] == "True"]
     return " ".join(filter(None, messages)).rstrip(".")
+
+
+# --- The configuration that pods read, and its hash, by which they are replaced when it changes -----------------------
+
+
+def references(template: Obj) -> list[Reference]:
+    """Return the Secrets and ConfigMaps that a pod template reads, sorted."""
+    spec = template.get("spec") or {}
+    volumes = spec.get("volumes") or []
+    projected = [source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or []]
+    containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
+    whole = [source for container in containers for source in container.get("envFrom") or []]
+    single = [entry.get("valueFrom") or {} for container in containers for entry in container.get("env") or []]
+    found: set[Reference] = set()
+    for kind, field in (("Secret", "secret"), ("ConfigMap", "configMap")):
+        for source in [*volumes, *projected, *whole, *single]:
+            for key in (field, f"{field}Ref", f"{field}KeyRef"):
+                named = source.get(key) or {}
+                found |= {(kind, name) for name in (named.get("secretName") or named.get("name"),) if name}
+    return sorted(found)
+
+
+def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str:
+    """Return one hash over everything that the references hold.
+
+    One over everything, so that it gives nothing away as long as one value among them is random: each of them alone
+    could be a short password that an attacker guesses.
+    """
+    material = []
+    for key in keys:
+        obj = contents.get(key) or {}
+        material.append([*key, obj.get("data") or {}, obj.get("binaryData") or {}])
+    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def with_hash(obj: Obj, digest: str) -> Obj:
+    """Return the workload with the hash in its pod template's annotations."""
+    obj = copy.deepcopy(obj)
+    template = pod_template(obj) or {}
+    metadata = template.get("metadata") or {}
+    template["metadata"] = metadata | {"annotations": (metadata.get("annotations") or {}) | {CONFIGURATION: digest}}
+    return obj
+
+
+# --- What differs, without the API server's additions and the values of Secrets ---------------------------------------
+
+
+def meaning(obj: Obj | None) -> Obj:
+    """Return the part of an object that a client asked for."""
+    if not obj:
+        return {}
+    rest = {key: value for key, value in obj.items() if key not in ("status", "metadata")}
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in _SERVER_METADATA}
+    return {"metadata": metadata, **rest}
+
+
+def same(before: Obj | None, after: Obj | None) -> bool:
+    """Tell whether two versions of an object mean the same."""
+    return meaning(before) == meaning(after)
+
+
+def holds(existing: Any, wanted: Any) -> bool:
+    """Tell whether an object has everything that a manifest names."""
+    if isinstance(existing, dict) and isinstance(wanted, dict):
+        return all(key in existing and holds(existing[key], value) for key, value in wanted.items())
+    return existing == wanted
+
+
+def difference(before: Obj | None, after: Obj | None) -> Obj:
+    """Return the entry of Ansible's diff for one object, with no value of a Secret in it."""
+    old, new = ((obj or {}).get("data") or {} for obj in (before, after))
+
+    def show(obj: Obj | None, word: str) -> str:
+        if not obj:
+            return ""
+        shown = meaning(obj)
+        if obj["kind"] == "Secret":
+            metadata = {key: value for key, value in shown["metadata"].items() if key in _PUBLIC_IN_SECRET_METADATA}
+            data = {
+                key: HIDDEN if old.get(key) == new.get(key) else f"(hidden, {word})"
+                for key in sorted(obj.get("data") or {})
+            }
+            shown = {key: value for key, value in shown.items() if key in _PUBLIC_IN_SECRET}
+            shown |= {"metadata": metadata, "data": data}
+        return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    name = title(after or before or {})
+    return {"before_header": name, "after_header": name, "before": show(before, "old"), "after": show(after, "new")}

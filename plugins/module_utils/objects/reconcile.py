@@ -9,13 +9,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
-    configuration,
-    differences,
-    manifests,
-    ownership,
-    secrets,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import manifests, ownership, secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
 Predicate = Callable[[Obj], bool]
@@ -68,7 +62,7 @@ class Run:
         """Add what became of an object to the result."""
         self.results.append({"kind": obj["kind"], "name": obj["metadata"]["name"], "action": action})
         if self.show_difference and action in CHANGES:
-            self.diffs.append(differences.difference(before, after))
+            self.diffs.append(manifests.difference(before, after))
 
     def result(self, exists: bool) -> dict[str, Any]:
         """Return what the module returns in both states."""
@@ -190,11 +184,11 @@ class Run:
     def with_hash(self, obj: Obj) -> Obj:
         """Return a workload with the hash of the configuration that its pods read, and anything else as it is."""
         template = manifests.pod_template(obj)
-        keys = configuration.references(template) if template and not self.is_planned(obj) else []
+        keys = manifests.references(template) if template and not self.is_planned(obj) else []
         if not keys:
             return obj
         contents = {(kind, name): self.content(kind, name, manifests.namespace_of(obj)) for kind, name in keys}
-        return configuration.with_hash(obj, configuration.hash_of(keys, contents))
+        return manifests.with_hash(obj, manifests.hash_of(keys, contents))
 
     def content(self, kind: str, name: str, namespace: str) -> Obj:
         """Return a Secret or ConfigMap as it will be, read at most once; empty if it does not exist."""
@@ -208,7 +202,7 @@ class Run:
             return self.note(obj, "created", None, obj)
         if existing and self.is_left(existing):
             return self.note(obj, "left", existing, existing)
-        if existing and obj["kind"] in SELDOM_WRITABLE and differences.holds(existing, obj):
+        if existing and obj["kind"] in SELDOM_WRITABLE and manifests.holds(existing, obj):
             return self.note(obj, "unchanged", existing, existing)
         if obj["kind"] == "Job" and existing:
             if not self.job_failed(existing):
@@ -226,7 +220,7 @@ class Run:
         self.applied.append(after)
         if not existing:
             return self.note(obj, "created", None, after)
-        return self.note(obj, "unchanged" if differences.same(existing, after) else "changed", existing, after)
+        return self.note(obj, "unchanged" if manifests.same(existing, after) else "changed", existing, after)
 
     def locked(self, obj: Obj, existing: Obj | None) -> Obj:
         """Return a Secret tied to the version that its random values go with, so that one of two runs at once fails.

@@ -11,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import manifest, random_text
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, existing, plan, scram
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, plan, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import Role, Wanted
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.plan import Change
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server, external_server
@@ -25,9 +25,9 @@ def read_secrets(client: Client, params: dict[str, Any]) -> dict[str, dict[str, 
     held = {}
     for name in (role["secret"] for role in params["roles"]):
         if secret := client.get("Secret", name):
-            existing.refuse_foreign(secret, client.namespace)
+            preflight.refuse_foreign(secret, client.namespace)
             restore = f"Restore what it held, or delete it to have a new password made, {AGAIN}"
-            held[name] = existing.required_values(secret, client.namespace, ("username", "password"), restore)
+            held[name] = preflight.required_values(secret, client.namespace, ("username", "password"), restore)
     return held
 
 
@@ -37,7 +37,7 @@ def required_values(client: Client, name: str, keys: list[str]) -> dict[str, str
     if secret is None:
         step = f"Run playbooks/site.yml --tags postgresql, {AGAIN}"
         raise ManifestError(f"Secret {name} in namespace {client.namespace}", "is missing", step)
-    return existing.required_values(secret, client.namespace, keys, f"Add it, {AGAIN}")
+    return preflight.required_values(secret, client.namespace, keys, f"Add it, {AGAIN}")
 
 
 def wanted_secrets(params: dict[str, Any], wanted: Wanted, ca: str) -> dict[str, dict[str, str]]:

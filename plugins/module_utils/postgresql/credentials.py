@@ -11,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import manifest, random_text
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, existing, scram
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.certificates import Pair
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
@@ -94,8 +94,8 @@ def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime 
     namespace, external = params["namespace"], params["external"]
     # Without a namespace only check mode goes on, and there the user may have no right to read in it.
     exists = not check_mode or client.namespace_exists()
-    suffixes = (("admin", "ca") if external else existing.KEYS) if exists else ()
-    held = existing.values_of(existing.read_secrets(client, params["name"], suffixes), namespace, external)
+    suffixes = (("admin", "ca") if external else preflight.KEYS) if exists else ()
+    held = preflight.values_of(preflight.read_secrets(client, params["name"], suffixes), namespace, external)
     todo = steps(params, held, now or certificates.current_time())
     wanted = held | {step.suffix: step.values for step in todo}
     admin = wanted["admin"]["username"]

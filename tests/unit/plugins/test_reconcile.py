@@ -9,8 +9,6 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
-    configuration,
-    differences,
     manifests,
     ownership,
     reconcile,
@@ -290,7 +288,7 @@ def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
 
     assert template(configuration_hash=False) == {"metadata": {}, "spec": pod}
     # Recorded: another value replaces the pods of every site that is upgraded.
-    assert template()["metadata"]["annotations"] == {configuration.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
+    assert template()["metadata"]["annotations"] == {manifests.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
 
 
 def test_everything_that_pods_read_is_found() -> None:
@@ -311,7 +309,7 @@ def test_everything_that_pods_read_is_found() -> None:
             ],
         }
     }
-    found = configuration.references(template)
+    found = manifests.references(template)
     assert found == [*(("ConfigMap", name) for name in "bdfh"), *(("Secret", name) for name in "aceg")]
 
 
@@ -399,13 +397,13 @@ def test_an_owner_without_labels_is_refused() -> None:
     ],
 )
 def test_an_object_holds_what_a_manifest_names(existing: Obj, wanted: Obj, holds: bool) -> None:
-    assert differences.holds(existing, wanted) is holds
+    assert manifests.holds(existing, wanted) is holds
 
 
 def test_a_diff_shows_no_value_of_a_secret() -> None:
     before = manifest("Secret", "a", data={"same": "b2xk", "other": "b2xk"})
     after = manifest("Secret", "a", data={"same": "b2xk", "other": "bmV3"})
-    shown = differences.difference(before, after)
+    shown = manifests.difference(before, after)
     assert not [text for text in ("b2xk", "bmV3") if text in shown["before"] + shown["after"]]
     assert '"other": "(hidden, new)"' in shown["after"]
 

@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cloud_django.kubernetes.plugins.action import run_with_progress as plugin
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import wait
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command_output import Progress, open_output
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import Progress, open_output, wait
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
