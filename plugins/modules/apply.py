@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: apply
 short_description: Apply the objects of one role together
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Applies a list of manifests by server-side apply, with one field manager for ever, to one namespace, or to several
     namespaces and the cluster as a whole. The objects are looked at first. If one of them exists and is somebody
@@ -127,8 +126,6 @@ options:
 EXAMPLES = r"""
 - name: Apply a site's settings and key
   cloud_django.kubernetes.apply:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     owner:
       app.kubernetes.io/managed-by: cloud-django

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: cluster_check
 short_description: Check that a context leads to the cluster that is meant, with the rights that a run needs
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Compares the address of the API server, and the UID of the namespace C(kube-system), with those that are pinned. A
     context is only a name, and so is the address of a cluster that was made anew; the UID belongs to one cluster for

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: lease
 short_description: Let one run at a time change a namespace
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Takes a Lease, which another run cannot have at the same time. If another one has it, waits, and then fails.
   - A process in the background renews the Lease as long as the playbook runs, and removes it when that ends, however
@@ -49,8 +48,6 @@ notes:
 EXAMPLES = r"""
 - name: Keep other runs out
   cloud_django.kubernetes.lease:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     name: polls-run
 """

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Asks the API server which kinds it has, custom resources included, and lists the objects of each in one namespace.
   - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
@@ -32,8 +31,6 @@ EXAMPLES = r"""
 - name: Look into a namespace
   cloud_django.kubernetes.namespace_content_info:
     namespace: polls
-    kubeconfig: /home/me/.state/kubeconfig
-    context: kind-cloud-django
 """
 
 RETURN = r"""

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: network_policy_info
 short_description: Ask a pod whether its NetworkPolicy is more than words
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Runs a program in a pod. It tries to connect to another pod of the same kind, which their NetworkPolicy forbids.
   - A cluster whose network plug-in enforces no NetworkPolicies accepts them all. Only an attempt can tell.
@@ -43,8 +42,6 @@ notes:
 EXAMPLES = r"""
 - name: Ask whether the pods of the site can reach each other
   cloud_django.kubernetes.network_policy_info:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     label_selectors: [app.kubernetes.io/component=web]
     container: web

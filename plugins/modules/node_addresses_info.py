@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: node_addresses_info
 short_description: Read the addresses of a cluster's nodes
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Reads under which IP addresses the nodes of a cluster are known, those for the world outside of it first.
 options: {}
@@ -22,8 +21,6 @@ notes:
 EXAMPLES = r"""
 - name: Read the nodes' addresses
   cloud_django.kubernetes.node_addresses_info:
-    kubeconfig: ~/.kube/config
-    context: minikube
 """
 
 RETURN = r"""

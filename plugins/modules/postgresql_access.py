@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: postgresql_access
 short_description: Keep a PostgreSQL database, its roles, grants and their Secrets
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Reads a server's catalog with C(psql) in a pod, compares it with what is wanted, and makes the difference in one
     transaction. Only C(CREATE DATABASE) stands outside of it, since PostgreSQL wants it so.
@@ -134,8 +133,6 @@ options:
 EXAMPLES = r"""
 - name: Keep the database of the site
   cloud_django.kubernetes.postgresql_access:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     pod: polls-postgresql-0
     server_host: polls-postgresql.polls.svc

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: postgresql_credentials
 short_description: Manage the passwords and certificates of a PostgreSQL server
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Manages three Secrets, which are named after the server. C(<name>-admin) has the administrator's C(username) and
     C(password), C(<name>-ca) our certificate authority, and C(<name>-tls) the certificate that the server shows.
@@ -83,8 +82,6 @@ options:
 EXAMPLES = r"""
 - name: Manage the Secrets of a server
   cloud_django.kubernetes.postgresql_credentials:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     name: polls-postgresql
     labels:

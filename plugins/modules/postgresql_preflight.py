@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: postgresql_preflight
 short_description: Check what a PostgreSQL server needs before anything is changed
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Changes nothing. Returns which objects of the server exist, and whether the server runs.
   - Refuses in one sentence what could not work later. That is an object of the same name that is not ours, a Secret
@@ -85,8 +84,6 @@ options:
 EXAMPLES = r"""
 - name: Check that a server can be deployed
   cloud_django.kubernetes.postgresql_preflight:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     name: polls-postgresql
     claim:

@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: rollout
 short_description: Wait until Kubernetes workloads are really rolled out
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Watches the Kubernetes API, instead of polling it, until each of the named workloads is really done. For a
     Deployment that means every replica is updated and available and no replica of an earlier revision is left, for a
@@ -86,8 +85,6 @@ seealso:
 EXAMPLES = r"""
 - name: Wait for the site and its cache
   cloud_django.kubernetes.rollout:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     workloads:
       - kind: Deployment
@@ -97,8 +94,6 @@ EXAMPLES = r"""
 
 - name: Wait for a migration of many rows, and show more of its log if it fails
   cloud_django.kubernetes.rollout:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     workloads:
       - kind: Job

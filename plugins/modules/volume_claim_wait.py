@@ -8,7 +8,6 @@ DOCUMENTATION = r"""
 module: volume_claim_wait
 short_description: Wait until a claim has its volume
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Waits until a PersistentVolumeClaim is bound. A storage class whose provisioner never answers would let a pod wait
     for its volume for ever, with no other sign than an event.
@@ -34,8 +33,6 @@ options:
 EXAMPLES = r"""
 - name: Wait for the volume
   cloud_django.kubernetes.volume_claim_wait:
-    kubeconfig: ~/.kube/config
-    context: minikube
     namespace: polls
     name: polls-postgresql
 """
