@@ -1,56 +1,12 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Action plugins. Ansible imports this package in the process of the playbook, while it reads the tasks.
 
-So it loads what each of the tasks would load again in a process of its own: a task is a fork, and has what its parent
-has. By itself Ansible loads filters where a template first needs them, which is in a task: 30 ms each time, in almost
-every task. It loads an action plugin that plugin_routing names later, in the process of each task as well.
+It loads an action plugin that plugin_routing names later, in the process of each task: too late to load once what all
+of them need.
 """
 
 from __future__ import annotations
 
-import gc
-from contextlib import suppress
-
-# Of the filters and lookups, those that are used by most tasks. One name stands for all of its file.
-COLLECTION_FILTERS = (
-    "cloud_django.kubernetes.pinned_kubeconfig",
-    "cloud_django.kubernetes.quantity",
-    "cloud_django.kubernetes.web_connections",
-    "to_json",
-)
-LOOKUPS = (
-    "ansible.builtin.env",
-    "ansible.builtin.file",
-    "cloud_django.kubernetes.image_tag",
-    "cloud_django.kubernetes.role_variable",
-)
-
-
-def preload() -> None:
-    """Load the modules that speak to Kubernetes, and the filters and tests of templates."""
-    # A missing or broken library is reported by the module that needs it.
-    with suppress(Exception):
-        from ansible_collections.cloud_django.kubernetes.plugins.action import direct  # noqa: F401 - for the tasks
-        from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401 - for the tasks
-            apply,
-            postgresql_credentials,
-            rollout,
-        )
-        from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client  # noqa: F401 - for the tasks
-    # The loaders are no public interface: without them each task loads what it needs.
-    with suppress(Exception):
-        from ansible.plugins.loader import connection_loader, filter_loader, lookup_loader, shell_loader, test_loader
-
-        for loader in (filter_loader, test_loader):
-            list(loader.all())
-        for name in COLLECTION_FILTERS:
-            filter_loader.get(name)
-        for name in LOOKUPS:
-            lookup_loader.get(name, class_only=True)
-        connection_loader.get("ansible.builtin.local", class_only=True)
-        shell_loader.get("sh", class_only=True)
-    # What is here now stays: a task that would search it for garbage would first have to copy it all.
-    gc.freeze()
-
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.preload import preload
 
 preload()
