@@ -5,8 +5,6 @@ It loads an action plugin that plugin_routing names later, in the process of eac
 of them need.
 """
 
-from __future__ import annotations
-
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.preload import preload
 
 preload()

@@ -6,8 +6,6 @@ second for a module that speaks to Kubernetes, of which the API server takes a f
 its own on the controller already. In every other case the module runs as any other.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Action plugin of the module lease: the Lease is held for the process of the playbook."""
 
-from __future__ import annotations
-
 import functools
 import multiprocessing
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Action plugin that runs a long command on the controller and says how far it is."""
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 import time

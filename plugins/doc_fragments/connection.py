@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What the documentation of all our modules that speak to Kubernetes has in common."""
 
-from __future__ import annotations
-
 
 class ModuleDocFragment:
     """Goes with kubernetes.core.k8s_auth_options, which has the options themselves."""

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Filter that lets a kubeconfig pass only if its context leads to the server that is pinned."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: pinned_kubeconfig
 short_description: Refuse a kubeconfig whose context leads to another server than the pinned one

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Filter that reads the amounts in which Kubernetes counts memory and processors."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: quantity
 short_description: Read an amount as Kubernetes writes it

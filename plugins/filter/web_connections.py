@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Filter that computes how many connections to the database the site's pods can open."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: web_connections
 short_description: Compute the database connections of the web pods

@@ -1,7 +1,5 @@
 """Lookup plugin that names an image by everything that goes into its build."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: image_tag
 short_description: Compute the tag of an image from its build context and build arguments

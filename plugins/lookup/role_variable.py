@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Lookup plugin that reads a variable of another role of the collection."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: role_variable
 short_description: Read a variable of another role

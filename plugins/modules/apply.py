@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Apply all objects of a role in one task, and touch nothing that is not ours."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: apply
 short_description: Apply the objects of one role together

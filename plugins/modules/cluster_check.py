@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Check that a context leads to the cluster that is meant, and that its user may do what a run will do."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cluster_check
 short_description: Check that a context leads to the cluster that is meant, with the rights that a run needs

@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Inspect the container engine, the builds, the cluster and the image on this machine."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cluster_info
 short_description: Inspect container engine, builds, cluster and image on this machine

@@ -1,8 +1,6 @@
 #!/usr/bin/python
 """Module that removes old tags of an image from the engine and from the nodes of a kind or minikube cluster."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: image_prune
 short_description: Remove old tags of an image from the engine and from the nodes of a kind or minikube cluster

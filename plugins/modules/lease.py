@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Let one run at a time change a namespace."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: lease
 short_description: Let one run at a time change a namespace

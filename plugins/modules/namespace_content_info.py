@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Module that lists what is in a namespace, whatever kind it is of."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace

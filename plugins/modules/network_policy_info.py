@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Ask a pod whether its NetworkPolicy is more than words."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: network_policy_info
 short_description: Ask a pod whether its NetworkPolicy is more than words

@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Read the addresses of a cluster's nodes."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: node_addresses_info
 short_description: Read the addresses of a cluster's nodes

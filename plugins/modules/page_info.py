@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Request a page of a web site until it answers."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: page_info
 short_description: Request a page until the site answers

@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Make a database, its schema, roles and grants what they shall be, and keep the Secrets of the roles."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: postgresql_access
 short_description: Keep a PostgreSQL database, its roles, grants and their Secrets

@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Manage the passwords and certificates of a PostgreSQL server."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: postgresql_credentials
 short_description: Manage the passwords and certificates of a PostgreSQL server

@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Refuse what a PostgreSQL server in a cluster could not work with, before anything is changed."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: postgresql_preflight
 short_description: Check what a PostgreSQL server needs before anything is changed

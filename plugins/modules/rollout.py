@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Wait until workloads are really rolled out, and fail as soon as one of them cannot be."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: rollout
 short_description: Wait until Kubernetes workloads are really rolled out

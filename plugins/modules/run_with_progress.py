@@ -1,8 +1,6 @@
 #!/usr/bin/python
 """Documentation of the action plugin run_with_progress."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: run_with_progress
 short_description: Run a long command on the controller and say how far it is

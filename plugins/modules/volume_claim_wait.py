@@ -2,8 +2,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Wait until a claim has its volume, and say why it has none."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: volume_claim_wait
 short_description: Wait until a claim has its volume

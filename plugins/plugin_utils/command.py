@@ -5,8 +5,6 @@ It prints to a file, which is read while it grows, to say how far it is. A proce
 background has this file too, and doesn't delay the end of the task.
 """
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import ctypes

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Keeps a Lease for a process: a process in the background renews it, and removes it when the first one ends."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -6,8 +6,6 @@ A task is a fork, and has what its parent has. By itself Ansible loads filters w
 is in a task: 30 ms each time, in almost every task.
 """
 
-from __future__ import annotations
-
 import gc
 from contextlib import suppress
 

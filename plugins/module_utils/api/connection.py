@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Connections to the Kubernetes API: which cluster a task means, its time limit, and what answers and errors say."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os
@@ -147,7 +145,7 @@ def defer_discovery(core: Any) -> None:
         core.LazyDiscoverer = functools.partial(DeferredDiscovery, discoverer)
 
 
-def open_client(module: AnsibleK8SModule, limit: float = CONNECT_LIMIT) -> Any:
+def open_client(module: "AnsibleK8SModule", limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
     A plugin for credentials runs when the client is made, and may take its time.

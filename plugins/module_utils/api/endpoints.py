@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Paths of the Kubernetes API for the kinds that the collection uses, so that no request has to discover them."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 # What the API calls the objects of a kind in a path, by apiVersion and kind.

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Errors that a user reads: the thing, the reason, the next step."""
 
-from __future__ import annotations
-
 
 class CloudDjangoError(Exception):
     """An error that its message explains to the user; modules pass it on as the message of the failed task.

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """A Lease of which one run at a time is the holder: take, renew, and release it."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import socket

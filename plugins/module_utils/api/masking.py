@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Keep the values of Secrets out of whatever is told."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json

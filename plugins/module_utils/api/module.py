@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What modules have in common: options as their documentation describes them, a connection, work, and an exit."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Callable, Mapping
@@ -40,7 +38,7 @@ def specified(documented: Mapping[str, Any], no_log: Mapping[str, bool]) -> dict
     return spec
 
 
-def k8s_module(options: Mapping[str, Any], **rules: Any) -> AnsibleK8SModule:
+def k8s_module(options: Mapping[str, Any], **rules: Any) -> "AnsibleK8SModule":
     """Return a module that has these options and those of the connection.
 
     Args:

@@ -1,7 +1,5 @@
 """The files of a container build context, and a hash of them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import posixpath

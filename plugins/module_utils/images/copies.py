@@ -1,7 +1,5 @@
 """Copies of an image: in the container engine, in the nodes of a kind or minikube cluster, and in a registry."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

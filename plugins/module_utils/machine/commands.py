@@ -2,8 +2,6 @@
 # MIT License (see LICENSE)
 """Commands of the machine: run at the same time, and each only once."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

@@ -2,8 +2,6 @@
 # MIT License (see LICENSE)
 """The machine as the roles see it: engine, builds, cluster and image, all inspected at the same time."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

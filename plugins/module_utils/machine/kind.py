@@ -2,8 +2,6 @@
 # MIT License (see LICENSE)
 """A kind cluster on this machine: its nodes, how far it is, and how it differs from its variables."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from functools import partial

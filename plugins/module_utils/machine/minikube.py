@@ -2,8 +2,6 @@
 # MIT License (see LICENSE)
 """A minikube profile on this machine: how far it is, and how it differs from its variables."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The content of a namespace, whatever its kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Manifests and existing objects: names, places, Jobs named by content, what pods read, what differs, what to prune."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

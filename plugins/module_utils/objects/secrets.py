@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Values of Secrets: given ones, generated ones, and those that exist."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import secrets

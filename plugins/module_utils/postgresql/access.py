@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Make a database, its roles and grants what they shall be, and write the Secrets of the roles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

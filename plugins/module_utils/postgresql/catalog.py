@@ -5,8 +5,6 @@ Nothing here talks to a server: a catalog comes as the plain data that `CLUSTER_
 Needs PostgreSQL 16 or newer, where a membership has the options INHERIT and SET.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Compare what a PostgreSQL server holds with what is wanted, and return the statements that make it so, as text."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -5,8 +5,6 @@ Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/
 possible, and as they are where it is not.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

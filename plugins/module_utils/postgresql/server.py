@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """SQL as the administrator of a PostgreSQL server, by psql in the server's own pod or in a client's pod."""
 
-from __future__ import annotations
-
 import copy
 import re
 import secrets

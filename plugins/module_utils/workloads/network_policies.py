@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Whether the cluster enforces NetworkPolicies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The amounts in which Kubernetes counts memory and processors."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from typing import Any

@@ -1,8 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Watch workloads until all are rolled out or one of them has failed."""
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import threading
