@@ -34,6 +34,8 @@ COLOR = re.compile(r"\x1b\[[\d;]*m")
 GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
+# Scenarios that take minutes.
+LONGEST = ("web", "lifecycle", "image", "postgresql", "seatbelt", "migrations", "superuser")
 
 
 @dataclass
@@ -240,9 +242,9 @@ def providers() -> list[Step]:
 
 
 def deployments() -> list[Step]:
-    """All other scenarios, each in a namespace of its own."""
-    names = {path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")}
-    return [scenario(name) for name in sorted(names - set(PROVIDERS))]
+    """All other scenarios, each in a namespace of its own, those that take longest first."""
+    names = {path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")} - set(PROVIDERS)
+    return [scenario(name) for name in sorted(sorted(names), key=lambda name: (*LONGEST, name).index(name))]
 
 
 def tool(name: str, lock: str) -> Step:
@@ -253,23 +255,31 @@ def tool(name: str, lock: str) -> Step:
 
 
 def stages() -> list[list[list[Step]]]:
-    """What is run one after the other: of each stage all lanes at once, and of each lane one step after the other."""
+    """What is run one after the other: of each stage the lanes, two at once, and of each lane one step after the other.
+
+    The longest lanes of a stage come first, so that the two end at about the same time.
+    """
     # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
     create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"))
     files = ("--numprocesses=2", "--dist=loadfile")
     on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
+    tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom")]
     # These measure or break what they share with others.
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
-        Step("cluster", "security tests", lambda: pytest("tests/security")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
         Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
     ]
     return [
-        [[create], lint()],
-        [deployments(), [*unit(), *site(), *providers()]],
-        [[on_cluster]],
-        [[tool("checkov", "tests/security"), tool("sbom", "scripts/sbom"), *alone]],
+        [[create, *tools], [*lint(), *unit()]],
+        [
+            [on_cluster],
+            [Step("cluster", "security tests", lambda: pytest("tests/security"))],
+            site(),
+            *([step] for step in deployments()),
+            providers(),
+        ],
+        [alone],
     ]
 
 

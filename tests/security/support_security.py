@@ -43,7 +43,12 @@ GIVEN = {
     "database_passwords": {"app": Unsafe(f"app {ODD_PASSWORD}"), "migrate": Unsafe(f"{ODD_PASSWORD} migrate")},
     "postgresql_admin_password": Unsafe(f"{ODD_PASSWORD} administrator"),
 }
-SMALL = {"postgresql_storage_size": "1Gi", "web_replicas": 2}
+# With images of its own, which another test that deploys other images does not prune.
+SMALL = {
+    "postgresql_storage_size": "1Gi",
+    "web_replicas": 2,
+    "app_image_repository": "localhost/cloud-django-test/security",
+}
 # Values of Secrets that are no secrets.
 PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
 
