@@ -11,6 +11,8 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import share_templates
+
 # Of the filters and lookups, those that are used by most tasks. One name stands for all of its file.
 COLLECTION_FILTERS = (
     "cloud_django.kubernetes.pinned_kubeconfig",
@@ -49,5 +51,8 @@ def preload() -> None:
             lookup_loader.get(name, class_only=True)
         connection_loader.get("ansible.builtin.local", class_only=True)
         shell_loader.get("sh", class_only=True)
+    # An ansible-core with other private names compiles its templates itself.
+    with suppress(Exception):
+        share_templates()
     # What is here now stays: a task that would search it for garbage would first have to copy it all.
     gc.freeze()
