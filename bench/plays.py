@@ -147,13 +147,13 @@ def site_play(project: Path = PROJECT) -> dict[str, Any]:
     with_hosts = [play for play in plays if "hosts" in play]
     if not with_hosts:
         raise Failed("playbooks/site.yml has no play with hosts.")
-    return next((play for play in with_hosts if play.get("roles")), with_hosts[0])
+    return next((play for play in with_hosts if role_names(play)), with_hosts[0])
 
 
 def role_names(play: Mapping[str, Any]) -> list[str]:
     """Return the names of a play's roles, each of them once."""
-    roles = [{"role": role} if isinstance(role, str) else role for role in play.get("roles") or []]
-    return list(dict.fromkeys(role.get("role") or role["name"] for role in roles))
+    imports = [task.get("ansible.builtin.import_role") for task in play.get("tasks") or []]
+    return list(dict.fromkeys(role["name"] for role in imports if role))
 
 
 def empty_play(folder: Path) -> Path:

@@ -9,6 +9,9 @@ is in a task: 30 ms each time, in almost every task.
 import gc
 from contextlib import suppress
 
+import jinja2
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import share_templates
+
 # Of the filters and lookups, those that are used by most tasks. One name stands for all of its file.
 COLLECTION_FILTERS = (
     "cloud_django.kubernetes.pinned_kubeconfig",
@@ -22,6 +25,29 @@ LOOKUPS = (
     "cloud_django.kubernetes.image_tag",
     "cloud_django.kubernetes.role_variable",
 )
+
+
+def add_jinja_plugins() -> None:
+    """Have the loaders know Jinja's own filters and tests, for each of which they would search all files of Ansible's.
+
+    Raises if this ansible-core is not known here, and leaves its loaders as they were.
+    """
+    from ansible._internal._templating import _jinja_bits
+    from ansible.plugins.loader import filter_loader, test_loader
+
+    for loader, own in ((filter_loader, _jinja_bits._BUILTIN_FILTERS), (test_loader, _jinja_bits._BUILTIN_TESTS)):
+        found = dict(loader._cached_non_collection_wrappers)
+        added = {name: plugin for name, plugin in own.items() if name not in found}
+        for plugin in added.values():
+            # Some are functions of Python, without a file.
+            plugin._original_path = plugin._original_path or jinja2.__file__
+        loader._cached_non_collection_wrappers = found | added
+        try:
+            if any(loader.get(name) is not plugin for name, plugin in added.items()):
+                raise RuntimeError("The loader has other plugins.")
+        except BaseException:
+            loader._cached_non_collection_wrappers = found
+            raise
 
 
 def preload() -> None:
@@ -47,5 +73,9 @@ def preload() -> None:
             lookup_loader.get(name, class_only=True)
         connection_loader.get("ansible.builtin.local", class_only=True)
         shell_loader.get("sh", class_only=True)
+    # With other private names than these two know, ansible-core finds its plugins and compiles its templates itself.
+    for prepare in (add_jinja_plugins, share_templates):
+        with suppress(Exception):
+            prepare()
     # What is here now stays: a task that would search it for garbage would first have to copy it all.
     gc.freeze()

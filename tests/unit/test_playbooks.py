@@ -68,9 +68,47 @@ def test_playbooks_read_no_internal_variable(playbook: str) -> None:
     assert not re.findall(r"\b__\w+", text)
 
 
+def site_roles() -> list[tuple[str, dict[str, Any]]]:
+    """Return name and task of each role that site.yml imports."""
+    tasks = [(task["ansible.builtin.import_role"]["name"], task) for task in plays_of("site")[1]["tasks"]]
+    return [(name.rpartition(".")[2], task) for name, task in tasks]
+
+
 def test_the_cluster_is_provided_once_for_all_hosts() -> None:
-    once = {entry["role"].rpartition(".")[2] for entry in plays_of("site")[1]["roles"] if entry.get("run_once")}
+    once = {name for name, task in site_roles() if task.get("run_once")}
     assert once == {"container_engine", "mirror_builds", "cluster"}
+
+
+def test_arguments_of_all_roles_are_validated_in_the_first_task() -> None:
+    first = plays_of("site")[1]["pre_tasks"][0]
+    assert "cloud_django.kubernetes.validate_arguments" in first
+    assert first["tags"] == ["always"]
+    assert first["vars"]["site_roles"] == [name for name, _ in site_roles()]
+    assert all(task["ansible.builtin.import_role"]["rolespec_validate"] is False for _, task in site_roles())
+    # The lease has more tags, so it is validated with each of them.
+    assert [name for name, task in site_roles() if task["tags"] != [name]] == ["lease"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reported"),
+    [
+        ((), {"web", "image", "lease"}),
+        (("--tags=tagged",), {"web", "image", "lease"}),
+        (("--tags=web",), {"web", "lease"}),
+        (("--skip-tags=web",), {"image", "lease"}),
+    ],
+)
+def test_arguments_are_validated_of_the_roles_that_run(arguments: tuple[str, ...], reported: set[str]) -> None:
+    code, output = play(
+        PROJECT / "inventory" / "mirrors",
+        PROJECT / "playbooks" / "site.yml",
+        "--extra-vars=web_keep=all image_keep=all lease_wait=long",
+        *arguments,
+    )
+    assert code != 0
+    assert "changed=0 " in output
+    found = output.partition("Validation of arguments failed:")[2]
+    assert {role for role in ("web", "image", "lease") if f" {role}: argument" in found} == reported
 
 
 def test_no_role_repeats_the_default_of_another() -> None:

@@ -18,12 +18,16 @@ LABEL = "cloud-django.context"
 KIND_LABEL = "io.x-k8s.kind.cluster"
 # Our images in the engine. It answers this only while it runs.
 LIST_ENGINE = ["docker", "image", "ls", "--quiet", "--no-trunc", f"--filter=label={LABEL}"]
-# Prints the images of a node, an empty line, and the manifest of the image $1, in one call because a call takes 0.1 s.
+# Prints the images of repository $2 in a node, an empty line, and the manifest of the image $1: one call, since each
+# takes 0.1 s. ctr reads all files of each image that it lists, and takes 0.05 s to start; the manifest needs none.
 _LIST_NODE = """
-images=$(ctr --namespace=k8s.io images ls)
+images=$(ctr --namespace=k8s.io images ls "name~=\\"^$2:\\"")
 printf '%s\\n\\n' "$images"
 printf '%s\\n' "$images" | while read -r name type digest rest; do
-  if [ "$name" = "$1" ]; then ctr --namespace=k8s.io content get "$digest" < /dev/null || true; fi
+  if [ "$name" = "$1" ]; then
+    cat "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/${digest#sha256:}" 2> /dev/null ||
+      ctr --namespace=k8s.io content get "$digest" < /dev/null || true
+  fi
 done
 """
 
@@ -161,7 +165,7 @@ def node_copy(run: Run, node: str, reference: str) -> dict[str, Any]:
     """Return which tags of the repository of `reference` a node has, and the IDs of its copy of `reference`."""
     repository, _ = split(reference)
     full = canonical(reference)
-    code, output, error = run(["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full])
+    code, output, error = run(["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full, canonical(repository)])
     if code:
         raise CopiesError(f"Node {node} cannot list its images: {last_line(error)}. Look at `docker logs {node}`.")
     listing, _, manifest = output.partition("\n\n")

@@ -20,6 +20,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.co
     at_once,
     parsed,
 )
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.docker import Docker
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.kind import inspect_kind
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.minikube import inspect_minikube
 
@@ -32,7 +33,7 @@ def inspect(parameters: Mapping[str, Any], check_mode: bool, run: Run | None = N
 
     A part that cannot be inspected is left out of a shared result, and raises CloudDjangoError otherwise.
     """
-    once = run or Once()
+    once = run or Once(Docker())
     calls: dict[str, Callable[[], dict[str, Any]]] = {}
     if parameters["engine"]:
         calls["engine"] = partial(inspect_engine, once)

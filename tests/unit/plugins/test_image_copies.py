@@ -126,7 +126,8 @@ def test_a_copy_that_is_not_whole_counts_as_none(output: str) -> None:
 CTR = """\
 #!/bin/sh
 case $* in
-  *"images ls") printf 'REF TYPE DIGEST\\nlocalhost/polls:2 json sha256:m2\\nlocalhost/polls:2-b json sha256:m3\\n' ;;
+  *'images ls name~="^localhost/polls:"')
+    printf 'REF TYPE DIGEST\\nlocalhost/polls:2 json sha256:m2\\nlocalhost/polls:2-b json sha256:m3\\n' ;;
   *"content get sha256:m2") printf '{\\n  "config": {\\n\\n"digest": "sha256:c2"}}' ;;
   *) exit 1 ;;
 esac
@@ -153,6 +154,20 @@ def test_a_node_is_asked_by_one_command(tmp_path: Path) -> None:
     (tmp_path / "ctr").write_text("#!/bin/sh\necho stopped >&2\nexit 1\n", encoding="utf-8")
     with pytest.raises(CopiesError, match="Node node cannot list its images: stopped"):
         copies.node_copy(run, "node", "localhost/polls:2")
+
+
+def test_a_manifest_is_read_without_containerds_program(tmp_path: Path) -> None:
+    (tmp_path / "ctr").write_text(CTR.replace('"content get', '"never get'), encoding="utf-8")
+    (tmp_path / "ctr").chmod(0o755)
+    blobs = tmp_path / "io.containerd.content.v1.content" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    (blobs / "m2").write_text('{"config": {"digest": "sha256:c2"}}', encoding="utf-8")
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        script = argv[5].replace("/var/lib/containerd", str(tmp_path))
+        return in_a_node([*argv[:5], script, *argv[6:]], f"{tmp_path}:/usr/bin:/bin")
+
+    assert copies.node_copy(run, "node", "localhost/polls:2")["ids"] == ["sha256:m2", "sha256:c2"]
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:

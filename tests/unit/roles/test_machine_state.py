@@ -80,7 +80,10 @@ class Machine:
                 *("--extra-vars", json.dumps(self.variables()), path, *arguments),
             ],
             cwd=PROJECT,
-            env=os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"},
+            env=os.environ
+            | {"PATH": f"{self.folder}:{os.environ['PATH']}", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
+            # Without a socket only the program answers.
+            | {"DOCKER_HOST": "tcp://192.0.2.1:2376"},
             capture_output=True,
             text=True,
             timeout=120,

@@ -55,7 +55,10 @@ def test_the_empty_play_follows_the_hosts_of_the_site(monkeypatch: pytest.Monkey
 def test_the_play_of_the_site_is_the_one_with_roles(tmp_path: Path) -> None:
     site = tmp_path / "playbooks" / "site.yml"
     site.parent.mkdir()
-    site.write_text("[{import_playbook: a.yml}, {hosts: localhost}, {hosts: sites, roles: [a, {role: b}, {role: a}]}]")
+    tasks = ", ".join(f"{{ansible.builtin.import_role: {{name: {name}}}}}" for name in "aba")
+    site.write_text(
+        f"[{{import_playbook: a.yml}}, {{hosts: localhost}}, {{hosts: sites, tasks: [{{meta: noop}}, {tasks}]}}]"
+    )
     play = plays.site_play(tmp_path)
     assert play["hosts"] == "sites"
     assert plays.role_names(play) == ["a", "b"]

@@ -1,0 +1,43 @@
+"""What is loaded once for all tasks is found without a search, and another ansible-core is left as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible._internal._templating import _jinja_bits
+from ansible.plugins.loader import filter_loader, test_loader
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.preload import add_jinja_plugins
+
+LOADERS = [(filter_loader, _jinja_bits._BUILTIN_FILTERS), (test_loader, _jinja_bits._BUILTIN_TESTS)]
+
+
+@pytest.fixture(autouse=True)
+def new_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loaders as Ansible has them, without what the import of the action plugins adds."""
+    for loader, _ in LOADERS:
+        monkeypatch.setattr(loader, "_cached_non_collection_wrappers", {})
+        loader._ensure_non_collection_wrappers()
+
+
+@pytest.mark.parametrize(("loader", "name"), [(filter_loader, "length"), (test_loader, "==")])
+def test_jinja_plugins_are_known(loader: Any, name: str) -> None:
+    assert name not in loader._cached_non_collection_wrappers
+    add_jinja_plugins()
+    assert loader.get(name).j2_function is dict(LOADERS)[loader][name].j2_function
+
+
+def test_plugins_of_ansible_come_first() -> None:
+    ansible_unique = filter_loader.get("unique")
+    add_jinja_plugins()
+    assert filter_loader.get("unique") is ansible_unique
+    assert _jinja_bits._BUILTIN_FILTERS["unique"] is not ansible_unique
+
+
+@pytest.mark.parametrize("loader", [filter_loader, test_loader])
+def test_a_loader_that_finds_others_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(loader._cached_non_collection_wrappers)
+    monkeypatch.setattr(loader, "get", lambda name: None)
+    with pytest.raises(RuntimeError, match="other plugins"):
+        add_jinja_plugins()
+    assert loader._cached_non_collection_wrappers == before

@@ -1,0 +1,171 @@
+"""Templates are compiled once for a process and its forks, and have the results that they have without it."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jinja2
+import pytest
+from ansible._internal._templating import _jinja_bits
+from ansible._internal._templating._jinja_bits import AnsibleEnvironment
+from ansible.errors import AnsibleTemplateError
+from ansible.template import Templar, trust_as_template
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import SharedTemplates, share_templates
+
+VARIABLES = {"number": 1, "items": [1, 2], "inner": trust_as_template("{{ number + 1 }}")}
+TEMPLATES = [
+    "{{ number }}",
+    "{{ inner }} and {{ number }}",
+    r"{{ 'a\tb' }}",
+    "{{ items | map('string') | join(',') }}",
+    "{%- set found = [] -%}{%- for each in items -%}{%- set _ = found.append(each) -%}{%- endfor -%}{{ found }}",
+    "#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ number ]] {{ number }}",
+    "{{ omit }}{{ number }}",
+]
+EXPRESSIONS = ["number", r"'a\tb'", "inner == 2", "items | length", "missing | default(3)"]
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What Jinja itself compiles in this process; no template is shared."""
+    compiled = []
+
+    def compile_counted(self: Any, source: Any, *others: Any, **named: Any) -> Any:
+        compiled.append(source)
+        return jinja2.Environment.compile(self, source, *others, **named)
+
+    monkeypatch.setattr(AnsibleEnvironment, "compile", compile_counted)
+    expression = AnsibleEnvironment.compile_expression
+    # Importing the action plugins has shared templates already.
+    while expression.__closure__ and expression.__name__ != "compile_expression":
+        names = expression.__code__.co_freevars
+        expression = expression.__closure__[names.index("compile_expression")].cell_contents
+    monkeypatch.setattr(AnsibleEnvironment, "compile_expression", expression)
+    return compiled
+
+
+@pytest.fixture
+def shared(compilations: list[Any]) -> Iterator[SharedTemplates]:
+    shared = share_templates()
+    compilations.clear()
+    yield shared
+    os.close(shared.file)
+
+
+def evaluated() -> list[Any]:
+    templar = Templar(None, dict(VARIABLES))
+    results = [templar.template(trust_as_template(template)) for template in TEMPLATES]
+    return results + [templar.evaluate_expression(trust_as_template(expression)) for expression in EXPRESSIONS]
+
+
+def test_results_are_the_same(compilations: list[Any]) -> None:
+    expected = evaluated()
+    shared = share_templates()
+    assert [evaluated(), evaluated()] == [expected, expected]
+    os.close(shared.file)
+
+
+def test_a_template_and_an_expression_are_compiled_once(compilations: list[Any], shared: SharedTemplates) -> None:
+    evaluated()
+    assert compilations
+    compilations.clear()
+    evaluated()
+    # Another syntax is not shared.
+    assert len(compilations) == 1
+
+
+def test_one_text_is_another_thing_as_an_expression(shared: SharedTemplates) -> None:
+    templar = Templar(None, dict(VARIABLES))
+    text = trust_as_template("{{ number }} + 1")
+    assert templar.template(text) == "1 + 1"
+    assert templar.evaluate_expression(trust_as_template("number")) == 1
+    assert templar.template(trust_as_template("number")) == "number"
+
+
+def test_backslashes_are_told_apart(shared: SharedTemplates) -> None:
+    text = trust_as_template(r"{{ '\t' | length }}")
+    for _ in range(2):
+        assert Templar(None, {}).template(text) == 2
+        assert Templar(None, {}).template(text, escape_backslashes=False) == 1
+
+
+def test_an_error_leaves_nothing_behind(shared: SharedTemplates) -> None:
+    templar = Templar(None, dict(VARIABLES))
+    for _ in range(2):
+        with pytest.raises(AnsibleTemplateError):
+            templar.evaluate_expression(trust_as_template("number +"))
+        with pytest.raises(AnsibleTemplateError):
+            templar.template(trust_as_template("{{ number + }}"))
+    assert templar.evaluate_expression(trust_as_template("number + 1")) == 2
+
+
+def test_a_fork_compiles_for_all(compilations: list[Any], shared: SharedTemplates) -> None:
+    fork = multiprocessing.get_context("fork").Process(target=evaluated)
+    fork.start()
+    fork.join()
+    assert fork.exitcode == 0
+    assert not compilations
+    evaluated()
+    assert len(compilations) == 1
+
+
+def test_an_incomplete_entry_ends_the_sharing_and_not_the_run(compilations: list[Any], shared: SharedTemplates) -> None:
+    os.write(shared.file, b"\0\0\0\7\1\2\3\4half")
+    fork = multiprocessing.get_context("fork").Process(target=evaluated)
+    fork.start()
+    fork.join()
+    assert fork.exitcode == 0
+    assert evaluated() == evaluated()
+    assert len(compilations) > 2
+
+
+def test_the_file_is_read_before_a_fork(shared: SharedTemplates) -> None:
+    fork = multiprocessing.get_context("fork").Process(target=evaluated)
+    fork.start()
+    fork.join()
+    before = len(shared._known)
+    fork = multiprocessing.get_context("fork").Process(target=int)
+    fork.start()
+    fork.join()
+    assert len(shared._known) > before
+
+
+@dataclasses.dataclass
+class Unknown:
+    """A context without the method of those that are known."""
+
+
+def test_another_ansible_core_is_left_alone(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
+    monkeypatch.setattr(_jinja_bits, "_TemplateCompileContext", Unknown)
+    with pytest.raises(AnsibleTemplateError, match="current"):
+        share_templates()
+    assert (AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression) == before
+
+
+def test_other_results_are_refused(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
+
+    def get(self: SharedTemplates, key: Any) -> Any:
+        # As if ansible-core had an option of a compilation that is not in the key.
+        return next((code for known, code in self._known.items() if known[:2] == key[:2]), None)
+
+    monkeypatch.setattr(SharedTemplates, "get", get)
+    with pytest.raises(Exception, match="other results"):
+        share_templates()
+    assert (AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression) == before
+
+
+def test_the_playbook_goes_on_without_it() -> None:
+    program = (
+        "import os; del os.memfd_create\n"
+        "from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import preload\n"
+        "preload.preload()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
