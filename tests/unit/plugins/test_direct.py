@@ -194,7 +194,7 @@ def test_every_module_is_routed_that_has_no_action_of_its_own() -> None:
     )
     assert routed == modules - actions
     # The others do more than to run their module.
-    assert actions == {"direct", "lease", "run_with_progress"}
+    assert actions == {"direct", "lease", "run_with_progress", "validate_arguments"}
 
 
 def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
