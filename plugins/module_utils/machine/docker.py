@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """What read-only commands of `docker` print, without starting it: the engine is asked over its own socket.
 
-The command takes 20 ms to start, with a plugin 100 ms, and an inspection of the machine needs ten of them.
+The command takes 20 ms to start, and an inspection of the machine needs ten of them.
 """
 
 import http.client
@@ -19,8 +19,6 @@ from urllib.parse import quote, urlencode
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run, execute
 
 SOCKET = "/var/run/docker.sock"
-# Where the command finds its plugins, besides the folder of its configuration.
-PLUGIN_FOLDERS = [f"/usr/{folder}/docker/cli-plugins" for folder in ("local/lib", "local/libexec", "lib", "libexec")]
 
 
 class Docker:
@@ -28,9 +26,8 @@ class Docker:
 
     def __init__(self, run: Run = execute, environment: Mapping[str, str] = os.environ) -> None:
         self._run = run
-        self._configuration = Path(environment.get("DOCKER_CONFIG") or "~/.docker").expanduser()
         # Without the command there is nothing to stand in for.
-        self._socket = socket_of(environment, self._configuration) if shutil.which("docker") else ""
+        self._socket = socket_of(environment) if shutil.which("docker") else ""
 
     def __call__(self, argv: list[str]) -> tuple[int, str, str]:
         """Return exit code, output and error output of a command."""
@@ -57,9 +54,6 @@ class Docker:
                 return content.decode("utf-8", "replace")
             case ["docker", "exec", container, *command]:
                 return self._executed(container, command)
-            case ["docker", "buildx", "version"]:
-                folders = [self._configuration / "cli-plugins", *map(Path, PLUGIN_FOLDERS)]
-                return "" if any(os.access(folder / "docker-buildx", os.X_OK) for folder in folders) else None
         return None
 
     def _listed(self, what: str, selection: str, **parameters: str) -> list[dict[str, Any]]:
@@ -102,11 +96,12 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def socket_of(environment: Mapping[str, str], configuration: Path) -> str:
+def socket_of(environment: Mapping[str, str]) -> str:
     """Return the socket that the command would use; empty if it would use a context or another connection."""
     if host := environment.get("DOCKER_HOST"):
         return host.removeprefix("unix://") if host.startswith("unix://") else ""
     context = environment.get("DOCKER_CONTEXT")
+    configuration = Path(environment.get("DOCKER_CONFIG") or "~/.docker").expanduser()
     try:
         context = context or json.loads((configuration / "config.json").read_bytes()).get("currentContext")
     except FileNotFoundError:

@@ -136,17 +136,10 @@ def test_an_incomplete_answer_is_left_to_the_command(asked: Docker, engine: Engi
     assert asked(LIST_ENGINE)[0] == 9
 
 
-def test_a_plugin_is_found_without_starting_it(asked: Docker, engine: Engine) -> None:
-    version = ["docker", "buildx", "version"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(docker, "PLUGIN_FOLDERS", [])
-        assert asked(version)[0] == 9
-        plugin = Path(engine.server_address).parent / "cli-plugins" / "docker-buildx"
-        plugin.parent.mkdir()
-        plugin.write_text("", encoding="utf-8")
-        assert asked(version)[0] == 9
-        plugin.chmod(0o755)
-        assert asked(version)[0] == 0
+def test_whether_a_plugin_runs_is_left_to_the_command(asked: Docker, engine: Engine) -> None:
+    """It may be there and broken."""
+    assert asked(["docker", "buildx", "version"])[0] == 9
+    assert not engine.asked
 
 
 def test_a_machine_without_the_command_has_no_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,4 +176,4 @@ def test_the_socket_is_that_of_the_command(
 ) -> None:
     if configuration is not None:
         (tmp_path / "config.json").write_text(configuration, encoding="utf-8")
-    assert socket_of(environment, tmp_path) == found
+    assert socket_of({"DOCKER_CONFIG": str(tmp_path)} | environment) == found
