@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 module: image_prune
 short_description: Remove old tags of an image from the engine and from the nodes of a kind or minikube cluster
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
     are touched, because only those are ours.

@@ -62,9 +62,13 @@ def conclude(module: Any, work: Callable[[], Mapping[str, Any]]) -> None:
     module.exit_json(**{"changed": False} | result)
 
 
-def run_module(options: Mapping[str, Any], work: Callable[..., Mapping[str, Any]], **rules: Any) -> None:
-    """Exit with what `work` returns for the options, check mode and a client, or with the error that it raises."""
-    from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+def main_of(options: Mapping[str, Any], work: Callable[..., Mapping[str, Any]], **rules: Any) -> Callable[[], None]:
+    """Return the function `main` of a module that does its work with the options, check mode and a client."""
 
-    module = k8s_module(options, **rules)
-    conclude(module, lambda: work(module.params, module.check_mode, connect(module)))
+    def main() -> None:
+        from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+
+        module = k8s_module(options, **rules)
+        conclude(module, lambda: work(module.params, module.check_mode, connect(module)))
+
+    return main

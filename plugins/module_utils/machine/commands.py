@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Commands of the machine: run at the same time, and each only once."""
 
 import io

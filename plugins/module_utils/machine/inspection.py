@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The machine as the roles see it: engine, builds, cluster and image, all inspected at the same time."""
 
 import hashlib
@@ -14,15 +13,11 @@ import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import LIST_ENGINE, Run, last_line
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
-    MachineError,
-    Once,
-    at_once,
-    parsed,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.docker import Docker
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.kind import inspect_kind
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.minikube import inspect_minikube
+
+from .commands import MachineError, Once, at_once, parsed
+from .docker import Docker
+from .kind import inspect_kind
+from .minikube import inspect_minikube
 
 # What only a build needs to know, where none is due.
 NO_BUILD: dict[str, Any] = {"builder": "default", "missing_bases": []}
