@@ -68,7 +68,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images imp
 
 
 def prune(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Remove old tags, and return what the module returns. Raises CopiesError."""
+    """Remove old tags, and return what the module returns. Raises MachineError."""
     removed, stayed = [], []
     for place, reference, command in copies.removals(copies.execute, options):
         code, _, error = (0, "", "") if check_mode else copies.execute(command)

@@ -11,14 +11,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
-
-if TYPE_CHECKING:
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -28,8 +25,6 @@ except ImportError:  # AnsibleK8SModule names the missing library.
 
 # In seconds.
 CONNECT_LIMIT = 15.0
-
-
 PORTS = {"https": 443, "http": 80}
 
 
@@ -145,7 +140,7 @@ def defer_discovery(core: Any) -> None:
         core.LazyDiscoverer = functools.partial(DeferredDiscovery, discoverer)
 
 
-def open_client(module: "AnsibleK8SModule", limit: float = CONNECT_LIMIT) -> Any:
+def open_client(module: Any, limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
     A plugin for credentials runs when the client is made, and may take its time.

@@ -14,7 +14,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import LIST_ENGINE, Run, last_line
 
-from .commands import MachineError, Once, at_once, parsed
+from .commands import MachineError, Once, at_once, no_engine, parsed
 from .docker import Docker
 from .kind import inspect_kind
 from .minikube import inspect_minikube
@@ -91,10 +91,7 @@ def image_labels(run: Run, references: list[str], label: str, check_mode: bool) 
     code, output, error = run(["docker", "image", "inspect", *references])
     # It fails for one missing image as well.
     if code and not check_mode and run(LIST_ENGINE)[0]:
-        raise MachineError(
-            f"No container engine answers ({last_line(error)}), so images cannot be looked for: start Docker, then run "
-            "this again."
-        )
+        raise no_engine(error, "images cannot be looked for")
     return {
         tag: ((image.get("Config") or {}).get("Labels") or {}).get(label, "")
         for image in parsed(output or "[]", "docker image inspect")

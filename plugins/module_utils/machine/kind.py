@@ -57,13 +57,13 @@ def nodes(run: Run, name: str) -> list[dict[str, Any]]:
     """Return what the engine knows about each node, whether it runs or not."""
     code, output, error = run(kind_containers(name))
     if code:
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     identifiers = [line.split()[0] for line in output.splitlines() if line.strip()]
     if not identifiers:
         return []
     code, output, error = run(["docker", "container", "inspect", *identifiers])
     if code:
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     return parsed(output, "docker container inspect")
 
 

@@ -101,7 +101,7 @@ def has_containers(run: Run, driver: str, name: str) -> bool:
     listing = ["container", "ls", "--all", "--quiet", f"--filter=label=name.minikube.sigs.k8s.io={name}"]
     code, output, error = run([driver, *listing])
     if code and driver == "docker":
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     return not code and bool(output.strip())
 
 
