@@ -188,23 +188,27 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
     except CloudDjangoError:
         raise
     except Exception as error:
-        raise ApiError(explain(error, kubeconfig, context)) from error
+        raise explain(error, place(kubeconfig, context)) from error
 
 
-def explain(error: Exception, kubeconfig: Any, context: str) -> str:
-    """Return the sentence for an API that cannot be used at the start."""
-    status = getattr(error, "status", None)
-    where = place(kubeconfig, context)
+def unreachable(where: str, cause: str) -> ApiError:
+    """Return the error for an API that does not answer."""
+    step = "Check that the cluster runs and that this is its kubeconfig, then run the playbook again"
+    return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
+
+
+def explain(error: Exception, where: str) -> ApiError:
+    """Return the error for an API that cannot be used at the start."""
+    status, cause = getattr(error, "status", None), cause_of(error)
     if status == 401:
-        return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
+        step = "Renew them, then run the playbook again"
+        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
     if status:
-        return f"The Kubernetes API of {where} answers {cause_of(error)}. Mend that, then run the playbook again."
+        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Mend that, then run the playbook again")
     if isinstance(error, HTTPError | OSError | ApiException):
-        return (
-            f"The Kubernetes API of {where} cannot be reached: {cause_of(error)}. "
-            "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
-        )
-    return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."
+        return unreachable(where, cause)
+    step = "Correct kubeconfig or context, then run the playbook again"
+    return ApiError(f"The {where}", f"cannot be used: {cause}", step)
 
 
 # --- Answers: streams, statuses, refusals -----------------------------------------------------------------------------
