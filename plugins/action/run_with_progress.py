@@ -11,15 +11,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of
 from ansible_collections.cloud_django.kubernetes.plugins.modules.run_with_progress import DOCUMENTATION
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import (
-    Progress,
-    die_with_parent,
-    end,
-    open_output,
-    signals_passed_on,
-    start,
-    wait,
-)
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import command
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import Progress, die_with_parent
 
 
 class ActionModule(ActionBase):
@@ -63,14 +56,14 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
         stdin.write(options["stdin"] or "")
         stdin.seek(0)
         with _log_errors(options):
-            output = stack.enter_context(open_output(options["log"]))
-        ends_with_worker = stack.enter_context(signals_passed_on())
-        process = start(options, stdin, output.file)
-        stack.callback(end, process)
+            output = stack.enter_context(command.open_output(options["log"]))
+        ends_with_worker = stack.enter_context(command.signals_passed_on())
+        process = command.start(options, stdin, output.file)
+        stack.callback(command.end, process)
         ends_with_worker(process)
         code = None
         while code is None:
-            code = wait(process)
+            code = command.wait(process)
             for line in output.lines(code is not None):
                 progress.feed(line.rstrip())
             with _log_errors(options):

@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 name: pinned_kubeconfig
 short_description: Refuse a kubeconfig whose context leads to another server than the pinned one
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Returns the path that it is given. Fails if the context in that file leads to another server than the pinned one.
   - In C(module_defaults) of a play it guards each task that reaches the API, whichever tasks the play starts with.

@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 name: quantity
 short_description: Read an amount as Kubernetes writes it
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Turns an amount such as C(512Mi), C(1G) or C(250m) into a number of its base unit, that is bytes or processors.
 options:

@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 name: web_connections
 short_description: Compute the database connections of the web pods
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Returns (2 x replicas + surge) x workers x threads. In a rollout, pods that have been replaced keep their
     connections until they have ended, up to twice as many pods, and the surge. With an autoscaler its maximum counts.

@@ -4,7 +4,6 @@ DOCUMENTATION = r"""
 name: image_tag
 short_description: Compute the tag of an image from its build context and build arguments
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Returns a tag that is the same on each machine for the same content, and another one for any changed byte or
     argument. An unchanged tree needs no build, and no tag can name a stale image.

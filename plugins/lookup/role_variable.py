@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 name: role_variable
 short_description: Read a variable of another role
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Returns the value of a role's public variable for a task of another role, as the inventory or the play sets it, or
     else that role's own default.

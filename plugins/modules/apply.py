@@ -146,20 +146,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: What became of each object, in the order in which they were given, then the pruned ones.
+  description:
+    - What became of each object, in the order in which they were given, then the pruned ones.
+    - Each has its C(kind) and C(name), and an C(action), one of V(created), V(changed), V(unchanged), V(removed),
+      V(absent), V(left).
   type: list
   elements: dict
   returned: success
-  contains:
-    kind:
-      description: Kind of the object.
-      type: str
-    name:
-      description: Name of the object.
-      type: str
-    action:
-      description: One of V(created), V(changed), V(unchanged), V(removed), V(absent), V(left).
-      type: str
   sample: [{kind: ConfigMap, name: polls-web, action: unchanged}]
 unfinished:
   description:

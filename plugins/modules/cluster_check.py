@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target
 
 
@@ -102,11 +102,7 @@ def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str,
 
 
 OPTIONS = options_of(DOCUMENTATION)
-
-
-def main() -> None:
-    run_module(OPTIONS, check)
-
+main = main_of(OPTIONS, check)
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,6 @@ DOCUMENTATION = r"""
 module: cluster_info
 short_description: Inspect container engine, builds, cluster and image on this machine
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Returns the state of the parts that are asked for, as facts that a condition can use. All of them are inspected at
     the same time.

@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 module: image_prune
 short_description: Remove old tags of an image from the engine and from the nodes of a kind or minikube cluster
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
     are touched, because only those are ours.
@@ -69,7 +68,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images imp
 
 
 def prune(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Remove old tags, and return what the module returns. Raises CopiesError."""
+    """Remove old tags, and return what the module returns. Raises MachineError."""
     removed, stayed = [], []
     for place, reference, command in copies.removals(copies.execute, options):
         code, _, error = (0, "", "") if check_mode else copies.execute(command)

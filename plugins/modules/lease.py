@@ -72,31 +72,27 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import (
-    TAKEN,
-    Wanted,
-    holder_of,
-    release,
-    take,
-)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
 
 OPTIONS = options_of(DOCUMENTATION)
 
 
-def main(hold: Callable[[Callable[[], Client], Wanted, int, float], str] | None = None, process: int = 0) -> None:
+def main(hold: Callable[[Callable[[], Client], lease.Wanted, int, float], str] | None = None, process: int = 0) -> None:
     """Run the module. The action plugin gives a function that holds the Lease for the playbook's process."""
     module = k8s_module(OPTIONS)
-    wanted = Wanted(module.params["name"], holder_of(process or os.getpid()), module.params["labels"])
+    wanted = lease.Wanted(module.params["name"], lease.holder_of(process or os.getpid()), module.params["labels"])
 
     def work() -> dict[str, Any]:
         outcome, patience = "none", module.params["wait"]
         if hold and not module.check_mode:
             outcome = hold(lambda: connect(module), wanted, process, patience)
-        elif not module.check_mode and (outcome := take(client := connect(module), wanted, patience)) in TAKEN:
-            release(client, wanted)
-            module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
+        elif not module.check_mode:
+            outcome = lease.take(client := connect(module), wanted, patience)
+            if outcome in lease.TAKEN:
+                lease.release(client, wanted)
+                module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
         held = outcome != "none" and hold is not None
         return {"held": held, "waited": outcome == "waited", "holder": wanted.holder}
 

@@ -54,15 +54,11 @@ unreadable:
   sample: [Role, RoleBinding]
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import run
 
 OPTIONS = options_of(DOCUMENTATION)
-
-
-def main() -> None:
-    run_module(OPTIONS, run)
-
+main = main_of(OPTIONS, run)
 
 if __name__ == "__main__":
     main()

@@ -59,15 +59,11 @@ pod:
   sample: polls-web-6d5c9f7b9-x2x7k
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
 
 OPTIONS = options_of(DOCUMENTATION)
-
-
-def main() -> None:
-    run_module(OPTIONS, ask)
-
+main = main_of(OPTIONS, ask)
 
 if __name__ == "__main__":
     main()

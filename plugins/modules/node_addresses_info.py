@@ -39,7 +39,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of
 
 
 def addresses(nodes: list[dict[str, Any]]) -> list[str]:
@@ -60,9 +60,7 @@ def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, 
     return {"addresses": addresses(nodes), "nodes": len(nodes)}
 
 
-def main() -> None:
-    run_module({}, read)
-
+main = main_of({}, read)
 
 if __name__ == "__main__":
     main()

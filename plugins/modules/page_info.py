@@ -6,7 +6,6 @@ DOCUMENTATION = r"""
 module: page_info
 short_description: Request a page until the site answers
 version_added: 0.1.0
-author: The Cloud Django authors (@cloud-django)
 description:
   - Sends a GET request for a page, and tries again until the answer has the status 200.
   - Proxies of the environment are used, and certificates are verified.

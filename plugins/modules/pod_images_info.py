@@ -35,7 +35,7 @@ images:
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 
 
 def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
@@ -45,9 +45,7 @@ def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, 
     return {"images": sorted({container["image"] for container in containers})}
 
 
-def main() -> None:
-    run_module(options_of(DOCUMENTATION), read)
-
+main = main_of(options_of(DOCUMENTATION), read)
 
 if __name__ == "__main__":
     main()

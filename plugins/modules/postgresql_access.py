@@ -154,15 +154,11 @@ changes:
   sample: [grant INSERT on table polls.polls_choice to polls_app]
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import access
 
 OPTIONS = options_of(DOCUMENTATION, password=True, secret=False, ca_secret=False, required_secrets=False)
-
-
-def main() -> None:
-    run_module(OPTIONS, access.run, required_one_of=[("pod", "client_pod")])
-
+main = main_of(OPTIONS, access.run, required_one_of=[("pod", "client_pod")])
 
 if __name__ == "__main__":
     main()

@@ -96,15 +96,11 @@ changes:
   sample: [make the administrator's password, renew the server's certificate since 12 days are left]
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import credentials
 
 OPTIONS = options_of(DOCUMENTATION, admin_password=True)
-
-
-def main() -> None:
-    run_module(OPTIONS, credentials.run)
-
+main = main_of(OPTIONS, credentials.run)
 
 if __name__ == "__main__":
     main()

@@ -109,15 +109,11 @@ objects:
   elements: str
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 
 OPTIONS = options_of(DOCUMENTATION)
-
-
-def main() -> None:
-    run_module(OPTIONS, preflight.run)
-
+main = main_of(OPTIONS, preflight.run)
 
 if __name__ == "__main__":
     main()

@@ -107,39 +107,18 @@ seconds:
   type: float
   sample: 12.4
 workloads:
-  description: What became of each workload.
+  description:
+    - What became of each workload, which has its C(kind) and C(name).
+    - The C(state), one of V(done), V(waiting), V(failed), and V(missing) if it does not exist, and the C(reason), which
+      is what it waits for or why it failed; empty when it is done.
+    - How many C(replicas) it is to have. For a Job, how many pods are active or have succeeded.
+    - The C(images) that its pod template names, and the different C(image_ids) that its pods of the current revision
+      really run.
+    - The C(pods), each running or succeeded one of the current revision, with its C(node) and the image ID of each
+      container.
   returned: always, once the API was reached
   type: list
   elements: dict
-  contains:
-    kind:
-      description: The kind of the workload.
-      type: str
-    name:
-      description: The name of the workload.
-      type: str
-    state:
-      description: One of V(done), V(waiting), V(failed), and V(missing) if it does not exist.
-      type: str
-    reason:
-      description: What it waits for or why it failed; empty when it is done.
-      type: str
-    replicas:
-      description: How many pods it is to have. For a Job, how many are active or have succeeded.
-      type: int
-    images:
-      description: The images that its pod template names.
-      type: list
-      elements: str
-    image_ids:
-      description: The different image IDs that its pods of the current revision really run.
-      type: list
-      elements: str
-    pods:
-      description:
-        - Each running or succeeded pod of the current revision, with its node and the image ID of each container.
-      type: list
-      elements: dict
   sample:
     - kind: Deployment
       name: polls-web

@@ -5,7 +5,6 @@ DOCUMENTATION = r"""
 module: run_with_progress
 short_description: Run a long command on the controller and say how far it is
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Runs a command without a shell, always on the controller, and prints a line with the elapsed time and the
     progress every few seconds. A task that is silent for minutes looks the same as one that hangs.

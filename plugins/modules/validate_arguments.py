@@ -6,7 +6,6 @@ DOCUMENTATION = r"""
 module: validate_arguments
 short_description: Validate the arguments of several roles in one task
 version_added: 0.1.0
-author: The Cloud Django authors
 description:
   - Validates variables against C(meta/argument_specs.yml) of several roles, as Ansible does in a task of each role.
     Import the roles with C(rolespec_validate=false) after it.

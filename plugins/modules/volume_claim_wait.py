@@ -42,15 +42,11 @@ volume:
   type: str
 """
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import options_of, run_module
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import volume_of
 
 OPTIONS = options_of(DOCUMENTATION)
-
-
-def main() -> None:
-    run_module(OPTIONS, volume_of)
-
+main = main_of(OPTIONS, volume_of)
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Load in the process of the playbook what each of its tasks would load again in a process of its own.
 
 A task is a fork, and has what its parent has. By itself Ansible loads filters where a template first needs them, which

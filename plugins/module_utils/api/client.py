@@ -21,6 +21,7 @@ Obj = dict[str, Any]
 # The one field manager of the collection.
 FIELD_MANAGER = "cloud-django"
 AGAIN = "then run the playbook again"
+UNKNOWN_KIND = "Install what brings it, or turn off what needs it"
 
 # All in seconds: to connect, and to wait for an answer, which to a write an admission webhook may delay by 30.
 REQUEST_LIMIT = (5.0, 15.0)
@@ -95,11 +96,9 @@ class Client:
             about = about or f"The Kubernetes API of {self.where} refuses to {method} {path}"
             raise self.refusal(error, about) from None
         except (HTTPError, OSError, ValueError) as error:
-            cause = (
-                "what it answers is not JSON" if isinstance(error, json.JSONDecodeError) else connection.cause_of(error)
-            )
-            step = f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}"
-            raise ApiError(f"The Kubernetes API of {self.where}", f"cannot be reached: {cause}", step) from error
+            is_json = not isinstance(error, json.JSONDecodeError)
+            cause = connection.cause_of(error) if is_json else "what it answers is not JSON"
+            raise connection.unreachable(self.where, cause) from error
 
     def refusal(self, error: Any, about: str) -> ApiError:
         """Return the error for a request that the API refused, without the values of Secrets."""
@@ -143,8 +142,7 @@ class Client:
         api_version = api_version or endpoints.VERSIONS[kind]
         plural = self.plural(api_version, kind)
         if not plural:
-            step = "Install what brings it, or turn off what needs it"
-            raise ApiError("The cluster", f"knows no {kind} of {api_version}", step)
+            raise ApiError("The cluster", f"knows no {kind} of {api_version}", UNKNOWN_KIND)
         place = self.namespace if namespace is None else namespace
         return endpoints.path_of(api_version, plural, "" if self.is_cluster_wide(api_version, kind) else place, name)
 
@@ -163,10 +161,8 @@ class Client:
 
     def get(self, kind: str, name: str, api_version: str = "", namespace: str | None = None) -> Obj | None:
         """Return an object, None if it does not exist."""
-        manifest = {"apiVersion": api_version or endpoints.VERSIONS[kind], "kind": kind, "metadata": {"name": name}}
-        return self.read(
-            manifest if namespace is None else manifest | {"metadata": {"name": name, "namespace": namespace}}
-        )
+        metadata = {"name": name} | ({} if namespace is None else {"namespace": namespace})
+        return self.read({"apiVersion": api_version or endpoints.VERSIONS[kind], "kind": kind, "metadata": metadata})
 
     def read(self, manifest: Mapping[str, Any]) -> Obj | None:
         """Return the object of a manifest, None if it does not exist. Mask the values of a Secret from then on."""
@@ -252,8 +248,7 @@ class Client:
         """Send a request that writes. Raises ApiError if its namespace is gone, or if the cluster lacks the kind."""
         written = self.request(method, path, about, **options, **self.dry_options)
         if written is None and "/namespaces/" not in path:
-            step = "Install what brings it, or turn off what needs it"
-            raise ApiError(f"{about}:", "the cluster does not know its kind", step, 404)
+            raise ApiError(f"{about}:", "the cluster does not know its kind", UNKNOWN_KIND, 404)
         if written is None:
             raise ApiError(f"{about}:", "its namespace does not exist", "Create it, with the role namespace", 404)
         return written

@@ -11,14 +11,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
-
-if TYPE_CHECKING:
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -28,8 +25,6 @@ except ImportError:  # AnsibleK8SModule names the missing library.
 
 # In seconds.
 CONNECT_LIMIT = 15.0
-
-
 PORTS = {"https": 443, "http": 80}
 
 
@@ -145,7 +140,7 @@ def defer_discovery(core: Any) -> None:
         core.LazyDiscoverer = functools.partial(DeferredDiscovery, discoverer)
 
 
-def open_client(module: "AnsibleK8SModule", limit: float = CONNECT_LIMIT) -> Any:
+def open_client(module: Any, limit: float = CONNECT_LIMIT) -> Any:
     """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
 
     A plugin for credentials runs when the client is made, and may take its time.
@@ -193,23 +188,27 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
     except CloudDjangoError:
         raise
     except Exception as error:
-        raise ApiError(explain(error, kubeconfig, context)) from error
+        raise explain(error, place(kubeconfig, context)) from error
 
 
-def explain(error: Exception, kubeconfig: Any, context: str) -> str:
-    """Return the sentence for an API that cannot be used at the start."""
-    status = getattr(error, "status", None)
-    where = place(kubeconfig, context)
+def unreachable(where: str, cause: str) -> ApiError:
+    """Return the error for an API that does not answer."""
+    step = "Check that the cluster runs and that this is its kubeconfig, then run the playbook again"
+    return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
+
+
+def explain(error: Exception, where: str) -> ApiError:
+    """Return the error for an API that cannot be used at the start."""
+    status, cause = getattr(error, "status", None), cause_of(error)
     if status == 401:
-        return f"The Kubernetes API refuses the credentials of {where}. Renew them, then run the playbook again."
+        step = "Renew them, then run the playbook again"
+        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
     if status:
-        return f"The Kubernetes API of {where} answers {cause_of(error)}. Mend that, then run the playbook again."
+        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Mend that, then run the playbook again")
     if isinstance(error, HTTPError | OSError | ApiException):
-        return (
-            f"The Kubernetes API of {where} cannot be reached: {cause_of(error)}. "
-            "Check that the cluster runs and that this is its kubeconfig, then run the playbook again."
-        )
-    return f"The {where} cannot be used: {cause_of(error)}. Correct kubeconfig or context, then run the playbook again."
+        return unreachable(where, cause)
+    step = "Correct kubeconfig or context, then run the playbook again"
+    return ApiError(f"The {where}", f"cannot be used: {cause}", step)
 
 
 # --- Answers: streams, statuses, refusals -----------------------------------------------------------------------------

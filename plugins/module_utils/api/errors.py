@@ -29,5 +29,9 @@ class ManifestError(CloudDjangoError):
     """The objects that a task names cannot be applied or removed as they are."""
 
 
+class MachineError(CloudDjangoError):
+    """A part of this machine, or a copy of an image, that cannot be inspected or must not be touched."""
+
+
 class ServerError(CloudDjangoError):
     """A PostgreSQL server cannot be reached, refuses a statement, or is not fit for the site."""

@@ -4,13 +4,10 @@
 import copy
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-
-if TYPE_CHECKING:
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 # What the documentation of an option and its argument have in common.
 SHARED_KEYS = ("type", "elements", "choices", "required", "default")
@@ -38,8 +35,8 @@ def specified(documented: Mapping[str, Any], no_log: Mapping[str, bool]) -> dict
     return spec
 
 
-def k8s_module(options: Mapping[str, Any], **rules: Any) -> "AnsibleK8SModule":
-    """Return a module that has these options and those of the connection.
+def k8s_module(options: Mapping[str, Any], **rules: Any) -> Any:
+    """Return an AnsibleK8SModule that has these options and those of the connection.
 
     Args:
         rules: about several options, as AnsibleModule takes them.
@@ -62,9 +59,13 @@ def conclude(module: Any, work: Callable[[], Mapping[str, Any]]) -> None:
     module.exit_json(**{"changed": False} | result)
 
 
-def run_module(options: Mapping[str, Any], work: Callable[..., Mapping[str, Any]], **rules: Any) -> None:
-    """Exit with what `work` returns for the options, check mode and a client, or with the error that it raises."""
-    from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+def main_of(options: Mapping[str, Any], work: Callable[..., Mapping[str, Any]], **rules: Any) -> Callable[[], None]:
+    """Return the function `main` of a module that does its work with the options, check mode and a client."""
 
-    module = k8s_module(options, **rules)
-    conclude(module, lambda: work(module.params, module.check_mode, connect(module)))
+    def main() -> None:
+        from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+
+        module = k8s_module(options, **rules)
+        conclude(module, lambda: work(module.params, module.check_mode, connect(module)))
+
+    return main

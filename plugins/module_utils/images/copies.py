@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import MachineError
 
 # Holds the hash of what an image was made from. Only images of the right name that carry it are ours: whoever builds on
 # one of ours inherits the label.
@@ -18,6 +18,7 @@ LABEL = "cloud-django.context"
 KIND_LABEL = "io.x-k8s.kind.cluster"
 # Our images in the engine. It answers this only while it runs.
 LIST_ENGINE = ["docker", "image", "ls", "--quiet", "--no-trunc", f"--filter=label={LABEL}"]
+NO_ENGINE = ("The container engine does not answer", "Start it, then run this again")
 # Prints the images of repository $2 in a node, an empty line, and the manifest of the image $1: one call, since each
 # takes 0.1 s. ctr reads all files of each image that it lists, and takes 0.05 s to start; the manifest needs none.
 _LIST_NODE = """
@@ -44,10 +45,6 @@ def execute(argv: list[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-class CopiesError(CloudDjangoError):
-    """A place that cannot be looked into; the message is a sentence for the user."""
-
-
 class NodeImage(NamedTuple):
     """One line of `ctr images ls`."""
 
@@ -69,7 +66,7 @@ def split(reference: str) -> tuple[str, str]:
     """Return repository and tag of `reference`."""
     repository, colon, tag = reference.rpartition(":")
     if not colon or "/" in tag or "@" in reference:
-        raise CopiesError(f"{reference} is not a repository and a tag, such as localhost/polls:1: give it both.")
+        raise MachineError(f"{reference} is not a repository and a tag, such as localhost/polls:1: give it both.")
     return repository, tag
 
 
@@ -79,21 +76,26 @@ def last_line(text: str) -> str:
     return lines[-1].strip() if lines else "it said nothing"
 
 
+def output_of(run: Run, argv: list[str], problem: str, next_step: str = "") -> str:
+    """Return what a command prints. Raises MachineError if it fails, with the problem and the command's last line."""
+    code, output, error = run(argv)
+    if code:
+        raise MachineError(f"{problem}:", last_line(error), next_step)
+    return output
+
+
 def engine_images(run: Run, repository: str) -> list[dict[str, str]]:
     """Return our images of `repository` in the engine, the newest first."""
-    code, output, error = run(LIST_ENGINE)
-    if code:
-        raise CopiesError(f"The container engine does not answer: {last_line(error)}. Start it, then run this again.")
-    identifiers = sorted(set(output.split()))
+    identifiers = sorted(set(output_of(run, LIST_ENGINE, *NO_ENGINE).split()))
     if not identifiers:
         return []
-    code, output, error = run(["docker", "image", "inspect", *identifiers])
-    if code:
-        raise CopiesError(f"The container engine lost an image while it was asked: {last_line(error)}. Run this again.")
+    inspect = ["docker", "image", "inspect", *identifiers]
+    output = output_of(run, inspect, "The container engine lost an image while it was asked", "Run this again")
     try:
         return tagged_images(json.loads(output), repository)
     except ValueError:
-        raise CopiesError(f"The container engine printed no complete JSON: {output[-60:]!r}. Run this again.") from None
+        end = f"{output[-60:]!r}"
+        raise MachineError("The container engine printed no complete JSON:", end, "Run this again") from None
 
 
 def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict[str, str]]:
@@ -120,10 +122,7 @@ def kind_containers(cluster: str) -> list[str]:
 
 def kind_nodes(run: Run, cluster: str) -> list[str]:
     """Return the names of the running nodes of a kind cluster."""
-    code, output, error = run(kind_containers(cluster))
-    if code:
-        raise CopiesError(f"The container engine does not answer: {last_line(error)}. Start it, then run this again.")
-    found = [line.split() for line in output.splitlines()]
+    found = [line.split() for line in output_of(run, kind_containers(cluster), *NO_ENGINE).splitlines()]
     running = [words[2] for words in found if words[1:2] == ["running"]]
     # A cluster with several control planes has a load balancer as well, which runs no pods.
     return sorted(name for name in running if not name.endswith("-external-load-balancer"))
@@ -165,9 +164,8 @@ def node_copy(run: Run, node: str, reference: str) -> dict[str, Any]:
     """Return which tags of the repository of `reference` a node has, and the IDs of its copy of `reference`."""
     repository, _ = split(reference)
     full = canonical(reference)
-    code, output, error = run(["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full, canonical(repository)])
-    if code:
-        raise CopiesError(f"Node {node} cannot list its images: {last_line(error)}. Look at `docker logs {node}`.")
+    command = ["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full, canonical(repository)]
+    output = output_of(run, command, f"Node {node} cannot list its images", f"Look at `docker logs {node}`")
     listing, _, manifest = output.partition("\n\n")
     images = parse_listing(listing)
     digest = next((image.digest for image in images if image.name == full), "")
@@ -189,7 +187,7 @@ def minikube_command(parameters: dict[str, Any]) -> list[str]:
     known = parameters["minikube_programs"]
     program = next((found for found in map(shutil.which, known) if found), None)
     if not program:
-        raise CopiesError(f"minikube is neither of {', '.join(known)}: install it, or set image_minikube_binaries.")
+        raise MachineError(f"minikube is neither of {', '.join(known)}: install it, or set image_minikube_binaries.")
     return ["env", f"MINIKUBE_HOME={parameters['minikube_home']}", program, "--profile", parameters["minikube_profile"]]
 
 
@@ -287,10 +285,8 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
             answer = json.loads(output)
             digest = answer["manifest"]["digest"]
         except (ValueError, LookupError, TypeError):
-            end = f"{output[-60:]!r}"
-            raise CopiesError(
-                f"The registry's answer about {reference} is incomplete: {end}. Run this again."
-            ) from None
+            thing, end = f"The registry's answer about {reference}", f"{output[-60:]!r}"
+            raise MachineError(thing, f"is incomplete: {end}", "Run this again") from None
         _, manifest, _ = run([*inspect, "--raw", reference])
         return {"digest": digest, "ids": manifest_ids(digest, manifest), "context": label_of(answer.get("image") or {})}
     reason = last_line(error).removeprefix("ERROR: ")
@@ -298,7 +294,7 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
         return {}
     is_refused = re.search("unauthorized|forbidden|denied|credentials", reason, re.IGNORECASE)
     advice = "Log in to it with `docker login`" if is_refused else "Look whether it is up"
-    raise CopiesError(f"The registry cannot be asked for {reference}: {reason}. {advice}, then run this again.")
+    raise MachineError(f"The registry cannot be asked for {reference}: {reason}. {advice}, then run this again.")
 
 
 def label_of(image: dict[str, Any]) -> str:
@@ -333,9 +329,7 @@ def removals(run: Run, parameters: dict[str, Any]) -> list[tuple[str, str, list[
     ]
     for node in kind_nodes(run, parameters["kind_cluster"]) if parameters["kind_cluster"] else []:
         inside = ["docker", "exec", node, "ctr", "--namespace=k8s.io", "images"]
-        code, output, error = run([*inside, "ls"])
-        if code:
-            raise CopiesError(f"Node {node} cannot list its images: {last_line(error)}.")
+        output = output_of(run, [*inside, "ls"], f"Node {node} cannot list its images")
         names = names_of(parse_listing(output), repository)
         tags = {f"{repository}:{name.rpartition(':')[2]}": every for name, every in names.items()}
         old = outdated(tags, newest_first, wanted, keep)

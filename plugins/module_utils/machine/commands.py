@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Commands of the machine: run at the same time, and each only once."""
 
 import io
@@ -10,14 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import MachineError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run, execute, last_line
 
 Answer = tuple[int, str, str]
-
-
-class MachineError(CloudDjangoError):
-    """A part of the machine that cannot be inspected, or that must not be touched."""
 
 
 class Once:
@@ -48,11 +43,10 @@ def at_once(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
         return {name: future.result() for name, future in started.items()}
 
 
-def no_engine(error: str, cluster: str) -> MachineError:
-    """Return the error for a container engine that does not answer."""
+def no_engine(error: str, result: str) -> MachineError:
+    """Return the error for a container engine that does not answer, with what cannot be done without it."""
     return MachineError(
-        f"No container engine answers ({last_line(error)}), so cluster {cluster} cannot be looked at: "
-        "start Docker, then run this again."
+        f"No container engine answers ({last_line(error)}), so {result}: start Docker, then run this again."
     )
 
 

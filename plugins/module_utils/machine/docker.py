@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What read-only commands of `docker` print, without starting it: the engine is asked over its own socket.
 
 The command takes 20 ms to start, and an inspection of the machine needs ten of them.

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """The machine as the roles see it: engine, builds, cluster and image, all inspected at the same time."""
 
 import hashlib
@@ -14,15 +13,11 @@ import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import LIST_ENGINE, Run, last_line
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
-    MachineError,
-    Once,
-    at_once,
-    parsed,
-)
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.docker import Docker
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.kind import inspect_kind
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.minikube import inspect_minikube
+
+from .commands import MachineError, Once, at_once, no_engine, parsed
+from .docker import Docker
+from .kind import inspect_kind
+from .minikube import inspect_minikube
 
 # What only a build needs to know, where none is due.
 NO_BUILD: dict[str, Any] = {"builder": "default", "missing_bases": []}
@@ -96,10 +91,7 @@ def image_labels(run: Run, references: list[str], label: str, check_mode: bool) 
     code, output, error = run(["docker", "image", "inspect", *references])
     # It fails for one missing image as well.
     if code and not check_mode and run(LIST_ENGINE)[0]:
-        raise MachineError(
-            f"No container engine answers ({last_line(error)}), so images cannot be looked for: start Docker, then run "
-            "this again."
-        )
+        raise no_engine(error, "images cannot be looked for")
     return {
         tag: ((image.get("Config") or {}).get("Labels") or {}).get(label, "")
         for image in parsed(output or "[]", "docker image inspect")

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """A kind cluster on this machine: its nodes, how far it is, and how it differs from its variables."""
 
 import shutil
@@ -10,13 +9,8 @@ from typing import Any
 
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run, kind_containers
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
-    MachineError,
-    at_once,
-    copied,
-    no_engine,
-    parsed,
-)
+
+from .commands import MachineError, at_once, copied, no_engine, parsed
 
 # A managed node carries this mount, so that the incomplete cluster of another user is never removed.
 MARK = "/etc/cloud-django-node"
@@ -63,13 +57,13 @@ def nodes(run: Run, name: str) -> list[dict[str, Any]]:
     """Return what the engine knows about each node, whether it runs or not."""
     code, output, error = run(kind_containers(name))
     if code:
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     identifiers = [line.split()[0] for line in output.splitlines() if line.strip()]
     if not identifiers:
         return []
     code, output, error = run(["docker", "container", "inspect", *identifiers])
     if code:
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     return parsed(output, "docker container inspect")
 
 

@@ -1,5 +1,4 @@
-# Copyright (c) The Cloud Django authors
-# MIT License (see LICENSE)
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """A minikube profile on this machine: how far it is, and how it differs from its variables."""
 
 import json
@@ -10,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
-    MachineError,
-    at_once,
-    no_engine,
-)
+
+from .commands import MachineError, at_once, no_engine
 
 # `begun` before the profile is created, so that an interrupted one is known as incomplete; `made` once it answers;
 # `complete`, with a hash of what the role put into it, in the end. It is removed with the profile.
@@ -105,7 +101,7 @@ def has_containers(run: Run, driver: str, name: str) -> bool:
     listing = ["container", "ls", "--all", "--quiet", f"--filter=label=name.minikube.sigs.k8s.io={name}"]
     code, output, error = run([driver, *listing])
     if code and driver == "docker":
-        raise no_engine(error, name)
+        raise no_engine(error, f"cluster {name} cannot be looked at")
     return not code and bool(output.strip())
 
 

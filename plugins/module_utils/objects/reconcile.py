@@ -83,9 +83,8 @@ class Run:
         known = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Secret"}
         unknown = sorted((set(self.params["generate"]) | set(self.params["secret_values"])) - known)
         if unknown:
-            raise ManifestError(
-                f"There is no Secret {unknown[0]} among the objects to put values into. Add it to objects."
-            )
+            thing = f"There is no Secret {unknown[0]} among the objects to put values into"
+            raise ManifestError(f"{thing}. Add it to objects.")
         return objects
 
     # --- Namespaces -----------------------------------------------------------------------------------------------
@@ -112,12 +111,12 @@ class Run:
         """Raise ManifestError if an object needs a namespace that neither exists nor is among the objects."""
         created = {obj["metadata"]["name"] for obj in wanted if obj["kind"] == "Namespace"}
         for name in (manifests.namespace_of(obj) for obj in wanted if self.is_missing(obj)):
-            if name not in created and self.namespaces[name]:
-                raise ManifestError(
-                    f"Namespace {name}", "is being deleted", "Wait for its end, then run the playbook again"
-                )
-            if name not in created:
-                raise ManifestError(f"Namespace {name}", "does not exist", "Make it first, with the role namespace")
+            if name in created:
+                continue
+            reason, step = "does not exist", "Make it first, with the role namespace"
+            if self.namespaces[name]:
+                reason, step = "is being deleted", "Wait for its end, then run the playbook again"
+            raise ManifestError(f"Namespace {name}", reason, step)
 
     # --- Present --------------------------------------------------------------------------------------------------
 
@@ -276,9 +275,8 @@ class Run:
         gone += self.remove([obj for obj in objects if obj["kind"] not in WORKLOADS], report_absent=True)
         for rule in self.params["prune"] if self.namespaces.get(self.client.namespace) else []:
             listed, _ = self.listed(rule)
-            gone += self.remove_found(
-                [item for item in listed if not any(manifests.same_object(item, o) for o in gone)]
-            )
+            left = [item for item in listed if not any(manifests.same_object(item, other) for other in gone)]
+            gone += self.remove_found(left)
         if self.params["wait"]:
             self.wait_gone(gone)
         return self.result(exists)

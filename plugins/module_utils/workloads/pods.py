@@ -5,19 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .model import (
-    Missing,
-    Obj,
-    Problem,
-    View,
-    condition,
-    event_time,
-    is_terminating,
-    name_of,
-    newest_event,
-    seconds,
-    uid,
-)
+from . import model
+from .model import Missing, Obj, Problem, View, event_time, name_of, uid
 from .quantity import parse
 
 PULL_REFUSED = re.compile(
@@ -89,7 +78,7 @@ def image_problem(pod: Obj, status: Obj, waiting: Obj, events: Sequence[Obj]) ->
     """Judge a container that waits for its image; None if the next try may well succeed."""
     reason, message = waiting.get("reason", ""), waiting.get("message") or ""
     image, name = image_of(pod, status["name"]), name_of(pod)
-    told = newest_event(events, pod, "Failed")
+    told = model.newest_event(events, pod, "Failed")
     if reason == "ImagePullBackOff" and "ErrImagePull" not in message and told and "pull" in told.get("message", ""):
         message = told["message"]
     common = {"code": reason, "pod": name, "container": status["name"]}
@@ -118,7 +107,7 @@ def has_crashed_again(status: Obj) -> bool:
     now, before = ((status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState"))
     if not now.get("exitCode") or not before:
         return False
-    return seconds(now.get("finishedAt")) - seconds(before.get("finishedAt")) < LONGEST_BACK_OFF
+    return model.seconds(now.get("finishedAt")) - model.seconds(before.get("finishedAt")) < LONGEST_BACK_OFF
 
 
 def crash_problem(pod: Obj, status: Obj) -> Problem:
@@ -204,7 +193,7 @@ def config_problem(pod: Obj, status: Obj, waiting: Obj) -> Problem:
 
 def mount_problem(pod: Obj, events: Sequence[Obj], since: float) -> Problem | None:
     """Judge a pod whose volumes cannot be mounted because a Secret or ConfigMap is missing."""
-    event = newest_event(events, pod, "FailedMount")
+    event = model.newest_event(events, pod, "FailedMount")
     started = any("waiting" not in (s.get("state") or {}) for s in container_statuses(pod))
     if event is None or started or pod.get("status", {}).get("phase") != "Pending":
         return None
@@ -214,7 +203,7 @@ def mount_problem(pod: Obj, events: Sequence[Obj], since: float) -> Problem | No
 
 def pod_problems(kind: str, pod: Obj, events: Sequence[Obj], since: float) -> list[Problem]:
     """Return what keeps a pod's containers from running. A Job's pods may crash: the Job counts its attempts."""
-    if is_terminating(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+    if model.is_terminating(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return []
     problems: list[Problem | None] = []
     for status in container_statuses(pod):
@@ -248,7 +237,7 @@ def quota_refuses(message: str, quotas: Sequence[Obj] | None) -> bool | None:
     if match is None or quotas is None:
         return None
     quota = next((q for q in quotas if name_of(q) == match["name"]), None)
-    if quota is None or is_terminating(quota):
+    if quota is None or model.is_terminating(quota):
         return False
     hard, used = quota.get("status", {}).get("hard"), quota.get("status", {}).get("used") or {}
     if exceeded is None or not hard:
@@ -274,15 +263,15 @@ def last_rejection(it: View) -> PodRejection | None:
     """
     if it.owner is None:
         return None
-    event = newest_event(it.events, it.owner, "FailedCreate")
+    event = model.newest_event(it.events, it.owner, "FailedCreate")
     told = PodRejection(event.get("message", ""), event_time(event)) if event else None
     if it.kind == "Deployment":
-        state = condition(it.owner, "ReplicaFailure")
+        state = model.condition(it.owner, "ReplicaFailure")
         if state.get("status") != "True" or state.get("reason") != "FailedCreate":
             return None
-        noted = PodRejection(state.get("message", ""), seconds(state.get("lastTransitionTime")))
+        noted = PodRejection(state.get("message", ""), model.seconds(state.get("lastTransitionTime")))
         return told if told and told.at >= noted.at else noted
-    youngest = max((seconds(pod["metadata"].get("creationTimestamp")) for pod in it.pods), default=float("-inf"))
+    youngest = max((model.seconds(pod["metadata"].get("creationTimestamp")) for pod in it.pods), default=float("-inf"))
     return told if told and told.at > youngest else None
 
 
@@ -303,7 +292,7 @@ def is_live(last: PodRejection, it: View, since: float, terminating: float) -> b
     the second. One from before the wait proves nothing, unless the quota itself can be seen to refuse, or there is no
     better evidence to be had.
     """
-    if any(is_terminating(pod) for pod in it.pods):
+    if any(model.is_terminating(pod) for pod in it.pods):
         return False
     by_quota = quota_refuses(last.message, it.quotas)
     if by_quota is not None:

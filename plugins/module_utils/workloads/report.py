@@ -67,18 +67,14 @@ def recent_events(kind: str, name: str, objects: Objects, pod: str = "", limit: 
 
 def secret_references(pod_spec: Obj) -> set[str]:
     """Return the names of the Secrets that a pod's containers and volumes refer to."""
-    names: set[str | None] = set()
-    for group in ("initContainers", "containers", "ephemeralContainers"):
-        for container in pod_spec.get(group) or []:
-            for env in container.get("env") or []:
-                names.add(((env.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name"))
-            for source in container.get("envFrom") or []:
-                names.add((source.get("secretRef") or {}).get("name"))
+    groups = ("initContainers", "containers", "ephemeralContainers")
+    containers = [container for group in groups for container in pod_spec.get(group) or []]
+    sources = [entry.get("valueFrom") or {} for container in containers for entry in container.get("env") or []]
+    sources += [source for container in containers for source in container.get("envFrom") or []]
     for volume in pod_spec.get("volumes") or []:
-        names.add((volume.get("secret") or {}).get("secretName"))
-        for source in (volume.get("projected") or {}).get("sources") or []:
-            names.add((source.get("secret") or {}).get("name"))
-    return {name for name in names if name}
+        sources += [volume, *((volume.get("projected") or {}).get("sources") or [])]
+    named = [source.get(key) or {} for source in sources for key in ("secret", "secretRef", "secretKeyRef")]
+    return {name for secret in named if (name := secret.get("secretName") or secret.get("name"))}
 
 
 def secrets_of(kind: str, name: str, objects: Objects, pod: str = "") -> set[str]:

@@ -116,17 +116,14 @@ class Rollout:
             try:
                 listing = self.client.listing(kind, **SELECTORS.get(kind, {}))
             except ApiException as error:
-                if error.status == 403 and kind in OPTIONAL:
+                if error.status != 403:
+                    raise
+                if kind in OPTIONAL:
                     self.warn(f"{plural_of(kind)} may not be read, so that some problems show only at the timeout.")
                     continue
-                if error.status == 403:
-                    raise ApiError(
-                        f"The {plural_of(kind)} in namespace {self.client.namespace} may not be listed:",
-                        cause_of(error),
-                        "Grant list and watch on them, then run the playbook again",
-                        error.status,
-                    ) from error
-                raise
+                thing = f"The {plural_of(kind)} in namespace {self.client.namespace} may not be listed:"
+                step = "Grant list and watch on them, then run the playbook again"
+                raise ApiError(thing, cause_of(error), step, error.status) from error
             self.receive(kind, LISTED, listing.items)
             self.versions[kind] = listing.version
             self.since = self.since or listing.server_time - self.seconds

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import MachineError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import CopiesError, Run
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run
 
 LISTING = """\
 REF                  TYPE                                                 DIGEST   SIZE      PLATFORMS   LABELS
@@ -83,7 +84,7 @@ def test_a_reference_is_a_repository_and_a_tag() -> None:
 
 @pytest.mark.parametrize("reference", ["polls", "registry:5000/polls", "polls@sha256:abc", ""])
 def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
-    with pytest.raises(CopiesError, match="not a repository and a tag"):
+    with pytest.raises(MachineError, match="not a repository and a tag"):
         copies.split(reference)
 
 
@@ -101,7 +102,7 @@ def test_an_image_that_was_tagged_again_is_newer_than_its_build() -> None:
 
 
 def test_an_engine_that_does_not_answer_is_named() -> None:
-    with pytest.raises(CopiesError, match="engine does not answer: Cannot connect"):
+    with pytest.raises(MachineError, match="engine does not answer: Cannot connect"):
         copies.engine_images(machine(image_ls=(1, "", "hint\nCannot connect\n")), "localhost/polls")
 
 
@@ -152,7 +153,7 @@ def test_a_node_is_asked_by_one_command(tmp_path: Path) -> None:
     assert copies.node_copy(run, "node", "localhost/polls:2-b")["ids"] == []
     assert copies.node_copy(run, "node", "localhost/polls:9")["ids"] == []
     (tmp_path / "ctr").write_text("#!/bin/sh\necho stopped >&2\nexit 1\n", encoding="utf-8")
-    with pytest.raises(CopiesError, match="Node node cannot list its images: stopped"):
+    with pytest.raises(MachineError, match="Node node cannot list its images: stopped"):
         copies.node_copy(run, "node", "localhost/polls:2")
 
 
@@ -171,7 +172,7 @@ def test_a_manifest_is_read_without_containerds_program(tmp_path: Path) -> None:
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:
-    with pytest.raises(CopiesError, match="Node kind-worker cannot list its images: it is paused"):
+    with pytest.raises(MachineError, match="Node kind-worker cannot list its images: it is paused"):
         copies.node_copy(machine(images_ls=(1, "", "it is paused")), "kind-worker", "localhost/polls:2")
 
 
@@ -214,7 +215,7 @@ def test_a_registry_without_the_image_says_so(reason: str) -> None:
     ],
 )
 def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> None:
-    with pytest.raises(CopiesError, match=advice):
+    with pytest.raises(MachineError, match=advice):
         copies.registry_copy(machine(imagetools=(1, "", f"ERROR: {reason}")), "localhost/polls:2")
 
 
@@ -367,7 +368,7 @@ def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
 
 
 def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
-    with pytest.raises(CopiesError, match="minikube is neither of /nowhere/minikube"):
+    with pytest.raises(MachineError, match="minikube is neither of /nowhere/minikube"):
         copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
 
 
