@@ -38,16 +38,18 @@ class ActionModule(ActionBase):
 
     def _errors(self, spec: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the variables that are options, as Ansible's own validation of a role reports it."""
-        values, secrets = {}, set()
+        values, secrets, spec = {}, set(), dict(spec)
         for name in spec.keys() & variables.keys():
             try:
-                values[name] = self._templar.template(variables[name])
+                # In a dictionary, from which `omit` removes it.
+                values |= self._templar.template({name: variables[name]})
             except AnsibleError as error:
                 yield f"{name}: {error}"
+                del spec[name]
                 continue
             if spec[name].get("no_log"):
-                secrets |= set(_texts(values[name]))
-        found = ArgumentSpecValidator(dict(spec)).validate(values, validate_role_argument_spec=True)
+                secrets |= set(_texts(values.get(name)))
+        found = ArgumentSpecValidator(spec).validate(values, validate_role_argument_spec=True)
         yield from remove_values(found.error_messages, secrets)
 
 

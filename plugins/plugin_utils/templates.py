@@ -7,6 +7,7 @@ open.
 """
 
 import dataclasses
+import fcntl
 import marshal
 import os
 import zlib
@@ -27,6 +28,8 @@ class SharedTemplates:
     def __init__(self) -> None:
         # In memory, because a template may come from a vault.
         self.file = os.memfd_create("templates")
+        # Without it two processes that write at the same time would write to one place.
+        fcntl.fcntl(self.file, fcntl.F_SETFL, os.O_APPEND)
         self._known: dict[Hashable, CodeType] = {}
         self._read = 0
 
@@ -40,7 +43,6 @@ class SharedTemplates:
         """Add a compiled template for all processes."""
         self._known[key] = code
         entry = marshal.dumps((key, code))
-        # The position in the file is common to all forks, so that they append.
         with suppress(OSError):
             os.write(self.file, len(entry).to_bytes(4) + zlib.crc32(entry).to_bytes(4) + entry)
 
@@ -51,7 +53,7 @@ class SharedTemplates:
             while len(added) > _HEAD:
                 end = _HEAD + int.from_bytes(added[:4])
                 entry = added[_HEAD:end]
-                if zlib.crc32(entry) != int.from_bytes(added[4:_HEAD]):
+                if not entry or zlib.crc32(entry) != int.from_bytes(added[4:_HEAD]):
                     break
                 key, code = marshal.loads(entry)
                 self._known[key] = code
@@ -61,18 +63,23 @@ class SharedTemplates:
 
 def share_templates() -> SharedTemplates:
     """Have Ansible's Jinja environments share what they compile. Raises if this ansible-core is not known here."""
-    from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+    from ansible._internal._templating._jinja_bits import (
+        _TEMPLATE_OVERRIDE_FIELD_NAMES,
+        AnsibleEnvironment,
+        _TemplateCompileContext,
+    )
 
     shared = SharedTemplates()
     compile_source, compile_expression = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
     expression: ContextVar[Hashable] = ContextVar("expression", default=None)
 
-    def key_of(kind: str, source: str) -> Hashable:
+    def key_of(environment: Any, kind: str, source: str) -> Hashable:
         context = _TemplateCompileContext.current(optional=True)
-        return kind, str.__str__(source), repr(context and dataclasses.astuple(context))
+        syntax = [getattr(environment, name) for name in _TEMPLATE_OVERRIDE_FIELD_NAMES]
+        return kind, str.__str__(source), repr([syntax, context and dataclasses.astuple(context)])
 
     def compile_source_once(self: Any, source: Any, *others: Any, **named: Any) -> Any:
-        key = key_of("template", source) if isinstance(source, str) else expression.get()
+        key = key_of(self, "template", source) if isinstance(source, str) else expression.get()
         # Templates of files have a name, and an overlay changes the syntax.
         if key is None or others or named or self.overlayed:
             return compile_source(self, source, *others, **named)
@@ -81,7 +88,7 @@ def share_templates() -> SharedTemplates:
         return code
 
     def compile_expression_once(self: Any, source: str, undefined_to_none: bool = True) -> Any:
-        key = key_of("expression", source)
+        key = key_of(self, "expression", source)
         if not self.overlayed and (code := shared.get(key)):
             template = self.template_class.from_code(self, code, self.make_globals(None), None)
             return TemplateExpression(template, undefined_to_none)

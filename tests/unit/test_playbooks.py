@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.template import Templar, trust_as_template
 
 PROJECT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
@@ -87,6 +88,25 @@ def test_arguments_of_all_roles_are_validated_in_the_first_task() -> None:
     assert all(task["ansible.builtin.import_role"]["rolespec_validate"] is False for _, task in site_roles())
     # The lease has more tags, so it is validated with each of them.
     assert [name for name, task in site_roles() if task["tags"] != [name]] == ["lease"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "skipped", "validated"),
+    [
+        (["all"], [], 11),
+        (["web"], [], 2),
+        (["web", "image"], ["image"], 2),
+        (["all"], ["web"], 10),
+        # A tag of a playbook that imports this one.
+        (["mine"], [], 11),
+        (["mine", "web"], [], 11),
+    ],
+)
+def test_roles_that_run_are_validated(tags: list[str], skipped: list[str], validated: int) -> None:
+    first = plays_of("site")[1]["pre_tasks"][0]
+    variables = first["vars"] | {"ansible_run_tags": tags, "ansible_skip_tags": skipped}
+    template = trust_as_template(first["cloud_django.kubernetes.validate_arguments"]["roles"])
+    assert len(Templar(None, variables).template(template)) == validated
 
 
 @pytest.mark.parametrize(

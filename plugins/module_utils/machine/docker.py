@@ -32,7 +32,7 @@ class Docker:
         """Return exit code, output and error output of a command."""
         try:
             output = self._answer(argv) if self._socket else None
-        except (OSError, http.client.HTTPException, ValueError, LookupError):
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
             # The command says best what is wrong.
             output = None
         return self._run(argv) if output is None else (0, output, "")

@@ -125,6 +125,35 @@ def test_an_incomplete_entry_ends_the_sharing_and_not_the_run(compilations: list
     assert len(compilations) > 2
 
 
+def write_many(shared: SharedTemplates) -> None:
+    for number in range(2000):
+        shared.add(f"{os.getpid()}/{number}", compile(repr("x" * number), "", "eval"))
+
+
+def test_forks_that_write_at_the_same_time_lose_nothing(shared: SharedTemplates) -> None:
+    known = len(shared._known)
+    forks = [multiprocessing.get_context("fork").Process(target=write_many, args=[shared]) for _ in range(4)]
+    for fork in forks:
+        fork.start()
+    for fork in forks:
+        fork.join()
+    shared.load()
+    assert len(shared._known) == known + 4 * 2000
+    assert shared._read == os.fstat(shared.file).st_size
+
+
+def test_zeros_end_the_sharing_and_not_the_run(shared: SharedTemplates) -> None:
+    os.write(shared.file, b"\0" * 64)
+    assert evaluated() == evaluated()
+
+
+def test_another_syntax_is_another_template(shared: SharedTemplates) -> None:
+    text = trust_as_template("[[ number ]] {{ number }}")
+    assert Templar(None, dict(VARIABLES)).template(text) == "[[ number ]] 1"
+    environment = AnsibleEnvironment(variable_start_string="[[", variable_end_string="]]")
+    assert environment.compile(text) != AnsibleEnvironment().compile(text)
+
+
 def test_the_file_is_read_before_a_fork(shared: SharedTemplates) -> None:
     fork = multiprocessing.get_context("fork").Process(target=evaluated)
     fork.start()

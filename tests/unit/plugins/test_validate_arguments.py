@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.cloud_django.kubernetes.plugins.action.validate_arguments import ActionModule
 
 PROJECT = Path(__file__).parents[3]
@@ -60,8 +60,23 @@ def test_errors_of_all_roles_are_reported_with_role_and_option(tmp_path: Path) -
 )
 @pytest.mark.parametrize("no_log", [True, False])
 def test_no_secret_is_shown(option: dict[str, Any], value: Any, no_log: bool) -> None:
-    action = ActionModule.__new__(ActionModule)
-    action._templar = Templar(None, {})
-    [error] = action._errors({"pin": option | {"no_log": no_log}}, {"pin": value})
+    [error] = errors_of({"pin": option | {"no_log": no_log}}, {"pin": value})
     assert "pin" in error
     assert ("hunter2" in error) is not no_log
+
+
+def errors_of(spec: dict[str, Any], variables: dict[str, Any]) -> list[str]:
+    action = ActionModule.__new__(ActionModule)
+    action._templar = Templar(None, variables)
+    return list(action._errors(spec, variables))
+
+
+def test_what_is_omitted_is_not_validated() -> None:
+    assert errors_of({"number": {"type": "int"}}, {"number": trust_as_template("{{ omit }}")}) == []
+
+
+def test_a_template_that_fails_is_one_error() -> None:
+    """The default in the specification may be a description."""
+    spec = {"number": {"type": "int", "default": "<computed>"}}
+    [error] = errors_of(spec, {"number": trust_as_template("{{ missing }}")})
+    assert error.startswith("number: ")
