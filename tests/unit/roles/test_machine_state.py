@@ -130,7 +130,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     for link, target in found["builds"]["programs"].items():
         Path(target).parent.mkdir(parents=True)
         Path(target).touch(0o755)
-        Path(link).parent.mkdir(parents=True)
+        Path(link).parent.mkdir(parents=True, exist_ok=True)
         Path(link).symlink_to(target)
     kubeconfig = Path(found["cluster"]["kubeconfig"])
     kubeconfig.parent.mkdir(parents=True)
