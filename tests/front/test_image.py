@@ -22,7 +22,7 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Return a function that runs a program in an image, with the same folder at /front each time, as an emptyDir is."""
+    """Return a function that runs a program in an image, with one folder at /front as an emptyDir is."""
     tmp_path.chmod(0o777)
     return lambda image, *words: docker("run", "--rm", *HARDENED, f"--volume={tmp_path}:/front", image, *words)
 
