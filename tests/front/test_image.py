@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,14 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def official() -> str:
+def official() -> Iterator[str]:
     """An image whose program has the file capability of the official one."""
     recipe = Path(__file__).with_name("capability.Dockerfile")
     arguments = [f"--build-arg=CADDY={IMAGE}", f"--build-arg=DEBIAN={DEBIAN}", f"--tag={OFFICIAL}"]
     built = docker("build", "--quiet", f"--file={recipe}", *arguments, str(recipe.parent))
     assert built.returncode == 0, built.stderr
-    return OFFICIAL
+    yield OFFICIAL
+    docker("image", "rm", "--force", OFFICIAL)
 
 
 def test_the_image_that_is_built_here_runs(run: Run) -> None:
