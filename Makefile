@@ -32,11 +32,11 @@ password: .venv/complete ## Show the password of the site's superuser
 pin: .venv/complete ## Write into the inventory which cluster it means, so that no other is ever changed
 	@$(play) playbooks/pin.yml
 
-sbom: .venv/complete ## Write what the image contains, as CycloneDX, into sbom.cdx.json
+sbom: .venv/complete ## Write what the images of a web pod contain, as CycloneDX, into sbom.cdx.json
 	@scripts/make_tool_venv sbom scripts/sbom/requirements.txt
 	@$(play) playbooks/sbom.yml
 
-audit: sbom ## Look for known vulnerabilities in the lock files and the image; needs a network
+audit: sbom ## Look for known vulnerabilities in the lock files and the images; needs a network
 	@.venv/sbom/bin/python scripts/sbom/audit.py sbom.cdx.json django_polls/requirements.txt requirements.txt
 
 test: .venv/complete ## Run every test: lint, unit tests, then the roles on a real cluster

@@ -147,6 +147,11 @@ options:
         type: list
         elements: str
         default: []
+      companions:
+        description: Further images of the engine that each node must have, because no registry has them.
+        type: list
+        elements: str
+        default: []
       keep:
         description: Number of tags that each place can have.
         type: int
@@ -194,8 +199,8 @@ image:
     - Tags in the C(engine), the newest first, each with C(reference), C(id) and C(context).
     - Running C(nodes), each with C(name), C(references) and the C(ids) of its copy, and the copy in the C(registry)
       with C(digest), C(ids) and C(context).
-    - The C(id) in the engine, whether the image is C(built) and C(delivered), C(nodes_without) it, the largest number
-      of C(tags) in one place, and C(settled).
+    - The C(id) in the engine, whether the image is C(built) and C(delivered), C(nodes_without) it, all C(loads) into
+      nodes, each with C(node) and C(image), the largest number of C(tags) in one place, and C(settled).
     - The C(builder) that sees the images of the engine, and C(missing_bases). Both are inspected only if the image
       has to be built.
   type: dict

@@ -1,10 +1,10 @@
-"""Write what an image contains as CycloneDX: Debian's packages, Python and its packages, each with a package URL.
+"""Write what images contain as CycloneDX: packages of Debian, Alpine and Python, and Go modules, with package URLs.
 
-    .venv/sbom/bin/python scripts/sbom/make_sbom.py [--check] IMAGE FILE
+    .venv/sbom/bin/python scripts/sbom/make_sbom.py [--check] FILE IMAGE...
 
-Debian's part is told by debsbom, Python's by cyclonedx-bom. Both read the image's own files; nothing in it runs but
-Python, which says where it looks for packages. The same image gives the same file. --check only says
-whether it would be written.
+The file describes the first image; the others are components of it. debsbom reads Debian's part and cyclonedx-bom
+Python's. Both read the image's own files; nothing in it runs but Python, which says where it looks for packages.
+The same images give the same file. --check only says whether it would be written.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from package_files import alpine_packages, go_modules
 
 TOOLS = Path(sys.executable).parent
 SCHEMA = "1.6"
-# Files that tell about installed packages.
-TELLING = (".dist-info/", ".egg-info/")
+# Files that tell about installed packages, besides programs.
+TELLING = (".dist-info/", ".egg-info/", "lib/apk/db/installed/", "var/lib/dpkg/status")
 QUESTION = "import json, platform, sys; print(json.dumps([platform.python_version(), sys.path]))"
 
 
@@ -38,7 +41,7 @@ def run(*command: str, **options: Any) -> str:
 
 
 def unpack(image: str, folder: Path) -> Path:
-    """Return the image's files as an archive, and lay those that tell about Python packages into the folder."""
+    """Return the image's files as an archive, and lay those that tell about packages into the folder."""
     container = run("docker", "create", image, "true").strip()
     archive = folder.with_suffix(".tar")
     try:
@@ -51,8 +54,16 @@ def unpack(image: str, folder: Path) -> Path:
     return archive
 
 
-def python_part(image: str, folder: Path) -> tuple[str, dict[str, Any]]:
-    """Return Python's version, and its packages."""
+def library(kind: str, name: str, version: str, qualifiers: str = "") -> dict[str, Any]:
+    """Return a component that has its package URL for a reference."""
+    url = f"pkg:{kind}/{quote(name.lower())}@{quote(version)}{qualifiers}"
+    return {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
+
+
+def python_part(image: str, folder: Path) -> dict[str, Any]:
+    """Return Python and its packages; nothing for an image without packages."""
+    if not any(folder.rglob("*.dist-info")):
+        return {}
     told = run("docker", "run", "--rm", "--network=none", "--entrypoint=python", image, "-c", QUESTION)
     version, path = json.loads(told)
     inside = [str(folder / entry.lstrip("/")) for entry in path if entry]
@@ -61,11 +72,32 @@ def python_part(image: str, folder: Path) -> tuple[str, dict[str, Any]]:
     stand_in.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(inside)}\nEND\n", encoding="utf-8")
     stand_in.chmod(0o755)
     command = [str(TOOLS / "cyclonedx-py"), "environment", str(stand_in), f"--spec-version={SCHEMA}"]
-    return version, json.loads(run(*command, "--output-reproducible"))
+    packages = json.loads(run(*command, "--output-reproducible"))
+    interpreter = library("generic", "python", version) | {"type": "application", "bom-ref": f"python-{version}"}
+    return packages | {"components": [interpreter, *packages.get("components", [])]}
 
 
-def debian_part(archive: Path) -> dict[str, Any]:
-    """Return Debian's packages; none for an image that has no such."""
+def go_part(archive: Path) -> dict[str, Any]:
+    """Return the modules of the Go programs, with Go's own library."""
+    modules: set[tuple[str, str]] = set()
+    with tarfile.open(archive) as files:
+        for entry in files:
+            if entry.isfile() and entry.mode & 0o111 and (content := files.extractfile(entry)):
+                modules.update(go_modules(content.read()).items())
+    return {"components": [library("golang", *module) for module in sorted(modules)]}
+
+
+def alpine_part(folder: Path) -> dict[str, Any]:
+    """Return Alpine's packages; nothing for an image of another distribution."""
+    databases = [path.read_text(encoding="utf-8") for path in folder.rglob("lib/apk/db/installed")]
+    packages = [package for database in databases for package in alpine_packages(database)]
+    return {"components": [library("apk/alpine", name, number, f"?arch={arch}") for name, number, arch in packages]}
+
+
+def debian_part(archive: Path, folder: Path) -> dict[str, Any]:
+    """Return Debian's packages; nothing for an image of another distribution."""
+    if not any(folder.glob("var/lib/dpkg/status*")):
+        return {}
     with archive.open("rb") as files:
         command = [str(TOOLS / "debsbom"), "generate", "--root=-", "--sbom-type=cdx", "--out=-"]
         done = subprocess.run(
@@ -76,48 +108,61 @@ def debian_part(archive: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def bill(image: str) -> dict[str, Any]:
-    """Return the bill of materials of an image."""
-    if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
+def describe(image: str, reference: str) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
+    """Return an image as a component, when it was made, and the documents of its parts."""
+    inspect = ["docker", "image", "inspect", image, "--format=[{{json .Id}},{{json .Created}}]"]
+    # Nodes pull some images by themselves, and then this machine's engine has none.
+    if subprocess.run(inspect, capture_output=True, check=False).returncode and (
+        subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, check=False).returncode
+    ):
         raise Stopped(f"Image {image} is not in the container engine: run `make up`, which builds it, then try again.")
-    identifier, created = json.loads(
-        run("docker", "image", "inspect", "--format=[{{json .Id}},{{json .Created}}]", image)
-    )
+    identifier, created = json.loads(run(*inspect))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "root")
         folder.mkdir()
         archive = unpack(image, folder)
-        version, python = python_part(image, folder)
-        debian = debian_part(archive)
+        parts = [python_part(image, folder), debian_part(archive, folder), alpine_part(folder), go_part(archive)]
     path, _, last = image.partition("@")[0].rpartition("/")
     name, _, tag = last.partition(":")
     whole = {
         "type": "container",
-        "bom-ref": "image",
+        "bom-ref": reference,
         "name": f"{path}/{name}" if path else name,
         "version": tag or identifier,
         "hashes": [{"alg": "SHA-256", "content": identifier.removeprefix("sha256:")}],
     }
-    interpreter = {
-        "type": "application",
-        "bom-ref": f"python-{version}",
-        "name": "python",
-        "version": version,
-        "purl": f"pkg:generic/python@{version}",
-    }
-    components = [interpreter, *python.get("components", []), *debian.get("components", [])]
-    dependencies = [*python.get("dependencies", []), *debian.get("dependencies", [])]
-    known = {component["bom-ref"] for component in components}
+    return whole, created, parts
+
+
+def bill(images: list[str]) -> dict[str, Any]:
+    """Return the bill of materials of images, the first of which is its subject."""
+    components: dict[str, dict[str, Any]] = {}
+    dependencies: dict[str, dict[str, Any]] = {}
+    wholes = []
+    for number, image in enumerate(images):
+        whole, created, parts = describe(image, f"image-{number}" if number else "image")
+        inside = [component for part in parts for component in part.get("components", [])]
+        if not inside:
+            raise Stopped(f"Nothing in image {image} says what it contains, so there is no bill of materials for it.")
+        components |= {component["bom-ref"]: component for component in inside}
+        for entry in (entry for part in parts for entry in part.get("dependencies", [])):
+            dependencies[entry["ref"]] = entry
+        wholes.append((whole, created, sorted({component["bom-ref"] for component in inside})))
+    subject, created, _ = wholes[0]
+    others = [whole for whole, _, _ in wholes[1:]]
+    contained = {whole["bom-ref"]: references for whole, _, references in wholes}
+    contained["image"] = [*contained["image"], *(other["bom-ref"] for other in others)]
+    identity = " ".join(whole["hashes"][0]["content"] for whole, _, _ in wholes)
     return {
         "bomFormat": "CycloneDX",
         "specVersion": SCHEMA,
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, identifier)}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, identity)}",
         "version": 1,
-        "metadata": {"timestamp": created, "component": whole},
-        "components": sorted(components, key=lambda component: component["bom-ref"]),
+        "metadata": {"timestamp": created, "component": subject},
+        "components": [*others, *(components[reference] for reference in sorted(components))],
         "dependencies": [
-            {"ref": "image", "dependsOn": sorted(known)},
-            *sorted((entry for entry in dependencies if entry["ref"] in known), key=lambda entry: entry["ref"]),
+            *({"ref": reference, "dependsOn": references} for reference, references in contained.items()),
+            *(dependencies[reference] for reference in sorted(dependencies) if reference in components),
         ],
     }
 
@@ -131,12 +176,13 @@ def check(text: str) -> None:
         raise Stopped(f"The bill of materials is not valid: {str(error)[:500]}")
 
 
-def main(image: str, path: Path, check_only: bool) -> None:
+def main(path: Path, images: list[str], check_only: bool) -> None:
     """Write the file if it would differ, and say how much is in it."""
-    found = bill(image)
+    found = bill(images)
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     check(text)
-    kinds = [str(component.get("purl", "")).partition("/")[0].removeprefix("pkg:") for component in found["components"]]
+    urls = [component["purl"] for component in found["components"] if "purl" in component]
+    kinds = [url.partition("/")[0].removeprefix("pkg:") for url in urls]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         print(f"unchanged: {path} with {counts}")
@@ -152,7 +198,7 @@ def main(image: str, path: Path, check_only: bool) -> None:
 
 if __name__ == "__main__":
     try:
-        image, path = (argument for argument in sys.argv[1:] if argument != "--check")
-        main(image, Path(path), "--check" in sys.argv)
+        file, *images = (argument for argument in sys.argv[1:] if argument != "--check")
+        main(Path(file), images, "--check" in sys.argv)
     except Stopped as stopped:
         sys.exit(str(stopped))

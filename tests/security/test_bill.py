@@ -1,4 +1,4 @@
-"""The bill of materials names all that is in the image, and the audit never takes silence for good news."""
+"""The bill of materials names all that is in a web pod, and the audit never takes silence for good news."""
 
 from __future__ import annotations
 
@@ -54,6 +54,20 @@ def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:
         if "arch=amd64" in component.get("purl", "") or "arch=all" in component.get("purl", "")
     ]
     assert len(binaries) >= int(debian.out) > 50
+
+
+def test_it_has_every_module_of_the_front(bill: dict[str, Any]) -> None:
+    """Caddy itself says which those are."""
+    [front] = [component for component in bill["components"] if component["type"] == "container"]
+    command = ["docker", "run", "--rm", "--network=none", f"{front['name']}:{front['version']}"]
+    told = subprocess.run([*command, "/usr/bin/caddy", "build-info"], capture_output=True, text=True, check=True).stdout
+    modules = set(re.findall(r"^(?:mod|dep)\t(\S+)\t(v\S+)", told, re.MULTILINE))
+    named = {(c["name"], c["version"]) for c in bill["components"] if c.get("purl", "").startswith("pkg:golang/")}
+    assert len(modules) > 100
+    assert modules <= named
+    assert {("github.com/caddyserver/caddy/v2", f"v{front['version']}")} <= named
+    [go] = re.findall(r"^go\tgo(\S+)", told, re.MULTILINE)
+    assert ("stdlib", go) in named
 
 
 def test_an_image_that_is_not_there(site: Site, tmp_path: Path) -> None:

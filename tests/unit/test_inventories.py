@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,7 @@ FOLLOWING = {
         "container_engine_buildx_source": "download",
         "image_provider": "kind",
         "postgresql_image": "docker.io/library/postgres:17",
+        "web_front_image": "docker.io/library/caddy:2.11.9",
     },
     "minikube": {
         "cluster_context": "cloud-django-minikube",
@@ -65,6 +67,7 @@ FOLLOWING = {
         "container_engine_buildx_source": "download",
         "image_provider": "minikube",
         "postgresql_image": "docker.io/library/postgres:17",
+        "web_front_image": "docker.io/library/caddy:2.11.9",
     },
     "mirrors": {
         "cluster_context": "kind-cloud-django-mirrors",
@@ -72,6 +75,7 @@ FOLLOWING = {
         "container_engine_buildx_source": "build",
         "image_provider": "kind",
         "postgresql_image": "localhost/cloud-django/postgresql:17",
+        "web_front_image": "localhost/cloud-django/caddy:2.11.9",
     },
 }
 NAMES = sorted(
@@ -178,6 +182,15 @@ def test_common_values_are_defaults_of_roles(name: str, values: Any) -> None:
 def test_names_and_paths_follow_from_the_folder(name: str, values: Any) -> None:
     expected = json.loads(json.dumps(FOLLOWING[name]).replace("/site/", f"{PROJECT}/"))
     assert values(name).items() >= expected.items()
+
+
+@pytest.mark.parametrize("name", INVENTORIES)
+def test_caddy_has_one_version_that_is_not_below_the_first_safe_one(name: str, values: Any) -> None:
+    module = (PROJECT / "roles" / "mirror_builds" / "files" / "go" / "caddy" / "go.mod").read_text(encoding="utf-8")
+    [compiled] = re.findall(r"github\.com/caddyserver/caddy/v2 v([0-9.]+) ", module)
+    assert values(name)["web_front_image"].endswith(f"/caddy:{compiled}")
+    # 2.10 has published vulnerabilities, and 2.11.1 is the first release without them.
+    assert tuple(map(int, compiled.split("."))) >= (2, 11, 1)
 
 
 @pytest.mark.parametrize("name", INVENTORIES)

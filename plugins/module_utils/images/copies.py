@@ -19,13 +19,16 @@ KIND_LABEL = "io.x-k8s.kind.cluster"
 # Our images in the engine. It answers this only while it runs.
 LIST_ENGINE = ["docker", "image", "ls", "--quiet", "--no-trunc", f"--filter=label={LABEL}"]
 NO_ENGINE = ("The container engine does not answer", "Start it, then run this again")
-# Prints the images of repository $2 in a node, an empty line, and the manifest of the image $1: one call, since each
-# takes 0.1 s. ctr reads all files of each image that it lists, and takes 0.05 s to start; the manifest needs none.
+# Prints the images that match one of the filters $2 ... in a node, an empty line, and the manifest of the image $1: one
+# call, since each takes 0.1 s. ctr reads all files of each image that it lists, and takes 0.05 s to start; the manifest
+# needs none.
 _LIST_NODE = """
-images=$(ctr --namespace=k8s.io images ls "name~=\\"^$2:\\"")
+reference=$1
+shift
+images=$(ctr --namespace=k8s.io images ls "$@")
 printf '%s\\n\\n' "$images"
 printf '%s\\n' "$images" | while read -r name type digest rest; do
-  if [ "$name" = "$1" ]; then
+  if [ "$name" = "$reference" ]; then
     cat "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/${digest#sha256:}" 2> /dev/null ||
       ctr --namespace=k8s.io content get "$digest" < /dev/null || true
   fi
@@ -160,11 +163,18 @@ def manifest_ids(digest: str, manifest: str) -> list[str]:
     return [digest, configuration] if configuration else [digest]
 
 
-def node_copy(run: Run, node: str, reference: str) -> dict[str, Any]:
-    """Return which tags of the repository of `reference` a node has, and the IDs of its copy of `reference`."""
+def lacking(companions: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the companions that are not among the names of a node's images."""
+    present = set(map(canonical, names))
+    return [companion for companion in companions if canonical(companion) not in present]
+
+
+def node_copy(run: Run, node: str, reference: str, companions: Iterable[str] = ()) -> dict[str, Any]:
+    """Return a node's tags of the repository of `reference`, the IDs of its copy, and the companions that it lacks."""
     repository, _ = split(reference)
     full = canonical(reference)
-    command = ["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full, canonical(repository)]
+    filters = [f'name~="^{canonical(repository)}:"', *(f'name=="{canonical(name)}"' for name in companions)]
+    command = ["docker", "exec", node, "sh", "-euc", _LIST_NODE, "sh", full, *filters]
     output = output_of(run, command, f"Node {node} cannot list its images", f"Look at `docker logs {node}`")
     listing, _, manifest = output.partition("\n\n")
     images = parse_listing(listing)
@@ -172,14 +182,15 @@ def node_copy(run: Run, node: str, reference: str) -> dict[str, Any]:
     # A manifest that is not there is a copy that cannot be used, so it counts as none.
     identifiers = manifest_ids(digest, manifest) if digest and manifest.strip() else []
     tags = [f"{repository}:{name.rpartition(':')[2]}" for name in names_of(images, repository)]
-    return {"name": node, "references": sorted(tags), "ids": identifiers}
+    lacks = lacking(companions, [image.name for image in images])
+    return {"name": node, "references": sorted(tags), "ids": identifiers, "lacks": lacks}
 
 
-def node_copies(run: Run, cluster: str, reference: str) -> list[dict[str, Any]]:
+def node_copies(run: Run, cluster: str, reference: str, companions: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Return :func:`node_copy` of each running node; all are asked at the same time."""
     nodes = kind_nodes(run, cluster)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda node: node_copy(run, node, reference), nodes))
+        return list(pool.map(lambda node: node_copy(run, node, reference, companions), nodes))
 
 
 def minikube_command(parameters: dict[str, Any]) -> list[str]:
@@ -219,7 +230,9 @@ def minikube_images(run: Run, command: list[str], node: str, single: bool) -> li
     return (listed.get("images") if isinstance(listed, dict) else listed) or []
 
 
-def minikube_copies(run: Run, command: list[str], nodes: list[str], reference: str) -> list[dict[str, Any]]:
+def minikube_copies(
+    run: Run, command: list[str], nodes: list[str], reference: str, companions: Iterable[str] = ()
+) -> list[dict[str, Any]]:
     """Return what :func:`node_copy` does, for each node of a profile that runs; all are asked at the same time."""
     repository, _ = split(reference)
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -229,12 +242,13 @@ def minikube_copies(run: Run, command: list[str], nodes: list[str], reference: s
         if listing is None:
             continue
         references, identifiers = [], []
+        lacks = lacking(companions, [tag for image in listing for tag in image.get("repoTags") or []])
         for image in listing:
             tags = [tag for tag in image.get("repoTags") or [] if of_repository(tag, repository)]
             references += [f"{repository}:{tag.rpartition(':')[2]}" for tag in tags]
             if canonical(reference) in map(canonical, tags):
                 identifiers.append(f"sha256:{image['id'].removeprefix('sha256:')}")
-        found.append({"name": node, "references": sorted(references), "ids": identifiers})
+        found.append({"name": node, "references": sorted(references), "ids": identifiers, "lacks": lacks})
     return found
 
 

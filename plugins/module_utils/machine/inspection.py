@@ -156,7 +156,7 @@ def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dic
         "registry": dict,
     }
     if provider == "kind":
-        calls["nodes"] = partial(copies.node_copies, run, options["cluster"], reference)
+        calls["nodes"] = partial(copies.node_copies, run, options["cluster"], reference, options["companions"])
     elif provider == "minikube":
         calls["nodes"] = partial(minikube_nodes, run, options)
     elif options["state"] == "present":
@@ -189,7 +189,7 @@ def minikube_nodes(run: Run, options: Mapping[str, Any]) -> list[dict[str, Any]]
     parameters = {"minikube_profile": options["cluster"], "minikube_programs": options["programs"]}
     parameters["minikube_home"] = options["home"]
     command, names = copies.minikube_command(parameters), copies.minikube_nodes(parameters)
-    return copies.minikube_copies(run, command, names, options["reference"])
+    return copies.minikube_copies(run, command, names, options["reference"], options["companions"])
 
 
 def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,16 +198,19 @@ def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
     content = options["content"]
     built = bool(content) and image.get("context") == content
     without = [node["name"] for node in found["nodes"] if image.get("id", "") not in node["ids"]]
+    loads = [{"node": name, "image": options["reference"]} for name in without]
+    loads += [{"node": node["name"], "image": name} for node in found["nodes"] for name in node["lacks"]]
     if options["provider"] == "registry":
         delivered = bool(content) and found["registry"].get("context") == content
     else:
-        delivered = built and bool(found["nodes"]) and not without
+        delivered = built and bool(found["nodes"]) and not loads
     # The largest number of tags in one place.
     tags = max(len(found["engine"]), *(len(node["references"]) for node in found["nodes"]), 0)
     derived = {
         "id": image.get("id", ""),
         "built": built,
         "nodes_without": without,
+        "loads": loads,
         "delivered": delivered,
         "tags": tags,
     }

@@ -111,7 +111,8 @@ def test_nodes_are_those_that_run_pods() -> None:
 
 
 def test_a_node_says_which_copy_it_has() -> None:
-    found = copies.node_copies(machine(), "kind", "localhost/polls:2")
+    found = copies.node_copies(machine(), "kind", "localhost/polls:2", ["localhost/polls:1", "localhost/caddy:2"])
+    assert [copy["lacks"] for copy in found] == [["localhost/caddy:2"], ["localhost/caddy:2"]]
     assert [copy["name"] for copy in found] == ["kind-control-plane", "kind-worker"]
     assert found[0]["ids"] == ["sha256:m2", "sha256:c2"]
     assert found[0]["references"] == ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
@@ -169,6 +170,15 @@ def test_a_manifest_is_read_without_containerds_program(tmp_path: Path) -> None:
         return in_a_node([*argv[:5], script, *argv[6:]], f"{tmp_path}:/usr/bin:/bin")
 
     assert copies.node_copy(run, "node", "localhost/polls:2")["ids"] == ["sha256:m2", "sha256:c2"]
+
+
+def test_a_node_lists_its_companions_as_well(tmp_path: Path) -> None:
+    filters = """'images ls name~="^docker.io/library/polls:" name=="localhost/caddy:2"')"""
+    listing = "REF TYPE DIGEST\\nlocalhost/caddy:2 json sha256:m4\\n"
+    (tmp_path / "ctr").write_text(f"#!/bin/sh\ncase $* in *{filters} printf '{listing}' ;; *) exit 1 ;; esac\n")
+    (tmp_path / "ctr").chmod(0o755)
+    run = functools.partial(in_a_node, path=f"{tmp_path}:/usr/bin:/bin")
+    assert copies.node_copy(run, "node", "polls:2", ["localhost/caddy:2"])["lacks"] == []
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:
@@ -311,7 +321,7 @@ TAGS = ["localhost/polls:1", "localhost/polls:2", "localhost/polls:2-b"]
 
 
 def test_a_profile_has_tags_of_the_repository_and_the_ids_of_the_image() -> None:
-    expected = [{"name": "mine", "references": TAGS, "ids": ["sha256:c2"]}]
+    expected = [{"name": "mine", "references": TAGS, "ids": ["sha256:c2"], "lacks": []}]
     assert minikube_copies((0, MINIKUBE_LISTING, "")) == expected
 
 
@@ -324,10 +334,10 @@ def test_each_node_of_a_profile_is_asked_by_itself() -> None:
         asked.append(argv)
         return first if argv[argv.index("--node") + 1] == "mine" else second
 
-    found = copies.minikube_copies(run, MINIKUBE, ["mine", "mine-m02"], "localhost/polls:2")
+    found = copies.minikube_copies(run, MINIKUBE, ["mine", "mine-m02"], "localhost/polls:2", ["localhost/polls:1"])
     assert found == [
-        {"name": "mine", "references": TAGS, "ids": ["sha256:c2"]},
-        {"name": "mine-m02", "references": [], "ids": []},
+        {"name": "mine", "references": TAGS, "ids": ["sha256:c2"], "lacks": []},
+        {"name": "mine-m02", "references": [], "ids": [], "lacks": ["localhost/polls:1"]},
     ]
 
 
@@ -339,7 +349,7 @@ def test_a_profile_that_does_not_run_has_no_nodes(answer: tuple[int, str, str]) 
 
 
 def test_a_profile_without_images_has_none_of_ours() -> None:
-    assert minikube_copies((0, "null\n", "")) == [{"name": "mine", "references": [], "ids": []}]
+    assert minikube_copies((0, "null\n", "")) == [{"name": "mine", "references": [], "ids": [], "lacks": []}]
 
 
 @pytest.mark.parametrize("home", ["", ".minikube"])

@@ -602,6 +602,7 @@ IMAGE = {
     "programs": [],
     "home": "/home/me",
     "bases": [],
+    "companions": [],
     "keep": 3,
 }
 
@@ -638,6 +639,14 @@ def test_an_image_is_not_delivered_while_a_node_has_another(
     found = image(options, **answers)
     assert (found["built"], found["nodes_without"], found["delivered"]) == (built, without, False)
     assert not found["settled"]
+
+
+def test_an_image_is_not_delivered_while_a_node_lacks_a_companion() -> None:
+    front = "localhost/caddy:2"
+    found = image({"companions": [REFERENCE, front]})
+    assert (found["built"], found["nodes_without"], found["delivered"]) == (True, [], False)
+    assert found["loads"] == [{"node": f"polls-{name}", "image": front} for name in ("control-plane", "worker")]
+    assert image({"companions": [REFERENCE]})["settled"]
 
 
 def test_images_whose_description_is_cut_off_are_not_built_anew() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -91,6 +92,17 @@ class Machine:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
+    def wanted(self, *arguments: str) -> dict[str, Any]:
+        """Return what the roles want to find."""
+        path = self.folder / "wanted.json"
+        content = (
+            "{{ {'builds': mirror_builds_inspection, 'cluster': cluster_inspection, 'image': image_inspection}"
+            " | to_json }}"
+        )
+        copy = {"dest": str(path), "content": content, "mode": "0600"}
+        self.play([{"ansible.builtin.copy": copy, "tags": ["wanted"]}], "--tags=wanted", *arguments)
+        return json.loads(path.read_text(encoding="utf-8"))
+
     def variables(self) -> dict[str, Any]:
         return {
             "ansible_python_interpreter": sys.executable,
@@ -122,18 +134,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     (folder / "docker").write_text(DOCKER.format(python=sys.executable, folder=str(folder)), encoding="utf-8")
     (folder / "docker").chmod(0o755)
     made.answer({})
-    # What the roles want to find.
-    wanted = folder / "wanted.json"
-    content = (
-        "{{ {'builds': mirror_builds_inspection, 'cluster': cluster_inspection, 'image': image_inspection} | to_json }}"
-    )
-    copy = {"dest": str(wanted), "content": content, "mode": "0600"}
-    made.play([{"ansible.builtin.copy": copy, "tags": ["wanted"]}], "--tags=wanted")
-    found = json.loads(wanted.read_text(encoding="utf-8"))
+    found = made.wanted()
     for link, target in found["builds"]["programs"].items():
         Path(target).parent.mkdir(parents=True)
         Path(target).touch(0o755)
-        Path(link).parent.mkdir(parents=True)
+        Path(link).parent.mkdir(parents=True, exist_ok=True)
         Path(link).symlink_to(target)
     kubeconfig = Path(found["cluster"]["kubeconfig"])
     kubeconfig.parent.mkdir(parents=True)
@@ -190,3 +195,17 @@ def test_what_was_found_about_another_image_is_not_used(machine: Machine) -> Non
     output = machine.play([again], "--check", f"--extra-vars={reference}")
     assert "Would load localhost/test/polls:2" in " ".join(output.split())
     assert sum(call.startswith("image ls") for call in machine.calls()) == 2
+
+
+def test_another_caddy_is_another_image_of_it_and_another_node(machine: Machine, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    shutil.copytree(PROJECT / "roles" / "mirror_builds" / "files", files)
+
+    def inputs() -> dict[str, str]:
+        found = machine.wanted(f"--extra-vars=__mirror_builds_files={files}")
+        return {name: image["inputs"] for name, image in found["builds"]["images"].items()}
+
+    before = inputs()
+    with (files / "go" / "caddy" / "go.sum").open("a") as sums:
+        sums.write("\n")
+    assert {name for name, value in inputs().items() if value != before[name]} == {"caddy", "node"}

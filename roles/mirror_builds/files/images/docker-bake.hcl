@@ -1,4 +1,7 @@
 # The images and how they are built, from the folder of their contexts. The role gives the variables in the environment.
+variable "CADDY_INPUTS" {}
+variable "CADDY_PROGRAMS" {}
+variable "CADDY_VERSION" {}
 variable "COREDNS_VERSION" {}
 variable "ETCD_VERSION" {}
 variable "KUBERNETES_VERSION" {}
@@ -9,6 +12,19 @@ variable "POSTGRESQL_INPUTS" {}
 variable "PREFIX" {}
 variable "PYTHON_INPUTS" {}
 variable "VALKEY_INPUTS" {}
+
+# At the path of the official image, and with what copies it, but without its file capability.
+target "caddy" {
+  context           = CADDY_PROGRAMS
+  dockerfile-inline = <<-EOT
+    FROM scratch
+    COPY caddy cp /usr/bin/
+    USER 65534:65534
+    CMD ["caddy", "run"]
+  EOT
+  tags   = ["${PREFIX}/caddy:${CADDY_VERSION}"]
+  labels = { "cloud-django.inputs" = CADDY_INPUTS }
+}
 
 target "python" {
   context = "python"
