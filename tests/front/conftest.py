@@ -1,0 +1,158 @@
+"""The front before a project, as two processes of this machine: with the configuration that the role `web` renders."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+SITE = PROJECT / ".venv" / "site" / "bin"
+# Put there by tests/site/prepare.yml.
+CADDY = os.environ.get("CADDY", str(SITE / "caddy"))
+PATIENCE_SECONDS = 20
+
+RENDER = [
+    {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "tasks": [
+            {"include_role": {"name": "cloud_django.kubernetes.web", "tasks_from": "check_replicas", "public": True}},
+            {"ansible.builtin.copy": {"dest": "{{ destination }}", "content": "{{ __web_front_text }}", "mode": "0600"}},
+        ],
+    }
+]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process listens."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on port {port}: {log.read_text()}")
+
+
+def rendered(folder: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of the front that follows from variables of the role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    playbook, destination = folder / "render.yml", folder / "rendered.json"
+    playbook.write_text(json.dumps(RENDER))
+    base = {"app_name": "polls", "app_namespace": "polls", "app_public_url": "", "django_image": "none"}
+    base |= {"web_node_address": "127.0.0.1", "ansible_python_interpreter": sys.executable}
+    given = json.dumps(base | {"destination": str(destination)} | variables)
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory=localhost,", str(playbook)]
+    done = subprocess.run([*command, f"--extra-vars={given}"], capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(destination.read_text())
+
+
+class Pod:
+    """The front and the project, each a group of processes with a log."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], ports: tuple[int, int], settings: dict[str, str]) -> None:
+        self.folder, self.config, self.settings = folder, config, settings
+        self.port, self.project_port = ports
+        self.front: subprocess.Popen[bytes] | None = None
+        self.project: subprocess.Popen[bytes] | None = None
+        self.seen_path = folder / "seen"
+
+    def start_front(self) -> None:
+        path, log = self.folder / "caddy.json", self.folder / "front.log"
+        path.write_text(json.dumps(self.config))
+        with log.open("ab") as output:
+            self.front = subprocess.Popen(
+                [CADDY, "run", f"--config={path}"],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                # As in a pod: there is no home, and nothing can be written there.
+                env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GOMAXPROCS": "2"},
+            )
+        wait_for_port(self.port, self.front, log)
+
+    def start_project(self) -> None:
+        log = self.folder / "project.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{PROJECT / 'tests' / 'front'}:{PROJECT / 'django_polls' / 'packages' / 'cloud-django'}",
+            "SEEN": str(self.seen_path),
+            "WEB_BIND": f"127.0.0.1:{self.project_port}",
+            "WEB_CONCURRENCY": "2",
+            "WEB_THREADS": "4",
+            "WEB_PROXY_PROTOCOL": "v1",
+        }
+        configuration = f"--config={PROJECT / 'django_polls' / 'gunicorn.conf.py'}"
+        with log.open("ab") as output:
+            self.project = subprocess.Popen(
+                [str(SITE / "gunicorn"), configuration, "project:application"],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=environment | self.settings,
+            )
+        wait_for_port(self.project_port, self.project, log)
+
+    def kill_project(self) -> None:
+        """Kill all of its processes, as the kernel does when memory runs out."""
+        assert self.project
+        os.killpg(self.project.pid, signal.SIGKILL)
+        self.project.wait()
+
+    def stop(self) -> None:
+        for process in (self.front, self.project):
+            if process and process.poll() is None:
+                os.killpg(process.pid, signal.SIGCONT)
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def seen(self, path: str) -> list[str]:
+        """What reached the application at a path."""
+        lines = self.seen_path.read_text().splitlines() if self.seen_path.exists() else []
+        return [line for line in lines if line.split()[1] == path]
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "front.log").read_text().splitlines() if line[:1] == "{"]
+
+
+@pytest.fixture(scope="module")
+def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Pod]]:
+    """Start pods by variables of the role; they are gone at the end of the module."""
+    with contextlib.ExitStack() as stack:
+
+        def make(settings: dict[str, str] | None = None, start: bool = True, **variables: Any) -> Pod:
+            folder = tmp_path_factory.mktemp("pod")
+            ports = free_port(), free_port()
+            fixed = {"__web_front_port": ports[0], "web_port": ports[1]}
+            pod = Pod(folder, rendered(folder / "render", fixed | variables), ports, settings or {})
+            stack.callback(pod.stop)
+            if start:
+                pod.start_project()
+                pod.start_front()
+            return pod
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def pod(make_pod: Callable[..., Pod]) -> Pod:
+    """A pod with the defaults of the role."""
+    return make_pod()
