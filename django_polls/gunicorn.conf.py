@@ -33,6 +33,7 @@ timeout = environment.number("WEB_TIMEOUT", 30, least=1, most=3600)
 graceful_timeout = environment.number("WEB_GRACEFUL_TIMEOUT", 25, least=1, most=3600)
 
 logger_class = "cloud_django.gunicorn_log.GunicornLogger"
-accesslog = "-"
+# A server in front of this one logs requests as well, those too that never come here.
+accesslog = "-" if environment.flag("WEB_ACCESS_LOG", default=True) else None
 errorlog = "-"
 loglevel = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")).lower()

@@ -29,7 +29,13 @@ RENDER = [
         "gather_facts": False,
         "tasks": [
             {"include_role": {"name": "cloud_django.kubernetes.web", "tasks_from": "check_replicas", "public": True}},
-            {"ansible.builtin.copy": {"dest": "{{ destination }}", "content": "{{ __web_front_text }}", "mode": "0600"}},
+            {
+                "ansible.builtin.copy": {
+                    "dest": "{{ destination }}",
+                    "content": "{{ __web_front_text }}",
+                    "mode": "0600",
+                }
+            },
         ],
     }
 ]
@@ -74,6 +80,8 @@ class Pod:
         self.front: subprocess.Popen[bytes] | None = None
         self.project: subprocess.Popen[bytes] | None = None
         self.seen_path = folder / "seen"
+        # As in a pod: there is no home, and nothing can be written there.
+        self.front_environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
     def start_front(self) -> None:
         path, log = self.folder / "caddy.json", self.folder / "front.log"
@@ -84,8 +92,7 @@ class Pod:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                # As in a pod: there is no home, and nothing can be written there.
-                env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GOMAXPROCS": "2"},
+                env=self.front_environment,
             )
         wait_for_port(self.port, self.front, log)
 

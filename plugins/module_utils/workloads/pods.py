@@ -13,6 +13,7 @@ from .model import (
     Problem,
     View,
     condition,
+    container_statuses,
     event_time,
     is_terminating,
     name_of,
@@ -57,11 +58,6 @@ CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunConta
 # In seconds. The kubelet starts a container again at once if that has not crashed for twice as long.
 LONGEST_BACK_OFF = 300
 MOUNT_REASONS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
-
-
-def container_statuses(pod: Obj) -> list[Obj]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
 def image_of(pod: Obj, container: str) -> str:
@@ -123,6 +119,17 @@ def has_crashed_again(status: Obj) -> bool:
     return seconds(now.get("finishedAt")) - seconds(before.get("finishedAt")) < LONGEST_BACK_OFF
 
 
+def last_words(message: str) -> str:
+    """Return what a program left to be read by its termination message.
+
+    That is one line. More are the end of its log, of which only a last line counts that says to be an error.
+    """
+    *before, last = message.strip().splitlines() or [""]
+    if before and not last.startswith("Error: "):
+        return ""
+    return last.removeprefix("Error: ")
+
+
 def crash_problem(pod: Obj, status: Obj) -> Problem:
     """Describe a container that the kubelet starts again and again."""
     name, container = name_of(pod), status["name"]
@@ -138,9 +145,7 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
         how, advice = "keeps ending, though without an error (exit code 0)", "Give it a command that goes on running"
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
-        # One line is what a program left to be read, by its termination message; more are the end of its log.
-        told = (ended.get("message") or "").strip()
-        if told and "\n" not in told:
+        if told := last_words(ended.get("message") or ""):
             how, advice = f"{how}: {told}", "Mend that"
     return Problem(
         code="CrashLoopBackOff",
