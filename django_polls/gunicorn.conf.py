@@ -1,4 +1,4 @@
-"""How gunicorn runs in a pod, behind a server that buffers. It reads this file by itself, since it lies where it starts."""
+"""How gunicorn runs in a pod, behind a server that buffers. It reads this file by itself, where it starts."""
 
 from cloud_django.cgroup import cpu_limit, worker_count
 from cloud_django.environment import Environment

@@ -31,7 +31,7 @@ RENDER = [
             {"include_role": {"name": "cloud_django.kubernetes.web", "tasks_from": "check_replicas", "public": True}},
             {
                 "ansible.builtin.copy": {
-                    "dest": "{{ destination }}",
+                    "dest": "{{ target }}",
                     "content": "{{ __web_front_text }}",
                     "mode": "0600",
                 }
@@ -64,7 +64,7 @@ def rendered(folder: Path, variables: dict[str, Any]) -> dict[str, Any]:
     playbook.write_text(json.dumps(RENDER))
     base = {"app_name": "polls", "app_namespace": "polls", "app_public_url": "", "django_image": "none"}
     base |= {"web_node_address": "127.0.0.1", "ansible_python_interpreter": sys.executable}
-    given = json.dumps(base | {"destination": str(destination)} | variables)
+    given = json.dumps(base | {"target": str(destination)} | variables)
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory=localhost,", str(playbook)]
     done = subprocess.run([*command, f"--extra-vars={given}"], capture_output=True, text=True, cwd=PROJECT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,6 +82,8 @@ class Pod:
         self.seen_path = folder / "seen"
         # As in a pod: there is no home, and nothing can be written there.
         self.front_environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+
+    live_path = "/front-livez"
 
     def start_front(self) -> None:
         path, log = self.folder / "caddy.json", self.folder / "front.log"

@@ -118,7 +118,7 @@ def waiting_pod(it: View) -> Problem | None:
 
 
 def unready(it: View, pod: Obj) -> Problem | None:
-    """Return why a pod that runs is not ready, or None. A sidecar that has not started holds up the containers after it."""
+    """Return why a pod that runs is not ready, or None. A sidecar that has not started holds up those after it."""
     started = pod.get("status", {}).get("phase") == "Running"
     sidecars = {c["name"] for c in pod["spec"].get("initContainers") or [] if model.is_sidecar(c)}
     running = [s for s in model.container_statuses(pod) if not s.get("ready") and "running" in (s.get("state") or {})]

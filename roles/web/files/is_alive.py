@@ -1,10 +1,11 @@
 """Tell the kubelet whether the project takes connections, without one of its threads.
 
-A server that hangs leaves connections in the queue of its port, where the kernel completes them without it. A server that
-is busy takes them: what it has no thread for waits in the front. A process that is stopped is found by its state.
+A server that hangs leaves connections in the queue of its port, where the kernel completes them without it. A server
+that is busy takes them: what it has no thread for waits in the front. A process that is stopped is found by its state.
 Arguments: the port of the project, that of the front or 0, and the seconds to wait.
 """
 
+# ruff: noqa: PTH110, PTH123, PTH208 - to import pathlib would take as long as all the rest.
 import os
 import socket
 import sys
@@ -32,9 +33,9 @@ def queued(port: int) -> int:
     for name in ("tcp", "tcp6"):
         if not os.path.exists(f"/proc/net/{name}"):
             continue
-        with open(f"/proc/net/{name}") as sockets:
-            next(sockets)
-            for _, local, _, state, queues, *_ in map(str.split, sockets):
+        with open(f"/proc/net/{name}") as lines:
+            next(lines)
+            for _, local, _, state, queues, *_ in map(str.split, lines):
                 # Ports that are listened on come first, before what may be thousands of connections.
                 if state != LISTENING:
                     break
