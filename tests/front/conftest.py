@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import Any
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[1]
 SITE = PROJECT / ".venv" / "site" / "bin"
 # Put there by tests/site/prepare.yml.
 CADDY = os.environ.get("CADDY", str(SITE / "caddy"))
@@ -32,7 +35,7 @@ RENDER = [
             {
                 "ansible.builtin.copy": {
                     "dest": "{{ target }}",
-                    "content": "{{ __web_front_text }}",
+                    "content": "{{ lookup('ansible.builtin.vars', wanted) }}",
                     "mode": "0600",
                 }
             },
@@ -57,18 +60,25 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
     raise AssertionError(f"nothing listens on port {port}: {log.read_text()}")
 
 
-def rendered(folder: Path, variables: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the front that follows from variables of the role."""
+def rendered(folder: Path, variables: dict[str, Any], name: str = "__web_front_text") -> str:
+    """Return a variable of the role as it follows from others."""
     folder.mkdir(parents=True, exist_ok=True)
-    playbook, destination = folder / "render.yml", folder / "rendered.json"
+    playbook, target = folder / "render.yml", folder / "rendered"
     playbook.write_text(json.dumps(RENDER))
     base = {"app_name": "polls", "app_namespace": "polls", "app_public_url": "", "django_image": "none"}
     base |= {"web_node_address": "127.0.0.1", "ansible_python_interpreter": sys.executable}
-    given = json.dumps(base | {"target": str(destination)} | variables)
+    given = json.dumps(base | {"target": str(target), "wanted": name} | variables)
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory=localhost,", str(playbook)]
     done = subprocess.run([*command, f"--extra-vars={given}"], capture_output=True, text=True, cwd=PROJECT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(destination.read_text())
+    return target.read_text()
+
+
+@functools.cache
+def configuration(variables: str) -> str:
+    """Return the configuration of the front for variables of the role in JSON; each is rendered once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return rendered(Path(folder), json.loads(variables))
 
 
 class Pod:
@@ -98,11 +108,12 @@ class Pod:
             )
         wait_for_port(self.port, self.front, log)
 
-    def start_project(self) -> None:
+    def start_project(self, program: str = "") -> None:
+        """Start gunicorn, or a program of these tests."""
         log = self.folder / "project.log"
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{PROJECT / 'tests' / 'front'}:{PROJECT / 'django_polls' / 'packages' / 'cloud-django'}",
+            "PYTHONPATH": f"{HERE}:{PROJECT / 'django_polls' / 'packages' / 'cloud-django'}",
             "SEEN": str(self.seen_path),
             "WEB_BIND": f"127.0.0.1:{self.project_port}",
             "WEB_CONCURRENCY": "2",
@@ -112,7 +123,9 @@ class Pod:
         configuration = f"--config={PROJECT / 'django_polls' / 'gunicorn.conf.py'}"
         with log.open("ab") as output:
             self.project = subprocess.Popen(
-                [str(SITE / "gunicorn"), configuration, "project:application"],
+                [str(SITE / "python"), str(HERE / program), str(self.project_port)]
+                if program
+                else [str(SITE / "gunicorn"), configuration, "project:application"],
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -150,8 +163,9 @@ def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         def make(settings: dict[str, str] | None = None, start: bool = True, **variables: Any) -> Pod:
             folder = tmp_path_factory.mktemp("pod")
             ports = free_port(), free_port()
-            fixed = {"__web_front_port": ports[0], "web_port": ports[1]}
-            pod = Pod(folder, rendered(folder / "render", fixed | variables), ports, settings or {})
+            config = configuration(json.dumps(variables, sort_keys=True))
+            config = config.replace('":8080"', f'":{ports[0]}"').replace("127.0.0.1:8000", f"127.0.0.1:{ports[1]}")
+            pod = Pod(folder, json.loads(config), ports, settings or {})
             stack.callback(pod.stop)
             if start:
                 pod.start_project()

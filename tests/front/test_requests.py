@@ -14,7 +14,7 @@ from talk import get, head, raw, read_all, send_raw
 
 from conftest import Pod
 
-LIMIT = 524288
+LIMIT = 256000
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: site.example\r\n\r\n"
         (["Transfer-Encoding: chunked"], b"FFFFFFFFFFFFFFFF1\r\n" + SMUGGLED),
         (["Connection: Content-Length", "Content-Length: 45"], SMUGGLED),
         (
-            ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk", "Content-Length: 45"],
+            ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: A", "Content-Length: 45"],
             SMUGGLED,
         ),
         (["PROXY: TCP4"], b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + SMUGGLED),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -122,12 +123,16 @@ def has_crashed_again(status: Obj) -> bool:
 def last_words(message: str) -> str:
     """Return what a program left to be read by its termination message.
 
-    That is one line. More are the end of its log, of which only a last line counts that says to be an error.
+    That is one line. More are the end of its log, of which a last line counts if it is an error in JSON, as of Caddy.
     """
     *before, last = message.strip().splitlines() or [""]
-    if before and not last.startswith("Error: "):
-        return ""
-    return last.removeprefix("Error: ")
+    try:
+        entry = json.loads(last)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict) and entry.get("level") == "error":
+        return str(entry.get("msg") or "")
+    return "" if before else last
 
 
 def crash_problem(pod: Obj, status: Obj) -> Problem:
