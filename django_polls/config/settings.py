@@ -54,7 +54,10 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
 
+# Whose a request is: the connection says it, or the server in front of this one in a header.
+CLIENT_ADDRESS = environment.choice("WEB_CLIENT_ADDRESS", "connection", ("connection", "header"))
 MIDDLEWARE = [
+    *(["cloud_django.middleware.ClientAddressMiddleware"] if CLIENT_ADDRESS == "header" else []),
     "cloud_django.middleware.RequestIDMiddleware",
     # Before SecurityMiddleware and CommonMiddleware: a probe has the pod's address as its Host and speaks plain http.
     "cloud_django.health.middleware.HealthCheckMiddleware",

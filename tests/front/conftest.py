@@ -118,7 +118,6 @@ class Pod:
             "WEB_BIND": f"127.0.0.1:{self.project_port}",
             "WEB_CONCURRENCY": "2",
             "WEB_THREADS": "4",
-            "WEB_PROXY_PROTOCOL": "v1",
         }
         configuration = f"--config={PROJECT / 'django_polls' / 'gunicorn.conf.py'}"
         with log.open("ab") as output:

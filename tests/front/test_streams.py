@@ -26,7 +26,6 @@ def asynchronous(make_pod: Callable[..., Pod]) -> Pod:
     """A pod whose project has an asynchronous server, with a path for streams."""
     pod = make_pod(
         start=False,
-        web_front_proxy_protocol="",
         web_front_stream_paths=["/events/*"],
         web_front_max_requests=100,
         web_front_request_timeout=2,

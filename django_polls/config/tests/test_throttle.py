@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.test import Client, RequestFactory
+from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
 from cloud_django.throttle import client_network
+from testing import run_python
 
 PASSWORD = "a long enough passphrase"
 WRONG = "Please enter the correct username and password"
@@ -87,6 +89,16 @@ def test_a_header_changes_nothing_about_whom_an_attempt_is_counted_for(administr
         forged = log_in(Client(), PASSWORD, headers={name: "192.0.2.2"}, REMOTE_ADDR="192.0.2.1")
         assert forged.status_code == 429
     assert log_in(Client(), PASSWORD, REMOTE_ADDR="192.0.2.2").status_code == 302
+
+
+def test_behind_a_front_its_header_is_the_address(administrator: AbstractUser) -> None:
+    behind_front = ["cloud_django.middleware.ClientAddressMiddleware", *settings.MIDDLEWARE]
+    with override_settings(MIDDLEWARE=behind_front):
+        assert lock(Client(), headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 429
+        assert log_in(Client(), PASSWORD, headers={"X-Forwarded-For": "192.0.2.2"}).status_code == 302
+    chosen = "import config.settings as s; print(s.MIDDLEWARE[0])"
+    assert "ClientAddress" in run_python("-c", chosen, WEB_CLIENT_ADDRESS="header").stdout
+    assert "ClientAddress" not in run_python("-c", chosen, WEB_CLIENT_ADDRESS=None).stdout
 
 
 @pytest.mark.parametrize(
