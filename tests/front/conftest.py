@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talk import Answer, get
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
@@ -94,6 +96,11 @@ class Pod:
         self.front_environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
     live_path = "/front-livez"
+
+    def probe(self) -> Answer:
+        """Ask as the kubelet does whether the pod is ready."""
+        key = re.findall(r'"X-Front-Probe": \["(\w{10})"\]', json.dumps(self.config))
+        return get(self.port, "/readyz", X_Front_Probe=key[0])
 
     def start_front(self) -> None:
         path, log = self.folder / "caddy.json", self.folder / "front.log"

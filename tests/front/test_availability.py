@@ -86,7 +86,7 @@ def test_without_a_project_there_is_a_page_that_asks_to_come_back(make_pod: Call
     assert "carried out" not in page.text
     # The front is well, and says so; the pod is not ready.
     assert get(pod.port, pod.live_path).status == 200
-    assert get(pod.port, "/readyz").status == 503
+    assert pod.probe().status == 503
 
 
 def test_a_form_that_breaks_is_not_sent_again(pod: Pod) -> None:
@@ -110,12 +110,16 @@ def test_a_project_that_does_not_answer_is_given_up(make_pod: Callable[..., Pod]
 
 
 def test_probes_do_not_wait_behind_visitors(pod: Pod) -> None:
-    with ThreadPoolExecutor(30) as pool:
+    with ThreadPoolExecutor(31) as pool:
         waiting = [pool.submit(get, pod.port, "/wait?seconds=2") for _ in range(30)]
         time.sleep(0.5)
-        probes = [get(pod.port, path) for _ in range(20) for path in ("/readyz", pod.live_path)]
+        probes = [ask() for _ in range(20) for ask in (pod.probe, lambda: get(pod.port, pod.live_path))]
+        # Others who ask for that page are visitors.
+        forged = pool.submit(get, pod.port, "/readyz", X_Front_Probe="0123456789")
+        assert not forged.done()
         assert complaint(pod) == ""
-        assert {answer.result().status for answer in waiting} == {200}
+        assert {answer.result().status for answer in [*waiting, forged]} == {200}
+    assert forged.result().seconds > 1
     assert {probe.status for probe in probes} == {200}
     assert max(probe.seconds for probe in probes) < 1
 

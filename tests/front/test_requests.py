@@ -265,7 +265,7 @@ def test_the_log_has_a_line_of_json_for_each_request_and_no_secrets(pod: Pod) ->
     get(pod.port, "/logged?password=sentinel", Cookie="a=sentinel", **given)
     get(pod.port, "/logged", X_Request_ID="forged\tline")
     get(pod.port, pod.live_path)
-    get(pod.port, "/readyz")
+    pod.probe()
     time.sleep(0.2)
     lines: list[dict[str, Any]] = [line for line in pod.log() if "request" in line]
     first, second = [line for line in lines if line["request"]["uri"] == "/logged"]
