@@ -157,6 +157,8 @@ def test_odd_requests_get_an_answer_of_the_client_s_fault(pod: Pod) -> None:
         status = send_raw(pod.port, head(line, "Connection: close")).split(b" ")[1:2]
         assert status in ([b"200"], [b"400"], [b"505"]), line
     assert send_raw(pod.port, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert send_raw(pod.port, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 400 ")
+    assert send_raw(pod.port, b"GET / HTTP/1.0\r\nHost: site.example\r\n\r\n").startswith(b"HTTP/1.0 200 ")
     assert send_raw(pod.port, head("GET / HTTP/1.1", "Host: two.example")).startswith(b"HTTP/1.1 400 ")
 
 
