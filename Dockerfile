@@ -59,7 +59,6 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 
 USER 10001:10001
-EXPOSE 8000
 CMD ["gunicorn", "config.wsgi"]
 
 # Last, since they differ with every commit and would take the layers after them along.

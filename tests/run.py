@@ -213,7 +213,7 @@ def unit() -> list[Step]:
 
 
 def site() -> list[Step]:
-    """The site with a real PostgreSQL, and in a real browser."""
+    """The site with a real PostgreSQL, behind a real front, and in a real browser."""
     inventory = f"--inventory={PROJECT / os.environ.get('TEST_INVENTORY', 'inventory/mirrors')}"
     with_database = (sys.executable, "tests/site/with_site.py", "--chdir=django_polls")
     manage = (*with_database, "env", "DJANGO_PUBLIC_URL=https://polls.example.org", "python", "manage.py")
@@ -222,6 +222,7 @@ def site() -> list[Step]:
     steps: dict[str, Callable[[], Count]] = {
         "prepare for the site": lambda: command("ansible-playbook", inventory, "tests/site/prepare.yml"),
         "site tests": lambda: pytest(python=(*with_database, "python")),
+        "front tests": lambda: pytest("tests/front"),
         "site check": lambda: command(*manage, "check", "--deploy", "--fail-level=WARNING"),
         "site migrations": lambda: command(*manage, "makemigrations", "--check", "--dry-run"),
         "site scripts": lambda: pytest("tests/site", python=with_scripts),

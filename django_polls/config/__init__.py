@@ -1,1 +1,1 @@
-"""How the site runs: its settings, addresses, WSGI application, and gunicorn worker."""
+"""How the site runs: its settings, addresses, and WSGI application."""

@@ -54,7 +54,10 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
 
+# Whose a request is: the connection says it, or the server in front of this one in a header.
+CLIENT_ADDRESS = environment.choice("WEB_CLIENT_ADDRESS", "connection", ("connection", "header"))
 MIDDLEWARE = [
+    *(["cloud_django.middleware.ClientAddressMiddleware"] if CLIENT_ADDRESS == "header" else []),
     "cloud_django.middleware.RequestIDMiddleware",
     # Before SecurityMiddleware and CommonMiddleware: a probe has the pod's address as its Host and speaks plain http.
     "cloud_django.health.middleware.HealthCheckMiddleware",
@@ -126,9 +129,6 @@ SECURE_HSTS_PRELOAD = environment.flag("DJANGO_HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # gunicorn speaks no TLS here, so an https address means that a proxy ends it and says so in a header.
-# How many proxies append to X-Forwarded-For, and which peers are such proxies.
-PROXY_COUNT = environment.number("DJANGO_PROXY_COUNT", 1 if public_url.is_https else 0, most=10)
-TRUSTED_PROXIES = environment.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Proto" if public_url.is_https else ""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
 
@@ -163,7 +163,7 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 AXES_FAILURE_LIMIT = environment.number("DJANGO_LOGIN_ATTEMPTS", 5, least=1, most=1000)
 AXES_COOLOFF_TIME = timedelta(seconds=environment.number("DJANGO_LOGIN_LOCK_SECONDS", 900, least=1, most=7 * 24 * 3600))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "cloud_django.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "cloud_django.throttle.client_network"
 AXES_LOCKOUT_CALLABLE = "cloud_django.throttle.locked_out"
 AXES_USERNAME_CALLABLE = "cloud_django.throttle.username"
 AXES_RESET_ON_SUCCESS = True

@@ -25,6 +25,10 @@ options:
     description: The UID that the namespace C(kube-system) must have. Empty takes any.
     type: str
     default: ""
+  minimum_version:
+    description: The version of Kubernetes that the run needs, for instance V(1.30). Empty takes any.
+    type: str
+    default: ""
   namespace:
     description: >-
       The namespace of the run, which O(rules) hold in. Where it does not exist, the user must be allowed to make it.
@@ -75,6 +79,11 @@ cluster:
   type: dict
   returned: when O(entry=true)
   sample: {server: "https://192.0.2.1:6443", certificate-authority-data: LS0t}
+version:
+  description: The version of Kubernetes.
+  type: str
+  returned: when O(minimum_version) is given
+  sample: "1.36"
 uid:
   description: The UID of the namespace C(kube-system), empty if the user may not read it.
   type: str
@@ -96,6 +105,8 @@ def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str,
     found = {"server": target.check_server(params["server"]), "uid": target.check_uid(params["uid"])}
     if params["entry"]:
         found["cluster"] = cluster_entry(params["kubeconfig"], params["context"])
+    if params["minimum_version"]:
+        found["version"] = target.check_version(params["minimum_version"])
     if params["rules"] or params["cluster_rules"]:
         target.check_permissions(params["name"], params["rules"], params["cluster_rules"])
     return found

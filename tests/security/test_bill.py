@@ -31,8 +31,9 @@ def bill(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
 
 def test_it_is_of_the_image_that_runs(site: Site, bill: dict[str, Any]) -> None:
     whole = bill["metadata"]["component"]
-    assert f"{whole['name']}:{whole['version']}" == site.pods()[0]["spec"]["containers"][0]["image"]
-    assert site.pods()[0]["status"]["containerStatuses"][0]["imageID"].endswith(whole["hashes"][0]["content"])
+    assert f"{whole['name']}:{whole['version']}" == site.project(site.pods()[0])["image"]
+    [running] = [s for s in site.pods()[0]["status"]["initContainerStatuses"] if s["name"] == "web"]
+    assert running["imageID"].endswith(whole["hashes"][0]["content"])
 
 
 def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:

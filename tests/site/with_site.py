@@ -137,6 +137,8 @@ def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[
         "DATABASE_SSLROOTCERT": "/run/secrets/ca.crt",
         "DJANGO_SECRET_KEY_FILE": "/run/secrets/secret-key",
         "DJANGO_PUBLIC_URL": address,
+        # No front is here, so the container's port has to reach it.
+        "WEB_BIND": "0.0.0.0:8000",
     }
     confined = [
         *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--network=container:{database}"),

@@ -14,20 +14,24 @@ from testing import Server, run_python
 
 
 def test_the_configuration(tmp_path: Path) -> None:
-    result = run_python("-m", "gunicorn", "--print-config", "config.wsgi", WEB_CONCURRENCY="3", WEB_THREADS="5")
+    chosen = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "WEB_BIND": None}
+    result = run_python("-m", "gunicorn", "--print-config", "config.wsgi", **chosen)
     assert result.returncode == 0, result.stderr
     values = dict(line.split("=", 1) for line in result.stdout.replace(" ", "").splitlines() if "=" in line)
     expected = {
         "workers": "3",
         "threads": "5",
-        "worker_class": "config.worker.PatientWorker",
+        "worker_class": "gthread",
+        "worker_connections": "5",
+        "keepalive": "0",
         "preload_app": "True",
         "worker_tmp_dir": "/dev/shm",
         "control_socket_disable": "True",
         "max_requests": "0",
+        "proxy_protocol": "off",
         "graceful_timeout": "25",
         "accesslog": "-",
-        "bind": "['0.0.0.0:8000']",
+        "bind": "['127.0.0.1:8000']",
     }
     assert {name: values[name] for name in expected} == expected
 

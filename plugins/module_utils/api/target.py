@@ -76,6 +76,15 @@ class Target:
             raise ApiError(f"The cluster behind {self.client.where}", reason, REPIN)
         return uid
 
+    def check_version(self, minimum: str) -> str:
+        """Return the version of Kubernetes. Raises ApiError if it is lower than the minimum, for instance 1.30."""
+        told = self.client.request("get", "/version") or {}
+        version = f"{told.get('major', '')}.{told.get('minor', '').rstrip('+')}"
+        if minimum and tuple(map(int, version.split("."))) < tuple(map(int, minimum.split("."))):
+            reason = f"is Kubernetes {version}, and the site needs {minimum}, so nothing was changed"
+            raise ApiError(f"The cluster behind {self.client.where}", reason, "Upgrade the cluster, or use another one")
+        return version
+
     def is_allowed(self, asked: Attributes) -> bool:
         """Tell whether the user has a permission."""
         kind = "SelfSubjectAccessReview"

@@ -148,6 +148,22 @@ def owned_by(obj: Obj, owner: Obj) -> bool:
     return any(r.get("controller") and r.get("uid") == uid(owner) for r in references)
 
 
+def is_sidecar(container: Obj) -> bool:
+    """Tell whether an init container goes on running beside the others, which makes it one of them."""
+    return container.get("restartPolicy") == "Always"
+
+
+def running_containers(spec: Obj) -> list[Obj]:
+    """Return the containers of a pod's spec that run as long as the pod, sidecars first, as they start."""
+    sidecars = [container for container in spec.get("initContainers") or [] if is_sidecar(container)]
+    return [*sidecars, *(spec.get("containers") or [])]
+
+
+def container_statuses(pod: Obj) -> list[Obj]:
+    status = pod.get("status", {})
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
 def condition(obj: Obj, kind: str) -> Obj:
     """Return the condition of that type, or an empty mapping."""
     conditions = (obj.get("status") or {}).get("conditions") or []

@@ -1,12 +1,13 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What keeps pods from running, and from being created."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from . import model
-from .model import Missing, Obj, Problem, View, event_time, name_of, uid
+from .model import Missing, Obj, Problem, View, container_statuses, event_time, name_of, uid
 from .quantity import parse
 
 PULL_REFUSED = re.compile(
@@ -44,11 +45,6 @@ CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunConta
 # In seconds. The kubelet starts a container again at once if that has not crashed for twice as long.
 LONGEST_BACK_OFF = 300
 MOUNT_REASONS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
-
-
-def container_statuses(pod: Obj) -> list[Obj]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
 def image_of(pod: Obj, container: str) -> str:
@@ -110,6 +106,21 @@ def has_crashed_again(status: Obj) -> bool:
     return model.seconds(now.get("finishedAt")) - model.seconds(before.get("finishedAt")) < LONGEST_BACK_OFF
 
 
+def last_words(message: str) -> str:
+    """Return what a program left to be read by its termination message.
+
+    That is one line. More are the end of its log, of which a last line counts if it is an error in JSON, as of Caddy.
+    """
+    *before, last = message.strip().splitlines() or [""]
+    try:
+        entry = json.loads(last)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict) and entry.get("level") == "error":
+        return str(entry.get("msg") or "")
+    return "" if before else last
+
+
 def crash_problem(pod: Obj, status: Obj) -> Problem:
     """Describe a container that the kubelet starts again and again."""
     name, container = name_of(pod), status["name"]
@@ -125,9 +136,7 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
         how, advice = "keeps ending, though without an error (exit code 0)", "Give it a command that goes on running"
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
-        # One line is what a program left to be read, by its termination message; more are the end of its log.
-        told = (ended.get("message") or "").strip()
-        if told and "\n" not in told:
+        if told := last_words(ended.get("message") or ""):
             how, advice = f"{how}: {told}", "Mend that"
     return Problem(
         code="CrashLoopBackOff",

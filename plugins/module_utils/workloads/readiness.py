@@ -9,7 +9,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
-from .model import Obj, View, holds, is_terminating, partition, update_strategy, wanted_replicas
+from .model import Obj, View, container_statuses, holds, is_terminating, partition, update_strategy, wanted_replicas
 
 
 def is_pod_ready(pod: Obj | None) -> bool:
@@ -34,8 +34,9 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
     """Wait for a pod's containers. Raises ApiError at the timeout, or at once if the pod ended or cannot start."""
     until = time.monotonic() + timeout
     while True:
-        status = (client.get("Pod", pod) or {}).get("status", {})
-        waiting = [s["state"].get("waiting") or {} for s in status.get("containerStatuses") or []]
+        found = client.get("Pod", pod) or {}
+        status = found.get("status", {})
+        waiting = [s["state"].get("waiting") or {} for s in container_statuses(found)]
         reason = next((f"{w['reason']} {w.get('message', '')}" for w in waiting if w.get("reason")), "")
         if status.get("phase") == "Running" and not any(waiting):
             return

@@ -11,7 +11,21 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
-from .model import Done, Failed, Obj, Objects, Problem, Waiting, find, name_of, uid, view, wanted_replicas
+from .model import (
+    Done,
+    Failed,
+    Obj,
+    Objects,
+    Problem,
+    Waiting,
+    container_statuses,
+    find,
+    name_of,
+    running_containers,
+    uid,
+    view,
+    wanted_replicas,
+)
 from .pods import CREATE_PREAMBLE
 from .watch import Rollout
 
@@ -31,7 +45,7 @@ def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:
         {
             "name": name_of(pod),
             "node": pod["spec"].get("nodeName", ""),
-            "image_ids": {s["name"]: s.get("imageID", "") for s in pod["status"].get("containerStatuses") or []},
+            "image_ids": image_ids(pod),
         }
         for pod in sorted(it.current, key=name_of)
         if pod.get("status", {}).get("phase") in ("Running", "Succeeded")
@@ -40,10 +54,16 @@ def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:
         "kind": kind,
         "name": name,
         "replicas": replicas,
-        "images": list(dict.fromkeys(c["image"] for c in template["containers"])),
+        "images": list(dict.fromkeys(c["image"] for c in running_containers(template))),
         "image_ids": sorted({i for pod in pods for i in pod["image_ids"].values() if i}),
         "pods": pods,
     }
+
+
+def image_ids(pod: Obj) -> dict[str, str]:
+    """Return the image IDs of the containers that run as long as the pod, by their names."""
+    names = {container["name"] for container in running_containers(pod["spec"])}
+    return {s["name"]: s.get("imageID", "") for s in container_statuses(pod) if s["name"] in names}
 
 
 def recent_events(kind: str, name: str, objects: Objects, pod: str = "", limit: int = 5) -> list[str]:
@@ -89,7 +109,8 @@ def public_names(objects: Objects) -> set[str]:
     """Return names that anybody may read, and inside which a masked value would only make a message unreadable."""
     names = {name_of(o) for kind, group in objects.items() if kind != "Event" for o in group}
     specs = [p["spec"] for p in objects.get("Pod", ()) if p.get("spec")]
-    names |= {c["image"] for spec in specs for c in spec.get("containers") or [] if c.get("image")}
+    groups = [spec.get(group) or [] for spec in specs for group in ("initContainers", "containers")]
+    names |= {c["image"] for group in groups for c in group if c.get("image")}
     return names | {secret for spec in specs for secret in secret_references(spec)}
 
 

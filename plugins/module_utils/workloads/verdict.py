@@ -45,7 +45,7 @@ def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
     if not pods:
         return "", ""
     pod = max(pods, key=lambda p: (p["metadata"].get("creationTimestamp", ""), model.name_of(p)))
-    for status in causes.container_statuses(pod):
+    for status in model.container_statuses(pod):
         ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
         if ended and ended.get("exitCode"):
             return model.name_of(pod), status["name"]
@@ -110,15 +110,24 @@ def waiting_pod(it: View) -> Problem | None:
             text = f"pod {model.name_of(pod)} cannot start: {event.get('message', '')}"
             return Problem(event["reason"], text, advice="Mend what the message names", pod=model.name_of(pod))
     for pod in pods if it.kind != "Job" else ():
-        if pod.get("status", {}).get("phase") == "Running" and not is_pod_ready(pod):
-            statuses = causes.container_statuses(pod)
-            container = next((s["name"] for s in statuses if not s.get("ready") and "running" in s["state"]), "")
-            event = model.newest_event(it.events, pod, "Unhealthy")
-            text = f"pod {model.name_of(pod)} runs but is not ready"
-            text = f"{text}: {event.get('message', '').strip()}" if event else text
-            advice = "Read its log and its probe's events, and mend the cause"
-            return Problem("NotReady", text, advice=advice, pod=model.name_of(pod), container=container)
+        if problem := unready(it, pod):
+            return problem
     return None
+
+
+def unready(it: View, pod: Obj) -> Problem | None:
+    """Return why a pod that runs is not ready, or None. A sidecar that has not started holds up those after it."""
+    started = pod.get("status", {}).get("phase") == "Running"
+    sidecars = {c["name"] for c in pod["spec"].get("initContainers") or [] if model.is_sidecar(c)}
+    running = [s for s in model.container_statuses(pod) if not s.get("ready") and "running" in (s.get("state") or {})]
+    if is_pod_ready(pod) or not (started or any(status["name"] in sidecars for status in running)):
+        return None
+    event = model.newest_event(it.events, pod, "Unhealthy")
+    text = f"pod {model.name_of(pod)} runs but is not ready"
+    text = f"{text}: {event.get('message', '').strip()}" if event else text
+    advice = "Read its log and its probe's events, and mend the cause"
+    container = running[0]["name"] if running else ""
+    return Problem("NotReady", text, advice=advice, pod=model.name_of(pod), container=container)
 
 
 def waiting_for(it: View, lacking: str, suspects: Sequence[Problem], last: causes.PodRejection | None) -> Problem:

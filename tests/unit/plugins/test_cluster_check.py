@@ -143,3 +143,17 @@ def test_a_role_is_written_without_anchors() -> None:
 
 def test_rights_on_one_resource_stand_together() -> None:
     assert in_words(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "accepted"), [("1", "29", False), ("1", "30", True), ("1", "36+", True), ("2", "0", True)]
+)
+def test_a_cluster_that_is_too_old_is_refused(major: str, minor: str, accepted: bool) -> None:
+    api = Api()
+    api.request = lambda *_, **__: SimpleNamespace(data=json.dumps({"major": major, "minor": minor}))  # type: ignore[method-assign]
+    target = check(api)
+    if accepted:
+        assert target.check_version("1.30") == f"{major}.{minor.rstrip('+')}"
+        return
+    with pytest.raises(ApiError, match=r"is Kubernetes 1\.29, and the site needs 1\.30, so nothing was changed"):
+        target.check_version("1.30")

@@ -343,3 +343,17 @@ def test_a_mount_that_failed_before_the_container_started_is_past() -> None:
     for pod in case.current:
         pod["status"]["containerStatuses"][0]["state"] = {"running": {}}
     assert isinstance(case.lasting(), model.Waiting)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("one line", "one line"),
+        ("a log\nof two lines", ""),
+        ('{"level":"info","msg":"a"}\n{"level":"error","ts":1,"msg":"loading config: no"}\n', "loading config: no"),
+        ('{"level":"info","msg":"a"}\n{"level":"info","msg":"b"}', ""),
+        ("", ""),
+    ],
+)
+def test_the_last_words_of_a_container(message: str, words: str) -> None:
+    assert pods.last_words(message) == words

@@ -75,6 +75,7 @@ def test_a_pod_is_waited_for_until_its_containers_run() -> None:
         (None, -1, "it is missing"),
         ({"phase": "Pending", "conditions": [{"message": "no node fits."}]}, -1, "no node fits"),
         (CREATING, -1, "ContainerCreating"),
+        ({"phase": "Pending", "initContainerStatuses": containers(reason="ErrImagePull")}, 60, "ErrImagePull"),
         ({"phase": "Failed"}, 60, "Failed"),
         ({"phase": "Succeeded"}, 60, "Succeeded"),
         (

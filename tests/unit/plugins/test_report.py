@@ -126,3 +126,24 @@ def test_without_a_pod_the_template_tells_the_secrets() -> None:
     case = Case("job_suspended")
     assert report.secrets_of(case.kind, case.name, case.objects) == {"web-secret", "polls-database-app"}
     assert report.secrets_of(case.kind, "nowhere", case.objects) == set()
+
+
+def test_a_sidecar_counts_as_a_container_and_an_init_container_does_not() -> None:
+    case = Case("deployment_done")
+    template = case.spec["template"]["spec"]
+    sidecar = {"name": "web", "image": "site:1", "restartPolicy": "Always"}
+    template["initContainers"] = [{"name": "first", "image": "first:1"}, sidecar]
+    for replicaset in case.objects["ReplicaSet"]:
+        replicaset["spec"]["template"]["spec"]["initContainers"] = template["initContainers"]
+    for pod in case.objects["Pod"]:
+        pod["spec"]["initContainers"] = template["initContainers"]
+        pod["status"]["initContainerStatuses"] = [
+            {"name": "first", "imageID": "sha256:first", "state": {}},
+            {"name": "web", "imageID": "sha256:web", "state": {"running": {}}},
+        ]
+    told = report.summary(case.kind, case.name, case.objects)
+    assert told["images"][0] == "site:1"
+    assert "first:1" not in told["images"]
+    assert all(pod["image_ids"]["web"] == "sha256:web" for pod in told["pods"])
+    assert "sha256:first" not in told["image_ids"]
+    assert "first:1" in report.public_names(case.objects)

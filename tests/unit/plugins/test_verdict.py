@@ -161,3 +161,30 @@ def test_a_volume_that_cannot_be_attached_is_waited_for_and_told() -> None:
 
 def test_within_the_grace_time_the_suspected_problem_is_told() -> None:
     assert "needs Secret web-secret" in Case("deployment_config_error").wait().text
+
+
+def test_a_sidecar_that_has_not_started_is_told_with_its_probe() -> None:
+    case = rolling_deployment()
+    pod = case.pod(1)
+    pod["spec"]["initContainers"] = [{"name": "web", "image": "site:1", "restartPolicy": "Always"}]
+    pod["status"]["phase"] = "Pending"
+    pod["status"]["conditions"] = [c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled"]
+    pod["status"]["initContainerStatuses"] = [{"name": "web", "ready": False, "state": {"running": {}}}]
+    waiting(pod, "PodInitializing")
+    case.objects["Event"] = [event(pod, "Pod", "Unhealthy", "Startup probe failed: nothing listens", case.now)]
+    problem = case.wait()
+    assert problem.text.endswith("runs but is not ready: Startup probe failed: nothing listens")
+    assert (problem.pod, problem.container) == (pod["metadata"]["name"], "web")
+
+
+@pytest.mark.parametrize("policy", [None, "Always"], ids=["init container", "sidecar"])
+def test_a_sidecar_that_keeps_crashing_is_hopeless_as_others_are(policy: str | None) -> None:
+    case = rolling_deployment()
+    pod = case.pod()
+    pod["spec"]["initContainers"] = [{"name": "web", "image": "site:1", "restartPolicy": policy}]
+    ended = {"exitCode": 1, "reason": "Error"}
+    status = waiting(pod, "CrashLoopBackOff", kind="initContainerStatuses")
+    status |= {"name": "web", "lastState": {"terminated": ended}}
+    problem = case.failure()
+    assert problem.text.startswith("container web of pod ")
+    assert (problem.code, problem.container, problem.previous) == ("CrashLoopBackOff", "web", True)

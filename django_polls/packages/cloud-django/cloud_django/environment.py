@@ -5,7 +5,6 @@ file, which is how Kubernetes mounts a Secret; everything else is the variable's
 names the variable and the next step, because it is all that a person sees of a pod that does not start.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -74,17 +73,6 @@ class Environment:
     def words(self, name: str) -> list[str]:
         """A list whose items are separated by commas or white space."""
         return [word for word in re.split(r"[,\s]+", self.text(name)) if word]
-
-    def networks(self, name: str, default: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network | str]:
-        """Addresses and networks separated by commas, or `*` for all of them."""
-        words = [word for word in re.split(r"[,\s]+", self.text(name, default)) if word]
-        try:
-            return [word if word == "*" else ipaddress.ip_network(word, strict=False) for word in words]
-        except ValueError as error:
-            raise ImproperlyConfigured(
-                f"The environment variable {name} is {self.text(name)!r}, and one item of it is no address. Set it to "
-                "addresses and networks separated by commas, such as 192.0.2.7,10.0.0.0/8, or to * for all."
-            ) from error
 
     def secret(self, name: str, purpose: str) -> str:
         """The content of the file that the variable names; stops when there is none, or when it is empty."""

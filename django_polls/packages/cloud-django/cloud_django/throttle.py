@@ -1,11 +1,15 @@
-"""What somebody sees who has tried too many passwords."""
+"""Whom a log-in is counted for, and what somebody sees who has tried too many passwords."""
 
+import ipaddress
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+# What is stored has to be an address: the one that no client has.
+NOBODY = str(ipaddress.IPv4Address(0))
 
 
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
@@ -24,3 +28,20 @@ def username(request: HttpRequest, credentials: Any = None) -> str:
     """
     name = (credentials or request.POST).get("username") or ""
     return name[: get_user_model()._meta.get_field(get_user_model().USERNAME_FIELD).max_length]
+
+
+def client_network(request: HttpRequest) -> str:
+    """Return the address that an attempt is counted for; of IPv6 the /64, which is what a single client is given.
+
+    It is the address of the connection, or what ClientAddressMiddleware made of it: another header would be believed
+    whoever wrote it. What is no address, such as a Unix socket, is one client.
+    """
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return NOBODY
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)).network_address)
+    return str(address)

@@ -1,0 +1,91 @@
+"""What is sent on at once: WebSockets, server-sent events, and what is too large for the memory of the front."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from talk import get, head, raw, read_all
+
+from conftest import Pod
+
+UPGRADE = head(
+    "GET /events/socket HTTP/1.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.fixture
+def asynchronous(make_pod: Callable[..., Pod]) -> Pod:
+    """A pod whose project has an asynchronous server, with a path for streams."""
+    pod = make_pod(
+        start=False,
+        web_front_stream_paths=["/events/*"],
+        web_front_max_requests=100,
+        web_front_request_timeout=2,
+        web_stop_delay=1,
+        web_graceful_timeout=3,
+    )
+    pod.start_project("asynchronous.py")
+    pod.start_front()
+    return pod
+
+
+def test_a_web_socket_stays_open_until_the_pod_ends(asynchronous: Pod) -> None:
+    with raw(asynchronous.port, UPGRADE) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 101 ")
+        # No limit of a request is for what comes after it.
+        for _ in range(3):
+            connection.sendall(b"\x81\x05hello")
+            assert connection.recv(100) == b"\x81\x05hello"
+            time.sleep(1.2)
+        assert asynchronous.front
+        os.kill(asynchronous.front.pid, signal.SIGTERM)
+        started = time.monotonic()
+        ending = read_all(connection)
+    # The client is told that the server goes away (1001), and may come back at another pod.
+    assert ending[:1] == b"\x88"
+    assert ending[2:4] == (1001).to_bytes(2)
+    assert 0.5 < time.monotonic() - started < 6
+    asynchronous.front.wait(10)
+
+
+def test_elsewhere_there_are_no_web_sockets(asynchronous: Pod) -> None:
+    """A client could else choose to be served without the front's memory."""
+    with raw(asynchronous.port, UPGRADE.replace(b"/events/socket", b"/socket")) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_events_come_one_by_one_where_the_path_is_named(asynchronous: Pod) -> None:
+    for path, is_stream in (("/events/1", True), ("/other/events", False)):
+        started = time.monotonic()
+        with raw(asynchronous.port, head(f"GET {path} HTTP/1.1", "Accept: text/event-stream")) as connection:
+            received = b""
+            while b"data: 0" not in received:
+                received += connection.recv(1000)
+            first = time.monotonic() - started
+            while b"data: 4" not in received:
+                received += connection.recv(1000)
+        assert (first < 1) is is_stream, (path, first)
+        assert time.monotonic() - started > 1.5
+
+
+def test_a_large_answer_is_streamed(pod: Pod) -> None:
+    before = time.monotonic()
+    answer = get(pod.port, "/large?bytes=30000000")
+    assert (answer.status, len(answer.body)) == (200, 30_000_000)
+    assert time.monotonic() - before < 20
+
+
+def test_a_large_body_is_streamed_where_the_limit_allows_it(make_pod: Callable[..., Pod]) -> None:
+    pod = make_pod(web_front_body_limit=5_000_000)
+    assert get(pod.port, "/upload", "POST", b"x" * 4_000_000).status == 200
+    assert pod.seen("/upload") == ["POST /upload 4000000 4000000"]
+    with raw(pod.port, head("POST /upload HTTP/1.1", "Content-Length: 5000001")) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
