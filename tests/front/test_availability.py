@@ -207,7 +207,7 @@ def test_500_slow_clients_hold_nobody_up(
 ) -> None:
     pod = make_pod(start=False)
     # As Caddy sets it from the limit of the container, 384 MiB.
-    pod.front_environment |= {"GOMEMLIMIT": "345MiB", "GOGC": "400"}
+    pod.front_environment |= {"GOMEMLIMIT": "345MiB", "GOGC": "200", "GOMAXPROCS": "1"}
     pod.start_project()
     pod.start_front()
     with contextlib.ExitStack() as stack:
