@@ -12,7 +12,7 @@ bind = environment.text("WEB_BIND", "127.0.0.1:8000")
 worker_class = "gthread"
 workers = environment.number("WEB_CONCURRENCY", worker_count(cpu_limit()), least=1, most=64)
 threads = environment.number("WEB_THREADS", 4, least=1, most=64)
-# No connection is kept, so each one is a request: a worker accepts as many as it has threads, and others are left to a
+# Where no connection is kept, each one is a request: a worker accepts as many as it has threads, and leaves others to a
 # worker with a free one. Without this a request, or a probe, could wait in a worker that is busy.
 keepalive = environment.number("WEB_KEEPALIVE", 0, most=3600)
 worker_connections = 1000 if keepalive else threads

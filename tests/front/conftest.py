@@ -123,8 +123,9 @@ class Pod:
             "PYTHONPATH": f"{HERE}:{PROJECT / 'django_polls' / 'packages' / 'cloud-django'}",
             "SEEN": str(self.seen_path),
             "WEB_BIND": f"127.0.0.1:{self.project_port}",
-            "WEB_CONCURRENCY": "2",
-            "WEB_THREADS": "4",
+            "WEB_CONCURRENCY": "1",
+            "WEB_THREADS": "8",
+            "WEB_KEEPALIVE": "5",
         }
         configuration = f"--config={PROJECT / 'django_polls' / 'gunicorn.conf.py'}"
         with log.open("ab") as output:

@@ -43,8 +43,8 @@ OWN = {
 COMMON = {
     "image_build_secrets": {"ca_certificates": "/etc/ssl/certs/ca-certificates.crt", "pip_conf": "/etc/pip.conf"},
     "web_replicas": 3,
-    "web_threads": 4,
-    "web_workers": 2,
+    "web_threads": 8,
+    "web_workers": 1,
 }
 # Defaults of roles that follow from an inventory, for a folder `inventory` in /site.
 FOLLOWING = {
