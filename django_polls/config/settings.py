@@ -54,7 +54,7 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
 
-# Whose a request is: the connection says it, or the server in front of this one in a header.
+# Where the client's address comes from: the connection, or a header from the server in front of this one.
 CLIENT_ADDRESS = environment.choice("WEB_CLIENT_ADDRESS", "connection", ("connection", "header"))
 MIDDLEWARE = [
     *(["cloud_django.middleware.ClientAddressMiddleware"] if CLIENT_ADDRESS == "header" else []),

@@ -17,7 +17,7 @@ from support_security import GIVEN, STRANGERS, SUPERUSER, Answer, Site, outside_
 PYTHON_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
 PAGES = ["/", "/polls/1/", "/polls/1/results/", "/polls/1/results.json", "/admin/", "/admin/login/", "/none/", "/livez"]
 METRICS_PORTS = (9090, 9100, 9187, 2019, 10250)
-# The front listens on the first for everybody, and the project on the second for the front alone.
+# The front listens on the first for all clients, and the project on the second for the front alone.
 FRONT_PORT, PROJECT_PORT = 8080, 8000
 
 
@@ -95,11 +95,11 @@ def test_no_connection_of_a_stranger_succeeds(
 
 
 def test_the_project_is_reached_by_its_front_alone(site: Site, stranger: Callable[[str], Any]) -> None:
-    """Not even where a NetworkPolicy lets everybody in: nothing listens there but for the pod itself."""
+    """Not even where a NetworkPolicy lets all pods in: nothing listens there but for the pod itself."""
     site.where.create(
         ALLOW_ALL
         | {
-            "metadata": {"name": "somebody-lets-all-in"},
+            "metadata": {"name": "lets-all-in"},
             "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]},
         }
     )
@@ -108,7 +108,7 @@ def test_the_project_is_reached_by_its_front_alone(site: Site, stranger: Callabl
             assert attempts(stranger, [(address, PROJECT_PORT)]) == {(address, PROJECT_PORT): "refused"}
             assert connects(stranger, address, FRONT_PORT)
     finally:
-        site.where.delete("NetworkPolicy", "somebody-lets-all-in")
+        site.where.delete("NetworkPolicy", "lets-all-in")
     assert site.in_pod("python", "-c", PYTHON_CONNECT, "127.0.0.1", str(PROJECT_PORT)).code == 0
 
 

@@ -1,4 +1,4 @@
-"""Tell the kubelet whether the project takes connections, without one of its threads.
+"""Report to the kubelet whether the project takes connections, without one of its threads.
 
 A server that hangs leaves connections in the queue of its port, where the kernel completes them without it. A server
 that is busy takes them: what it has no thread for waits in the front. A process that is stopped is found by its state.

@@ -1,4 +1,4 @@
-"""Whom a log-in is counted for, and what somebody sees who has tried too many passwords."""
+"""Client that a login attempt is counted for, and the page after too many attempts."""
 
 import ipaddress
 from typing import Any
@@ -33,8 +33,8 @@ def username(request: HttpRequest, credentials: Any = None) -> str:
 def client_network(request: HttpRequest) -> str:
     """Return the address that an attempt is counted for; of IPv6 the /64, which is what a single client is given.
 
-    It is the address of the connection, or what ClientAddressMiddleware made of it: another header would be believed
-    whoever wrote it. What is no address, such as a Unix socket, is one client.
+    It is the address of the connection, or what ClientAddressMiddleware made of it: a client could write any other
+    header. What is no address, such as a Unix socket, is one client.
     """
     try:
         address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
