@@ -274,11 +274,11 @@ def stages() -> list[list[list[Step]]]:
     return [
         [[create, *tools], [*lint(), *unit()]],
         [
-            [on_cluster],
+            # Both make clusters of their own, which are too many for some machines at the same time.
+            [on_cluster, *providers()],
             [Step("cluster", "security tests", lambda: pytest("tests/security"))],
             site(),
             *([step] for step in deployments()),
-            providers(),
         ],
         [alone],
     ]
