@@ -33,6 +33,7 @@ from plays import (
     replace,
     say,
 )
+from throughput import throughput
 
 RESULTS = PROJECT / "bench" / "results.json"
 NAMESPACE = "cloud-django-bench"
@@ -52,10 +53,17 @@ FIGURES: dict[str, tuple[str, float | None]] = {
     "site_rerun_kubectl_ratio": ("The site again, as a multiple of `kubectl apply`", None),
     "image_change_seconds": ("One word changed in a template until the page shows it", None),
     "image_change_ratio": ("The same as a multiple of an empty play", 60),
+    "front_pages_per_second": ("List pages per second of a pod with one CPU and its front", None),
+    "front_throughput_ratio": ("The same as a multiple of such a pod without a front", 0.88),
+    "front_p99_ratio": ("99th percentile of the seconds of a page, as a multiple of the same", 1.3),
+    "front_idle_mebibytes": ("Working set of a front without load", 40),
+    "front_loaded_mebibytes": ("Working set of the front under this load; its limit is 384 MiB", None),
     "teardown_seconds": ("The site and its data removed, the cluster stays", None),
     "teardown_ratio": ("The same as a multiple of an empty play", 30),
 }
-UNITS = {"seconds": " s", "ratio": " \u00d7"}
+UNITS = {"seconds": " s", "ratio": " \u00d7", "second": "/s", "mebibytes": " MiB"}
+# The figures whose limit is a minimum.
+AT_LEAST = {"front_throughput_ratio"}
 # The name of each task of a run, and its seconds.
 type Tasks = list[tuple[str, float]]
 
@@ -277,6 +285,8 @@ def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
             between(empty, change, changes)
         budget -= further * changes.seconds[0]
 
+        figures |= throughput(plays)
+
         say("Removing the site")
         between(empty, remove, removals)
         for _ in range(repeats(removals.seconds[0] + figures["site_first_seconds"], budget)):
@@ -292,13 +302,18 @@ def shown(figures: dict[str, float]) -> list[str]:
     lines = ["| What | Measured | Goal |", "|---|---|---|"]
     for key, (what, limit) in FIGURES.items():
         unit = UNITS.get(key.rpartition("_")[2], "")
-        lines.append(f"| {what} | {figures[key]:g}{unit} | {f'≤ {limit:g}{unit}' if limit else ''} |")
+        sign = "\u2265" if key in AT_LEAST else "≤"
+        lines.append(f"| {what} | {figures[key]:g}{unit} | {f'{sign} {limit:g}{unit}' if limit else ''} |")
     return lines
 
 
 def missed(figures: dict[str, float]) -> list[str]:
     """Return the names of the figures that are beyond their goals."""
-    return [key for key, (_, limit) in FIGURES.items() if limit is not None and figures[key] > limit]
+
+    def is_missed(key: str, limit: float) -> bool:
+        return figures[key] < limit if key in AT_LEAST else figures[key] > limit
+
+    return [key for key, (_, limit) in FIGURES.items() if limit is not None and is_missed(key, limit)]
 
 
 def main() -> None:

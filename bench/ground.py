@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import (
+    container_statuses,
+    running_containers,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from plays import PROJECT, Failed, Plays
@@ -29,7 +34,9 @@ VISITORS_START = 60.0  # Seconds until the first of them has come, at most.
 RATE = 140.0  # Requests per second, of all visitors together.
 REPLICAS = 3  # Web pods of the site.
 WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
-CONTAINERS = {WEB: "web", DATABASE: "postgresql"}
+# The containers whose processes are a pod's own. A site without a front has no container of that name.
+CONTAINERS = {WEB: ("web", "front"), DATABASE: ("postgresql",)}
+ROUND_SECONDS = 4.0  # Seconds of a round of forms, at most.
 # For each pod: seconds of CPU, and bytes of memory.
 type Usage = dict[str, tuple[float, int]]
 
@@ -159,12 +166,20 @@ class Ground:
     # ---- Visitors ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def load(self, places: int = 1) -> Iterator[Load]:
-        """Have visitors while the block runs; with several `places`, each a part of them with an address of its own."""
-        load = Load(self.rate, self.votes(), time.monotonic())
+    def load(self, places: int = 1, address: str = "", forms: int = 0) -> Iterator[Load]:
+        """Have visitors while the block runs.
+
+        Args:
+            places: parts of the visitors, each with an address of its own.
+            address: the address that they visit instead of the site's, for instance that of a gateway.
+            forms: if it is not 0, so many visitors at a time send a form around the keep-alive limit of a server.
+        """
+        rate = forms * VISIT / ROUND_SECONDS if forms else self.rate
+        load = Load(rate, self.votes(), time.monotonic())
+        kind = f"--forms={forms}" if forms else f"--rate={rate / places}"
         with tempfile.TemporaryDirectory() as folder:
             load.outputs = outputs = [Path(folder, str(number)) for number in range(places)]
-            running = [self.visitors(output, self.rate / places, places > 1) for output in outputs]
+            running = [self.visitors(output, kind, address or self.address, places > 1) for output in outputs]
             try:
                 eventually(lambda: all(output.stat().st_size for output in outputs), VISITORS_START, "the visitors")
                 # Only then is a request under way for each that is sent.
@@ -183,9 +198,9 @@ class Ground:
         load.requests = sorted((json.loads(line) for line in lines), key=lambda request: request["started"])
         load.votes_after = self.votes()
 
-    def visitors(self, output: Path, rate: float, elsewhere: bool) -> subprocess.Popen[bytes]:
-        place = urlsplit(self.address)
-        arguments = [place.hostname, str(place.port), f"--rate={rate}"]
+    def visitors(self, output: Path, kind: str, address: str, elsewhere: bool) -> subprocess.Popen[bytes]:
+        place = urlsplit(address)
+        arguments = [place.hostname, str(place.port), kind]
         command = [sys.executable, str(VISITORS), *arguments]
         if elsewhere:
             networks = json.loads(docker("inspect", "--format={{json .NetworkSettings.Networks}}", self.nodes()[0]))
@@ -197,9 +212,17 @@ class Ground:
             environment = os.environ | {"PYTHONUNBUFFERED": "1"}
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, env=environment)
 
-    def image(self) -> str:
-        """The image of the site, which has Python and is on this machine."""
-        return self.get("Deployment", f"{self.app}-web")["spec"]["template"]["spec"]["containers"][0]["image"]
+    def template(self) -> dict[str, Any]:
+        """The template of the site's pods."""
+        return self.get("Deployment", f"{self.app}-web")["spec"]["template"]
+
+    def image(self, container: str = "web") -> str:
+        """The image of a container, by default that of the site, which has Python and is on this machine."""
+        containers = running_containers(self.template()["spec"])
+        found = next((one["image"] for one in containers if one["name"] == container), None)
+        if found is None:
+            raise Failed(f"The pods of the site have no container {container}.")
+        return found
 
     def votes(self) -> int:
         """All votes that the database has."""
@@ -237,10 +260,16 @@ class Ground:
         return sum(is_pod_ready(pod) for pod in self.pods(component))
 
     def restarts(self, component: str = WEB) -> dict[str, int]:
+        """For each pod of a component: how often its containers were started again, all of them together."""
         return {
-            pod["metadata"]["name"]: sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+            pod["metadata"]["name"]: sum(status["restartCount"] for status in container_statuses(pod))
             for pod in self.pods(component)
         }
+
+    def front_restarts(self) -> int:
+        """How often the fronts of all pods were started again."""
+        statuses = [status for pod in self.pods() for status in container_statuses(pod)]
+        return sum(status["restartCount"] for status in statuses if status["name"] == "front")
 
     def wait_until_whole(self, pods: int, seconds: float = 120) -> None:
         """Wait until so many pods of the site are ready, and no other is left."""
@@ -251,42 +280,87 @@ class Ground:
         eventually(lambda: len(self.all_pods()) == len(self.pods()), 120, "the end of the old pods")
 
     def patch(self, kind: str, name: str, *operations: dict[str, Any]) -> None:
-        """Change an object behind the back of the playbooks."""
+        """Change an object without a playbook."""
         self.cluster.patch(kind, name, list(operations), "application/json-patch+json")
+
+    def path(self, container: str) -> str:
+        """The path of a container in the Deployment, for a patch."""
+        for group in ("initContainers", "containers"):
+            for number, one in enumerate(self.template()["spec"].get(group) or []):
+                if one["name"] == container:
+                    return f"/spec/template/spec/{group}/{number}"
+        raise Failed(f"The pods of the site have no container {container}.")
+
+    def await_rollout(self) -> None:
+        """Wait until a change that no playbook made is rolled out."""
+        name = f"{self.app}-web"
+        generation = self.get("Deployment", name)["metadata"]["generation"]
+
+        def status(key: str) -> int:
+            return self.get("Deployment", name)["status"].get(key, 0)
+
+        eventually(lambda: status("observedGeneration") >= generation, 30, "the controller of the Deployment")
+        eventually(lambda: status("updatedReplicas") == REPLICAS, 120, "new pods")
+        self.wait_until_whole(REPLICAS)
+        self.settle()
+
+    def replace_killed_pods(self) -> None:
+        """Replace all pods if a container was started again, since the kubelet waits before it does so once more."""
+        if any(self.restarts().values()):
+            path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+            self.patch("Deployment", f"{self.app}-web", {"op": "add", "path": path, "value": f"{time.time():.0f}"})
+            self.await_rollout()
 
     def evict(self, pod: str) -> None:
         """Do to one pod what a drain does to all of a node. Raises ApiError while a budget forbids it."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
         self.cluster.request("post", f"{self.cluster.path('Pod', pod)}/eviction", body=body)
 
-    def usage(self) -> Usage:
-        """For each web pod: seconds of CPU since its start, and bytes of memory that are its own, as kubelet counts."""
+    def statistics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """For each web pod: what the kubelet counts, by the names of its containers."""
         found = {}
         names = {pod["metadata"]["name"] for pod in self.pods()}
         for node in self.nodes():
             summary = self.cluster.request("get", f"/api/v1/nodes/{node}/proxy/stats/summary")
             for pod in summary["pods"]:
                 if pod["podRef"]["namespace"] == self.namespace and pod["podRef"]["name"] in names:
-                    [container] = pod["containers"]
-                    seconds = container["cpu"]["usageCoreNanoSeconds"] / 1e9
-                    found[pod["podRef"]["name"]] = (seconds, container["memory"]["rssBytes"])
+                    containers = {one["name"]: one for one in pod["containers"] if one["name"] in CONTAINERS[WEB]}
+                    found[pod["podRef"]["name"]] = containers
         return found
+
+    def usage(self) -> Usage:
+        """For each web pod: seconds of CPU since its start, and bytes of memory that are its own, as kubelet counts."""
+        return {
+            name: (
+                sum(one["cpu"]["usageCoreNanoSeconds"] for one in containers.values()) / 1e9,
+                sum(one["memory"]["rssBytes"] for one in containers.values()),
+            )
+            for name, containers in self.statistics().items()
+        }
+
+    def front_memory(self) -> float:
+        """The working set of the front that has the largest, in MiB; 0 without a front."""
+        fronts = [containers["front"] for containers in self.statistics().values() if "front" in containers]
+        return max((front["memory"]["workingSetBytes"] for front in fronts), default=0) / 2**20
 
     # ---- Without a warning -------------------------------------------------------------------------------------------
 
-    def kill(self, *names: str, component: str = WEB) -> float:
-        """Kill all processes of the pods' main containers, from the node and at once; return when.
+    def kill(self, *names: str, component: str = WEB, containers: Sequence[str] = ()) -> float:
+        """Kill all processes of the pods' own containers, or of those named, from the node and at once; return when.
 
         The node tells, since the way to it takes a while: its time since the start of the kernel is this machine's too.
         """
+        wanted = containers or CONTAINERS[component]
         identifiers: dict[str, list[str]] = {}
         for pod in [self.get("Pod", name) for name in names]:
-            [identifier] = [
+            found = [
                 status["containerID"].partition("://")[2]
-                for status in pod["status"]["containerStatuses"]
-                if status["name"] == CONTAINERS[component]
+                for status in container_statuses(pod)
+                if status["name"] in wanted and status.get("containerID")
             ]
-            identifiers.setdefault(pod["spec"]["nodeName"], []).append(f"-e {identifier}")
+            if not found:
+                raise Failed(f"Pod {pod['metadata']['name']} has no container {' or '.join(wanted)} that was started.")
+            identifiers.setdefault(pod["spec"]["nodeName"], []).extend(f"-e {identifier}" for identifier in found)
         moments = []
         for node, patterns in identifiers.items():
             # What ends by itself meanwhile is no error, but there has to be something.
@@ -309,6 +383,15 @@ def docker(*arguments: str) -> str:
             "The nodes have to be containers of this machine, as those of kind and of minikube's Docker driver are."
         )
     return done.stdout
+
+
+def answered(url: str) -> bool:
+    """Tell whether a URL is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ground import DATABASE, RATE, REPLICAS, Ground, Load, Row, Usage, docker, eventually
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import running_containers
+from beside import gateway_before
+from ground import DATABASE, RATE, REPLICAS, ROUND_SECONDS, Ground, Load, Row, Usage, docker, eventually
 from plays import (
     PROJECT,
     Failed,
@@ -41,8 +43,10 @@ from plays import (
 from upgrade import commit_before, upgrade
 
 RESULTS = PROJECT / "bench" / "prove.json"
-# In seconds: until the site is whole after pods were killed, and after the database or the node came back.
-WHOLE, BACK = 2.0, 15.0
+# Seconds until the site is whole after the database or the node came back.
+BACK = 15.0
+# Seconds by which the moment of a kill may be too early, since a node tells it in hundredths.
+MOMENT = 0.02
 
 
 # ---- What happens on purpose: nothing may fail -----------------------------------------------------------------------
@@ -174,28 +178,90 @@ def cannot_migrate(context: Path) -> None:
 # ---- What nobody is warned of ----------------------------------------------------------------------------------------
 
 
-def kills(ground: Ground, each: bool = True) -> Row:
-    """Kill all processes of one pod after the other, then of all but one."""
+def gunicorn_killed(ground: Ground, pods: int = REPLICAS) -> Row:
+    """Kill all processes of gunicorn in one pod after the other, as the kernel does when memory runs out.
+
+    The front of the pod answers meanwhile. Only a request that was being answered and must not be repeated may fail.
+    """
+    ground.replace_killed_pods()
+    fronts = ground.front_restarts()
     moments = []
     with ground.load() as load:
+        for pod in [pod["metadata"]["name"] for pod in ground.pods()][:pods]:
+            moments.append(killed(ground, [pod], ["web"]))
+            time.sleep(3)
+    problems = broken_connections(load)
+    if ground.front_restarts() != fronts:
+        problems.append("a front was restarted")
+    slowest = max((request["ended"] - request["started"] for request in load.requests), default=0)
+    note = f"the slowest request took {slowest:.1f} s"
+    return load.row("gunicorn killed in one pod after the other", unrepeatable(load, moments), problems, note)
+
+
+def killed(ground: Ground, pods: Sequence[str], containers: Sequence[str] = ()) -> float:
+    """Kill all processes of these pods, or of these containers of theirs, and wait until they are back; return when."""
+    before = ground.restarts()
+    expected = len(containers or running_containers(ground.template()["spec"]))
+    moment = ground.kill(*pods, containers=containers)
+
+    def restarted() -> bool:
+        now = ground.restarts()
+        return all(now.get(pod, 0) >= before[pod] + expected for pod in pods)
+
+    eventually(lambda: restarted() and ground.ready() == len(before), 300, "the pods that were killed")
+    return moment
+
+
+def unrepeatable(load: Load, moments: Sequence[float]) -> int:
+    """Count the failed requests that were active at one of these moments and must not be repeated, which are votes."""
+    return sum(
+        failure["is_vote"] and any(failure["started"] - MOMENT <= moment < failure["ended"] for moment in moments)
+        for failure in load.failures
+    )
+
+
+def broken_connections(load: Load) -> list[str]:
+    """Return what is wrong if a request failed without a page that says so: refused, reset or without an end."""
+    outcomes = Counter(failure["outcome"] for failure in load.failures if failure["outcome"] != "unavailable")
+    return [f"not the page of the front: {dict(outcomes)}"] if outcomes else []
+
+
+def pods_killed(ground: Ground, each: bool, address: str = "") -> tuple[Load, list[float]]:
+    """Kill all processes of one pod after the other, then of all but one; return the load and the moments."""
+    moments = []
+    with ground.load(address=address) as load:
         pods = [pod["metadata"]["name"] for pod in ground.pods()]
         for victims in [[pod] for pod in (pods if each else pods[:1])] + [pods[1:]]:
-            restarts = sum(ground.restarts().values())
-            moments.append(ground.kill(*victims))
-            wait_for_restarts(ground, restarts + len(victims), len(pods))
+            moments.append(killed(ground, victims))
             time.sleep(3)
-    in_flight = [load.in_flight(moment) for moment in moments]
+    return load, moments
+
+
+def whole_again(load: Load, moments: Sequence[float]) -> list[float]:
+    """Return how many seconds after each kill the last request failed, of those before the next kill."""
     ends = [*moments[1:], float("inf")]
-    whole = [load.last_failure(moment, end) for moment, end in zip(moments, ends, strict=True)]
-    problems = [f"whole again only after {max(whole):.1f} s"] if max(whole) > WHOLE else []
-    note = f"{sum(in_flight)} in flight at the kills; whole after {', '.join(f'{seconds:.1f}' for seconds in whole)} s"
-    return load.row("Pods killed one by one, then all but one", sum(in_flight), problems, note)
+    return [load.last_failure(moment, end) for moment, end in zip(moments, ends, strict=True)]
 
 
-def wait_for_restarts(ground: Ground, restarts: int, pods: int) -> None:
-    eventually(
-        lambda: sum(ground.restarts().values()) >= restarts and ground.ready() == pods, 300, "the pods that were killed"
-    )
+def kills(ground: Ground, each: bool = True) -> Row:
+    """Kill whole pods. Nothing in a pod can answer for a dead one, so requests may fail, and no vote may be lost."""
+    ground.replace_killed_pods()
+    load, moments = pods_killed(ground, each)
+    expected = sum(failure["ended"] >= moments[0] for failure in load.failures)
+    in_flight = sum(load.in_flight(moment) for moment in moments)
+    seconds = ", ".join(f"{whole:.1f}" for whole in whole_again(load, moments))
+    note = f"{in_flight} in flight at the kills; whole after {seconds} s"
+    return load.row("Pods killed one by one, then all but one", expected, note=note)
+
+
+def kills_behind_gateway(ground: Ground, each: bool = True) -> Row:
+    """Kill whole pods behind a gateway that tries the next pod. No GET may fail."""
+    ground.replace_killed_pods()
+    with gateway_before(ground) as address:
+        load, moments = pods_killed(ground, each, address)
+    gets = sum(not failure["is_vote"] for failure in load.failures)
+    note = f"{gets} failed GETs"
+    return load.row("The same behind a gateway that tries the next pod", unrepeatable(load, moments), note=note)
 
 
 def database_killed(ground: Ground, seconds: float = 20) -> Row:
@@ -372,6 +438,20 @@ def two_at_once(ground: Ground) -> Row:
     return load.row("Two site.yml at once", problems=problems, note=f"one {told[0]}, then the other {told[1]}")
 
 
+# ---- Connections -----------------------------------------------------------------------------------------------------
+
+
+def forms(ground: Ground, posts: int = 500, together: int = 20) -> Row:
+    """Send forms around the time after which a server closes an idle connection."""
+    with ground.load(forms=together) as load:
+        # A vote is the third request of such a visitor.
+        eventually(lambda: load.made() >= 3 * posts, 20 + 2 * ROUND_SECONDS * posts / together, "the forms")
+    votes = sum(request["is_vote"] for request in load.requests)
+    row = load.row(f"{votes} forms sent around the keep-alive limit")
+    row.rate = round(row.requests / row.seconds)
+    return row
+
+
 # ---- Time ------------------------------------------------------------------------------------------------------------
 
 
@@ -407,7 +487,10 @@ ROWS: dict[str, Callable[[Ground], Row]] = {
     "affinity": lambda ground: rollouts(ground, 10, 25_000, places=4),
     "scaling": scaling,
     "autoscaling": autoscaling,
+    "gunicorn": gunicorn_killed,
     "kills": kills,
+    "gateway": kills_behind_gateway,
+    "forms": forms,
     "evictions": evictions,
     "releases": broken_releases,
     "database": database_killed,

@@ -25,6 +25,8 @@ from dataclasses import asdict, dataclass
 TIMEOUT = 10  # Seconds for a connection, and for each part of an answer.
 PORTS = range(10000, 65000)
 PAUSE = 0.4  # Seconds between the requests of a visitor.
+# Seconds before a form is sent: around the 2 s after which gunicorn closes an idle connection by default.
+FORM_PAUSES = (1.9, 1.95, 2.0, 2.05, 2.1)
 
 LINK = re.compile(r'href="(/polls/\d+/)"')
 STYLE = re.compile(r'rel="stylesheet" href="([^"]+)"')
@@ -124,7 +126,17 @@ class Visitor:
         if self.connection:
             self.connections.give_back(self.connection)
 
-    def ask(self, path: str, fields: dict[str, str] | None = None) -> str:
+    def send_form(self, pause: float) -> None:
+        """Vote, and be slow to fill in the form."""
+        question = found(LINK, self.ask("/")) or "/polls/1/"
+        form = self.ask(question, pause=pause)
+        choices, token = CHOICE.findall(form), found(TOKEN, form)
+        if choices and token:
+            self.ask(f"{question}vote/", {"csrfmiddlewaretoken": token, "choice": random.choice(choices)})
+        if self.connection:
+            self.connections.give_back(self.connection)
+
+    def ask(self, path: str, fields: dict[str, str] | None = None, pause: float = PAUSE) -> str:
         """Return the page, or nothing if the request failed; either way it is written down, after a pause."""
         started = time.monotonic()
         connection = self.connections.take(self.connection) if self.keep_alive else self.connections.new()
@@ -144,7 +156,7 @@ class Visitor:
         self.connection = connection if self.keep_alive and connection.sock else None
         if self.connection is None:
             connection.close()
-        time.sleep(PAUSE)
+        time.sleep(pause)
         return page
 
     def exchange(self, connection: http.client.HTTPConnection, path: str, fields: dict[str, str] | None) -> str:
@@ -200,7 +212,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("port", type=int)
-    parser.add_argument("--rate", type=float, required=True, help="requests per second")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--rate", type=float, help="requests per second")
+    kind.add_argument("--forms", type=int, help="visitors who send a form at the same time, again and again")
     arguments = parser.parse_args()
     # A visitor who vanishes without a word would be counted by nobody.
     threading.excepthook = lambda failure: (sys.excepthook(*failure[:3]), os._exit(3))
@@ -208,9 +222,17 @@ def main() -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     threading.stack_size(256 * 1024)
     connections = Connections(arguments.host, arguments.port)
+    if arguments.forms:
+        send_forms(connections, arguments.forms, over)
+    else:
+        send_visitors(connections, arguments.rate, over)
+
+
+def send_visitors(connections: Connections, rate: float, over: threading.Event) -> None:
+    """Have visitors at a fixed rate. Each comes when it is due, however many are waiting for the site."""
     first, number, threads = time.monotonic(), 0, deque[threading.Thread]()
-    # A visitor makes six requests. Each comes when it is due, however many are waiting for the site.
-    while not over.wait(max(0.0, first + number * 6 / arguments.rate - time.monotonic())):
+    # A visitor makes six requests.
+    while not over.wait(max(0.0, first + number * 6 / rate - time.monotonic())):
         # Every other one keeps its connection.
         thread = threading.Thread(target=Visitor(connections, keep_alive=number % 2 == 0).visit)
         thread.start()
@@ -220,6 +242,20 @@ def main() -> None:
         number += 1
     for thread in threads:
         thread.join()
+
+
+def send_forms(connections: Connections, together: int, over: threading.Event) -> None:
+    """Have so many visitors send a form at the same time, in rounds, between which the site has nothing to do."""
+    number = 0
+    while not over.is_set():
+        pause = FORM_PAUSES[number % len(FORM_PAUSES)]
+        visitors = [Visitor(connections, keep_alive=True) for _ in range(together)]
+        threads = [threading.Thread(target=visitor.send_form, args=[pause]) for visitor in visitors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        number += 1
 
 
 if __name__ == "__main__":

@@ -234,7 +234,14 @@ def test_a_rerun_that_changes_something_is_refused(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize(
     ("name", "goal"),
-    [("site_rerun_ratio", 8), ("site_rerun_tasks", 50), ("image_change_ratio", 60), ("teardown_ratio", 30)],
+    [
+        ("site_rerun_ratio", 8),
+        ("site_rerun_tasks", 50),
+        ("image_change_ratio", 60),
+        ("teardown_ratio", 30),
+        ("front_p99_ratio", 1.3),
+        ("front_idle_mebibytes", 40),
+    ],
 )
 def test_a_figure_beyond_its_goal_is_named(name: str, goal: float) -> None:
     good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
@@ -242,11 +249,20 @@ def test_a_figure_beyond_its_goal_is_named(name: str, goal: float) -> None:
     assert bench.missed(good | {name: goal + 0.01}) == [name]
 
 
+def test_a_figure_below_its_minimum_is_named() -> None:
+    good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
+    assert bench.missed(good | {"front_throughput_ratio": 0.87}) == ["front_throughput_ratio"]
+    assert bench.missed(good | {"front_throughput_ratio": 1.0}) == []
+
+
 def test_the_table_has_units_and_goals() -> None:
     lines = bench.shown(dict.fromkeys(bench.FIGURES, 7.0))
     assert "| The site again, with nothing to change | 7 s |  |" in lines
     assert "| The same as a multiple of an empty play | 7 \u00d7 | ≤ 8 \u00d7 |" in lines
     assert "| Tasks that it runs or skips | 7 | ≤ 50 |" in lines
+    assert "| The same as a multiple of such a pod without a front | 7 \u00d7 | \u2265 0.88 \u00d7 |" in lines
+    assert "| List pages per second of a pod with one CPU and its front | 7/s |  |" in lines
+    assert "| Working set of a front without load | 7 MiB | ≤ 40 MiB |" in lines
 
 
 def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
@@ -301,6 +317,9 @@ def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: p
     monkeypatch.setattr(bench, "vote", lambda site: None)
     monkeypatch.setattr(bench, "change_image", lambda plays, copy: plays.ran.append("change"))
     monkeypatch.setattr(bench, "timed", timed)
+    # After the changes, and before the removals.
+    front = {name: 1.0 for name in bench.FIGURES if name.startswith("front_")}
+    monkeypatch.setattr(bench, "throughput", lambda plays: plays.ran.append("front") or front)
     figures, _ = bench.measure("inventory/x")
     assert list(figures) == list(bench.FIGURES)
     expected = {
@@ -313,10 +332,11 @@ def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: p
     }
     assert {name: figures[name] for name in expected} == expected
     after_reruns = sites[0].ran[len(sites[0].ran) - sites[0].ran[::-1].index("kubectl") :]
+    ran.insert(ran.index("teardown"), "front")
     assert [name for name in after_reruns if name != "empty"] == ran
     # Each change and each removal is between two empty plays.
     for place, name in enumerate(after_reruns):
-        if name != "empty" and name != "site":
+        if name not in ("empty", "site", "front"):
             assert after_reruns[place - 1] == after_reruns[place + 1] == "empty"
 
 

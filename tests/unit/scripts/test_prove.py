@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import beside
 import ground
 import prove
 import pytest
@@ -87,9 +88,9 @@ def site(trouble: str = "") -> Iterator[int]:
         server.server_close()
 
 
-def visited(port: int, visitors: int) -> list[dict[str, Any]]:
+def visited(port: int, visitors: int, kind: str = "--rate=24", requests: int = 6) -> list[dict[str, Any]]:
     """Have visitors until that many have written down all that they ask for; return what they wrote down."""
-    command = [sys.executable, str(VISITORS), "127.0.0.1", str(port), "--rate=24"]
+    command = [sys.executable, str(VISITORS), "127.0.0.1", str(port), kind]
     # Each line as soon as it is there, however long a busy machine takes to start.
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -99,7 +100,7 @@ def visited(port: int, visitors: int) -> list[dict[str, Any]]:
         assert process.stdout
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()
-        lines = [process.stdout.readline() for _ in range(6 * visitors)]
+        lines = [process.stdout.readline() for _ in range(requests * visitors)]
         process.stdin.close()
         lines += process.stdout
         watchdog.cancel()
@@ -136,6 +137,23 @@ def test_what_becomes_of_a_vote_is_told_by_its_name(trouble: str) -> None:
         requests = visited(port, 1)
     assert {request["outcome"] for request in requests if request["is_vote"]} == {trouble}
     assert {request["outcome"] for request in requests if not request["is_vote"]} == {"ok"}
+
+
+def test_forms_are_sent_together_after_a_pause_over_kept_connections() -> None:
+    with site() as port:
+        requests = visited(port, 4, "--forms=4", requests=3)
+    assert {request["outcome"] for request in requests} == {"ok"}
+    votes = [request for request in requests if request["is_vote"]][:4]
+    forms = [request for request in requests if request["path"] == "/polls/7/"][:4]
+    assert all(vote["kept_alive"] for vote in votes)
+    assert min(vote["started"] for vote in votes) - min(form["ended"] for form in forms) >= 1.9
+    assert max(vote["started"] for vote in votes) - min(vote["started"] for vote in votes) < 1
+
+
+def test_a_form_that_meets_a_closed_connection_is_a_failure() -> None:
+    with site("reset") as port:
+        requests = visited(port, 1, "--forms=1", requests=3)
+    assert {request["outcome"] for request in requests if request["is_vote"]} == {"reset"}
 
 
 def test_nobody_tries_again_where_nobody_listens() -> None:
@@ -271,6 +289,219 @@ def test_each_row_is_written_with_the_measured_commit(monkeypatch: pytest.Monkey
     assert asked == ["full name of v1"]
 
 
+# ---- Kills -----------------------------------------------------------------------------------------------------------
+
+
+def failed(started: float, outcome: str = "unavailable", is_vote: bool = False) -> dict[str, Any]:
+    return request(started, "/v" if is_vote else "/", outcome, is_vote)
+
+
+class Broken:
+    """A site of three pods, whose kill is at the second 20, and some of whose requests fail."""
+
+    app = "polls"
+
+    def __init__(self, *failures: dict[str, Any], front: bool = True) -> None:
+        self.failures, self.front = failures, front
+        self.started_again: Counter[str] = Counter()
+        self.killed: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+        self.addresses: list[str] = []
+        # What a kill does to the fronts that it is not meant for.
+        self.fronts = 0
+        self.front_falls = False
+
+    def template(self) -> dict[str, Any]:
+        project = {"name": "web", "restartPolicy": "Always"}
+        return {
+            "spec": {"initContainers": [{"name": "front-program"}, project], "containers": [{"name": "front"}]}
+            if self.front
+            else {"containers": [project]}
+        }
+
+    def pods(self) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": name}} for name in "abc"]
+
+    def ready(self) -> int:
+        return 3
+
+    def restarts(self) -> dict[str, int]:
+        return {name: self.started_again[name] for name in "abc"}
+
+    def front_restarts(self) -> int:
+        return self.fronts
+
+    def replace_killed_pods(self) -> None:
+        pass
+
+    def kill(self, *pods: str, containers: tuple[str, ...] = ()) -> float:
+        self.killed.append((pods, tuple(containers)))
+        self.started_again.update({pod: len(containers) or (2 if self.front else 1) for pod in pods})
+        self.fronts += self.front_falls
+        return 20.0
+
+    @contextmanager
+    def load(self, places: int = 1, address: str = "") -> Iterator[Load]:
+        self.addresses.append(address)
+        visited = visits(60)
+        acknowledged = 60
+        for failure in self.failures:
+            visited.append(failure)
+        yield load(visited, found=acknowledged)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that take no time."""
+    monkeypatch.setattr(prove, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
+
+
+def test_only_what_must_not_be_repeated_may_fail_when_gunicorn_is_killed() -> None:
+    site = Broken(failed(19.8, is_vote=True))
+    row = prove.gunicorn_killed(site)
+    assert (row.failed, row.failures_expected, row.wrong) == (1, 1, [])
+    assert site.killed == [(("a",), ("web",)), (("b",), ("web",)), (("c",), ("web",))]
+    assert row.note == "the slowest request took 0.5 s"
+
+
+@pytest.mark.parametrize(
+    ("failure", "front_falls", "wrong"),
+    [
+        # A GET is repeated, and so is a form that nobody has seen.
+        (failed(19.8), False, "1 requests failed and 0 may"),
+        (failed(20.1, is_vote=True), False, "1 requests failed and 0 may"),
+        (failed(19.0, is_vote=True), False, "1 requests failed and 0 may"),
+        # Even what may fail has to end with a page.
+        (failed(19.8, "reset", is_vote=True), False, "not the page of the front: {'reset': 1}"),
+        (failed(19.8, "refused"), False, "not the page of the front: {'refused': 1}"),
+        (failed(19.8, is_vote=True), True, "a front was restarted"),
+    ],
+)
+def test_what_is_wrong_when_gunicorn_is_killed(failure: dict[str, Any], front_falls: bool, wrong: str) -> None:
+    site = Broken(failure)
+    site.front_falls = front_falls
+    assert wrong in str(prove.gunicorn_killed(site).wrong)
+
+
+def test_gunicorn_is_killed_without_a_front_too() -> None:
+    site = Broken(failed(20.1, "refused"), front=False)
+    assert "not the page of the front" in str(prove.gunicorn_killed(site, pods=1).wrong)
+    assert site.killed == [(("a",), ("web",))]
+
+
+def test_pods_that_are_killed_may_cost_requests_and_no_votes() -> None:
+    site = Broken(failed(20.1, "refused"), failed(20.9, "reset"))
+    row = prove.kills(site)
+    assert site.killed == [(("a",), ()), (("b",), ()), (("c",), ()), (("b", "c"), ())]
+    assert (row.failed, row.wrong) == (2, [])
+    assert row.note.endswith("whole after 0.0, 0.0, 0.0, 1.4 s")
+    # What failed before has another reason.
+    assert prove.kills(Broken(failed(10.0, "refused"))).wrong != []
+
+
+def test_acknowledged_votes_that_are_lost_with_a_pod_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Broken()
+    monkeypatch.setattr(prove, "pods_killed", lambda *_: (load(visits(60), found=59), [20.0]))
+    assert prove.kills(site).wrong == ["1 acknowledged votes are lost"]
+
+
+def test_a_pod_that_is_not_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of its containers have to be started again."""
+    site = Broken()
+    monkeypatch.setattr(site, "kill", lambda *pods, containers: site.started_again.update(pods) or 20.0)
+    monkeypatch.setattr(prove, "eventually", lambda check, seconds, what: pytest.fail(what) if not check() else None)
+    assert prove.killed(site, ["a"], ["web"]) == 20.0
+    with pytest.raises(pytest.fail.Exception, match="the pods that were killed"):
+        prove.killed(site, ["a"])
+
+
+@pytest.fixture
+def gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def gateway_before(site: Broken) -> Iterator[str]:
+        yield "http://192.0.2.1:8099"
+
+    monkeypatch.setattr(prove, "gateway_before", gateway_before)
+
+
+@pytest.mark.usefixtures("gateways")
+def test_behind_a_gateway_no_get_may_fail() -> None:
+    site = Broken(failed(19.8, "vote not taken: status 502", is_vote=True))
+    row = prove.kills_behind_gateway(site, each=False)
+    assert site.killed == [(("a",), ()), (("b", "c"), ())]
+    assert site.addresses == ["http://192.0.2.1:8099"]
+    assert (row.wrong, row.note) == ([], "0 failed GETs")
+    wrong = prove.kills_behind_gateway(Broken(failed(19.8, "status 502")))
+    assert wrong.note == "1 failed GETs"
+    assert "1 requests failed and 0 may" in str(wrong.wrong)
+
+
+def pod_of(*ports: dict[str, Any]) -> dict[str, Any]:
+    project = {"name": "web", "restartPolicy": "Always"}
+    front = {"name": "front", "ports": list(ports)}
+    return {"spec": {"initContainers": [project], "containers": [front]}, "status": {"podIP": "192.0.2.7"}}
+
+
+def test_a_gateway_repeats_what_may_be_repeated() -> None:
+    address = beside.endpoint(pod_of({"name": "http", "containerPort": 8080}))
+    assert address == "192.0.2.7:8080"
+    server = beside.gateway_configuration([address])["apps"]["http"]["servers"]["gateway"]
+    [proxy] = server["routes"][0]["handle"]
+    assert proxy["upstreams"] == [{"dial": address}]
+    assert proxy["load_balancing"]["retry_match"] == [{"method": ["GET", "HEAD"]}]
+
+
+def test_a_pod_beside_the_site_is_removed_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, str]] = []
+
+    class Api:
+        def __init__(self, dynamic: object, namespace: str, where: str) -> None:
+            assert namespace == "polls-gateway"
+
+        def apply(self, manifest: dict[str, Any]) -> None:
+            done.append(("apply", manifest["kind"]))
+
+        def create(self, manifest: dict[str, Any]) -> None:
+            done.append(("create", manifest["kind"]))
+
+        def delete(self, kind: str, name: str, grace: int | None = None) -> None:
+            done.append(("delete", kind))
+
+        def get(self, kind: str, name: str) -> None:
+            return None
+
+    def never(*_: object) -> None:
+        raise Failed("it does not start")
+
+    monkeypatch.setattr(beside, "Client", Api)
+    monkeypatch.setattr(beside, "wait_until_running", never)
+    ground = SimpleNamespace(namespace="polls", cluster=SimpleNamespace(dynamic=None, where="here"))
+    with (
+        pytest.raises(Failed, match="it does not start"),
+        beside.pod_beside(ground, "gateway", "image", ["caddy"], {"caddy.json": "{}"}),
+    ):
+        pass
+    kinds = ["ConfigMap", "Pod"]
+    assert done == [
+        ("apply", "Namespace"),
+        *(("create", kind) for kind in kinds),
+        ("delete", "Pod"),
+        ("delete", "Namespace"),
+    ]
+
+
+def test_forms_are_counted_until_there_were_enough(tmp_path: Path) -> None:
+    output = tmp_path / "visitors"
+    output.write_text("{}\n" * 180)
+
+    @contextmanager
+    def visitors(forms: int) -> Iterator[Load]:
+        assert forms == 20
+        yield Load(30.0, 100, 0.0, visits(60), closed=10.0, ended=12.0, votes_after=160, outputs=[output])
+
+    row = prove.forms(SimpleNamespace(load=visitors), posts=60)
+    assert (row.name, row.rate, row.wrong) == ("60 forms sent around the keep-alive limit", 10, [])
+
+
 # ---- The ground ------------------------------------------------------------------------------------------------------
 
 
@@ -294,13 +525,116 @@ def test_visitors_that_do_not_come_are_not_waited_for_for_ever(
     assert (tmp_path / "gone").exists()
 
 
+def killable(**status: Any) -> dict[str, Any]:
+    """A pod with a front, whose project is a sidecar, and with an init container that has ended."""
+    statuses = {
+        "initContainerStatuses": [
+            {"name": "front-program", "containerID": "containerd://program", "restartCount": 0},
+            {"name": "web", "containerID": "containerd://0123456789abcdef-none", "restartCount": 2},
+        ],
+        "containerStatuses": [{"name": "front", "containerID": "containerd://front-none", "restartCount": 1}],
+    }
+    return {"metadata": {"name": "polls-web-a"}, "spec": {"nodeName": "node"}, "status": statuses | status}
+
+
+@pytest.mark.parametrize(
+    ("containers", "patterns"),
+    [
+        ((), "-e 0123456789abcdef-none -e front-none"),
+        (("web",), "-e 0123456789abcdef-none"),
+        (("front",), "-e front-none"),
+    ],
+)
+def test_the_containers_that_are_meant_are_killed(
+    containers: tuple[str, ...],
+    patterns: str,
+    site_without_a_cluster: ground.Ground,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scripts: list[str] = []
+    monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: killable())
+    monkeypatch.setattr(ground, "docker", lambda *arguments: scripts.append(arguments[-1]) or "1.0")
+    site_without_a_cluster.kill("polls-web-a", containers=containers)
+    [script] = scripts
+    assert f"grep -ls {patterns} /proc" in script
+
+
+def test_a_container_that_is_not_there_is_not_killed(
+    site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = killable(containerStatuses=[{"name": "front", "restartCount": 0}])
+    monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
+    with pytest.raises(Failed, match="Pod polls-web-a has no container front that was started"):
+        site_without_a_cluster.kill("polls-web-a", containers=["front"])
+
+
+def test_restarts_of_all_containers_count(
+    site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_without_a_cluster, "all_pods", lambda component: [killable()])
+    assert site_without_a_cluster.restarts() == {"polls-web-a": 3}
+    assert site_without_a_cluster.front_restarts() == 1
+
+
+def test_a_container_is_found_by_its_name(
+    site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers = {
+        "initContainers": [
+            {"name": "front-program", "image": "caddy"},
+            {"name": "web", "image": "polls", "restartPolicy": "Always"},
+        ],
+        "containers": [{"name": "front", "image": "caddy"}],
+    }
+    monkeypatch.setattr(site_without_a_cluster, "template", lambda: {"spec": containers})
+    assert [site_without_a_cluster.image(name) for name in ("web", "front")] == ["polls", "caddy"]
+    assert [site_without_a_cluster.path(name) for name in ("web", "front")] == [
+        "/spec/template/spec/initContainers/1",
+        "/spec/template/spec/containers/0",
+    ]
+    for search in (site_without_a_cluster.image, site_without_a_cluster.path):
+        with pytest.raises(Failed, match="have no container none"):
+            search("none")
+
+
+def test_usage_is_that_of_the_whole_pod(site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def container(name: str, number: int) -> dict[str, Any]:
+        memory = {"rssBytes": number * 2**20, "workingSetBytes": 2 * number * 2**20}
+        return {"name": name, "cpu": {"usageCoreNanoSeconds": number * 1e9}, "memory": memory}
+
+    pod = {
+        "podRef": {"namespace": "polls", "name": "polls-web-a"},
+        # Of one that has ended, there may be nothing.
+        "containers": [container("front", 10), {"name": "front-program"}, container("web", 50)],
+    }
+    monkeypatch.setattr(site_without_a_cluster, "all_pods", lambda component: [killable()])
+    monkeypatch.setattr(site_without_a_cluster, "nodes", lambda: ["node"])
+    api = SimpleNamespace(request=lambda method, path: {"pods": [pod]})
+    # A cached property, which would ask for the cluster before it is replaced.
+    site_without_a_cluster.__dict__["cluster"] = api
+    assert site_without_a_cluster.usage() == {"polls-web-a": (60.0, 60 * 2**20)}
+    assert site_without_a_cluster.front_memory() == 20
+    pod["containers"].pop(0)
+    assert site_without_a_cluster.front_memory() == 0
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_pods_that_were_killed_are_replaced(
+    restarts: int, site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[str] = []
+    monkeypatch.setattr(site_without_a_cluster, "restarts", lambda: {"a": 0, "b": restarts})
+    monkeypatch.setattr(site_without_a_cluster, "patch", lambda kind, name, change: did.append(change["path"]))
+    monkeypatch.setattr(site_without_a_cluster, "await_rollout", lambda: did.append("wait"))
+    site_without_a_cluster.replace_killed_pods()
+    path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+    assert did == ([path, "wait"] if restarts else [])
+
+
 def test_a_pod_without_a_process_is_not_taken_for_killed(
     site_without_a_cluster: ground.Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pod = {
-        "spec": {"nodeName": "node"},
-        "status": {"containerStatuses": [{"name": "web", "containerID": "containerd://0123456789abcdef-none"}]},
-    }
+    pod = killable()
     monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
     # This machine is the node, on which nothing is killed, whatever becomes of the pattern.
     docker = tmp_path / "docker"

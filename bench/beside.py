@@ -1,0 +1,118 @@
+"""Pods beside the site, each in a namespace of its own, since policies forbid others in the site's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import running_containers
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
+from ground import Ground, answered, eventually
+
+FILES = "/etc/files"  # Where a pod has its files.
+GATEWAY_PORT = 8099
+
+
+def manifests(
+    name: str, image: str, command: Sequence[str], files: Mapping[str, str], **spec: Any
+) -> list[dict[str, Any]]:
+    """Return a pod with one container, and what it needs."""
+    labels = {"app.kubernetes.io/name": name}
+    container = {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "volumeMounts": [{"name": "files", "mountPath": FILES}],
+    }
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": dict(files)},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [container],
+                "volumes": [{"name": "files", "configMap": {"name": name}}],
+            }
+            | spec,
+        },
+    ]
+
+
+@contextmanager
+def pod_beside(
+    ground: Ground, name: str, image: str, command: Sequence[str], files: Mapping[str, str], **spec: Any
+) -> Iterator[tuple[Client, dict[str, Any]]]:
+    """Run a pod with these files in FILES; yield the client of its namespace and the pod, and remove both."""
+    namespace = f"{ground.namespace}-{name}"
+    where = Client(ground.cluster.dynamic, namespace, ground.cluster.where)
+    where.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"name": name}}})
+    try:
+        for manifest in manifests(name, image, command, files, **spec):
+            where.create(manifest)
+        wait_until_running(where, name, 60)
+        yield where, where.get("Pod", name) or {}
+    finally:
+        where.delete("Pod", name, grace=0)
+        where.delete("Namespace", namespace)
+        eventually(lambda: where.get("Namespace", namespace) is None, 60, f"the end of namespace {namespace}")
+
+
+# ---- A gateway -------------------------------------------------------------------------------------------------------
+
+
+def gateway_configuration(addresses: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of a Caddy that tries the next address for what may be repeated."""
+    proxy = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": address} for address in addresses],
+        "load_balancing": {
+            "selection_policy": {"policy": "round_robin"},
+            "try_duration": "8s",
+            "try_interval": "50ms",
+            "retry_match": [{"method": ["GET", "HEAD"]}],
+        },
+        "health_checks": {"passive": {"fail_duration": "2s", "max_fails": 1}},
+        # A form must not meet a connection that a pod left open when it was killed.
+        "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"enabled": False}},
+    }
+    server = {
+        "listen": [f":{GATEWAY_PORT}"],
+        "automatic_https": {"disable": True},
+        "routes": [{"handle": [proxy]}],
+    }
+    return {
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "apps": {
+            "http": {"servers": {"gateway": server}},
+            "tls": {"disable_storage_check": True, "disable_storage_clean": True},
+        },
+    }
+
+
+def endpoint(pod: Mapping[str, Any]) -> str:
+    """Return the address and the port of a pod of the site."""
+    ports = [port for container in running_containers(pod["spec"]) for port in container.get("ports") or []]
+    [port] = [port["containerPort"] for port in ports if port.get("name") == "http"]
+    return f"{pod['status']['podIP']}:{port}"
+
+
+@contextmanager
+def gateway_before(ground: Ground) -> Iterator[str]:
+    """Run a gateway before the pods that the site has at the moment; yield its address.
+
+    It has the network of its node, where the visitors reach it. The addresses of the pods stay while their containers
+    are started again.
+    """
+    configuration = gateway_configuration([endpoint(pod) for pod in ground.pods()])
+    files = {"caddy.json": json.dumps(configuration)}
+    command = ["/usr/bin/caddy", "run", "--config", f"{FILES}/caddy.json"]
+    with pod_beside(ground, "gateway", ground.image("front"), command, files, hostNetwork=True) as (_, pod):
+        address = f"http://{pod['status']['hostIP']}:{GATEWAY_PORT}"
+        eventually(lambda: answered(f"{address}/livez"), 30, "the gateway")
+        yield address

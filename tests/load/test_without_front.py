@@ -1,0 +1,43 @@
+"""What the front prevents happens to a site that has none."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import prove
+import pytest
+from ground import Ground, Row, eventually
+from slow import CLIENTS, GOAL_SECONDS, Address, connected, slow_clients, status
+
+
+@pytest.fixture(scope="module")
+def without_front(deployed: Ground) -> Iterator[Ground]:
+    deployed.deploy("--tags=web", web_front_enabled=False)
+    deployed.wait_until_whole(prove.REPLICAS)
+    deployed.settle()
+    yield deployed
+    deployed.deploy("--tags=web")
+
+
+def test_gunicorn_that_is_killed_breaks_connections(without_front: Ground, keep: Callable[[Row], Row]) -> None:
+    assert "not the page of the front" in str(keep(prove.gunicorn_killed(without_front, pods=1)).wrong)
+
+
+def test_a_part_of_a_form_is_taken_for_the_whole(without_front: Ground) -> None:
+    address = Address.of(without_front.address)
+    votes = without_front.votes()
+    with connected(address) as connection:
+        connection.sendall(address.vote()[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        assert status(connection) == 302
+    eventually(lambda: without_front.votes() == votes + 1, 5, "the vote")
+
+
+def test_slow_clients_hold_up_others(without_front: Ground) -> None:
+    address = Address.of(without_front.address)
+    seconds = 2.0
+    with slow_clients(address, CLIENTS, address.head("GET / HTTP/1.1")[:-2]), suppress(TimeoutError):
+        seconds = address.seconds(timeout=2)
+    assert seconds > GOAL_SECONDS
