@@ -128,7 +128,7 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
         # One line is what a program left to be read, by its termination message; more are the end of its log.
         told = (ended.get("message") or "").strip()
         if told and "\n" not in told:
-            how, advice = f"{how}: {told}", "Mend that"
+            how, advice = f"{how}: {told}", "Fix that"
     return Problem(
         code="CrashLoopBackOff",
         text=f"container {container} of pod {name} {how}",
