@@ -26,8 +26,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
 MOLECULE_ACTION = re.compile(r"\[(\S+ > \S+)\] (Executing|Executed)")
-# How many of the slowest tests and actions are named at the end.
+# How many of the slowest tests and actions are named at the end, and how many failures of one step.
 SLOWEST = 10
+MOST_FAILURES = 10
 # What Ansible says about the task that failed, and Molecule about the action of the scenario.
 ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
 COLOR = re.compile(r"\x1b\[[\d;]*m")
@@ -70,6 +71,9 @@ class Step:
     group: str
     title: str
     run: Callable[[], Count]
+    # Whether the other steps of its group cannot run if it failed, and whether it runs even then.
+    basis: bool = False
+    always: bool = False
 
 
 class Output:
@@ -97,6 +101,8 @@ class Output:
 OUTPUT = Output()
 # Set when the run is interrupted: no lane starts anything more.
 OVER = threading.Event()
+# By group, the step that failed and that its other steps need.
+MISSING: dict[str, str] = {}
 
 
 def run(*arguments: str, seen: Callable[[str], None] | None = None) -> subprocess.CompletedProcess[str]:
@@ -261,7 +267,7 @@ def stages() -> list[list[list[Step]]]:
     The longest lanes of a stage come first, so that the two end at about the same time.
     """
     # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
-    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"))
+    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"), basis=True)
     files = ("--numprocesses=2", "--dist=loadfile")
     on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
     tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom")]
@@ -269,7 +275,7 @@ def stages() -> list[list[list[Step]]]:
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
-        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default")),
+        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), always=True),
     ]
     return [
         [[create, *tools], [*lint(), *unit()]],
@@ -294,9 +300,12 @@ def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
         if together:
             OUTPUT.keep()
         try:
-            count = step.run()
+            missing = None if step.always else MISSING.get(step.group)
+            count = Count(failed=1, failures=(f"was not run without {missing!r}",)) if missing else step.run()
         finally:
             OUTPUT.show()
+        if step.basis and count.failed:
+            MISSING[step.group] = step.title
         results.append((step, count, time.monotonic() - started))
     return results
 
@@ -326,7 +335,9 @@ def main(names: list[str]) -> int:
             total += count
             taken_seconds.append(seconds)
             table.append(f"{step.title:<28} {count!s:<24} {seconds:6.0f} s")
-            failures += [f"{step.title}: {failure}" for failure in count.failures]
+            named, more = count.failures[:MOST_FAILURES], count.failures[MOST_FAILURES:]
+            failures += [f"{step.title}: {failure}" for failure in named]
+            failures += [f"{step.title}: and {len(more)} more"] if more else []
     print("\n" + "\n".join(table))
     print(f"{'together, one after the other':<53} {sum(taken_seconds):6.0f} s")
     print(f"{'from start to end':<53} {time.monotonic() - started:6.0f} s")

@@ -1,7 +1,7 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Runs a module inside of the task's own process, where that is the machine and the Python that it would run on anyway.
 
-Ansible packs a module with all that it imports, starts a Python, and has it compile everything anew: four tenths of a
+Ansible packs a module with all that it imports, starts a Python, and has it compile everything again: four tenths of a
 second for a module that speaks to Kubernetes, of which the API server takes a few hundredths. A task has a process of
 its own on the controller already. In every other case the module runs as any other.
 """

@@ -204,7 +204,7 @@ def explain(error: Exception, where: str) -> ApiError:
         step = "Renew them, then run the playbook again"
         return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
     if status:
-        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Mend that, then run the playbook again")
+        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Fix that, then run the playbook again")
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
     step = "Correct kubeconfig or context, then run the playbook again"

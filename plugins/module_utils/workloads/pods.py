@@ -137,7 +137,7 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
         if told := last_words(ended.get("message") or ""):
-            how, advice = f"{how}: {told}", "Mend that"
+            how, advice = f"{how}: {told}", "Fix that"
     return Problem(
         code="CrashLoopBackOff",
         text=f"container {container} of pod {name} {how}",

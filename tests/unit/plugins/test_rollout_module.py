@@ -429,7 +429,7 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
         (ConnectionRefusedError(111, "Connection refused"), "cannot be reached: Connection refused. Check that"),
         (TimeoutError("no answer within 15 s"), "cannot be reached: no answer within 15 s. Check that"),
         (error(401), "refuses the credentials of context cp. Renew them, then run"),
-        (error(503, "the server is starting"), "answers 503 the server is starting. Mend that, then run"),
+        (error(503, "the server is starting"), "answers 503 the server is starting. Fix that, then run"),
         (ValueError("Invalid kube-config file"), "The context cp cannot be used: Invalid kube-config file. Correct"),
     ],
 )

@@ -118,6 +118,26 @@ def test_a_scenario_that_failed_tells_the_last_error(
     assert count.failures == failures
 
 
+def test_a_step_that_others_need(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a cluster, hundreds of failures say nothing, and hide the one that does."""
+    ran = []
+
+    def step(name: str, group: str = "cluster", failed: int = 0, **options: bool) -> object:
+        names = tuple(f"test {number}" for number in range(failed))
+        return run.Step(group, name, lambda: ran.append(name) or run.Count(1, failed, failures=names), **options)
+
+    run.stages = lambda: [
+        [[step("create", failed=1, basis=True), step("tools")]],
+        [[step("tests"), step("unit", group="unit", failed=12), step("destroy", always=True)]],
+    ]
+    assert run.main([]) == 1
+    assert ran == ["create", "unit", "destroy"]
+    *failures, last = capsys.readouterr().out.rpartition("What failed:\n")[2].splitlines()
+    assert failures[:3] == ["create: test 0", *(f"{name}: was not run without 'create'" for name in ("tools", "tests"))]
+    assert failures[3:] == [*(f"unit: test {number}" for number in range(10)), "unit: and 2 more"]
+    assert last == "3 passed, 15 failed"
+
+
 def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
     run.stages = lambda: [[[run.Step("unit", "none", run.Count)]]]
     assert run.main([]) == 1
@@ -135,7 +155,7 @@ def test_the_slowest_items_are_named(run: ModuleType, capsys: pytest.CaptureFixt
 def test_actions_of_a_scenario_are_timed(run: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     molecule = tmp_path / "molecule"
     lines = ("INFO     [web > check] Executing", "INFO     [web > check] Executed: Successful", RECAP.strip())
-    molecule.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\nsleep 0.1\n" for line in lines))
+    molecule.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\nsleep 0.5\n" for line in lines))
     molecule.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     [(seconds, name)] = run.molecule("test").times
