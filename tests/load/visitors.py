@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 TIMEOUT = 10  # Seconds for a connection, and for each part of an answer.
 PORTS = range(10000, 65000)
 PAUSE = 0.4  # Seconds between the requests of a visitor.
-# Seconds before a form is sent: around the 1 s after which the front, and the 2 s after which gunicorn closes an idle connection.
+# Seconds before a form is sent: around those after which the front (1 s) and gunicorn (2 s) close an idle connection.
 FORM_PAUSES = (0.95, 1.0, 1.05, 1.9, 1.95, 2.0, 2.05, 2.1)
 
 LINK = re.compile(r'href="(/polls/\d+/)"')

@@ -146,7 +146,7 @@ def test_forms_are_sent_together_after_a_pause_over_kept_connections() -> None:
     votes = [request for request in requests if request["is_vote"]][:4]
     forms = [request for request in requests if request["path"] == "/polls/7/"][:4]
     assert all(vote["kept_alive"] for vote in votes)
-    assert min(vote["started"] for vote in votes) - min(form["ended"] for form in forms) >= 1.9
+    assert min(vote["started"] for vote in votes) - min(form["ended"] for form in forms) >= 0.95
     assert max(vote["started"] for vote in votes) - min(vote["started"] for vote in votes) < 1
 
 
