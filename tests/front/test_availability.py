@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -170,6 +171,28 @@ def test_a_stopped_process_is_found(pod: Pod, workers: list[int], which: slice) 
     for number in workers[which]:
         os.kill(number, signal.SIGCONT)
     assert complaint(pod) == ""
+
+
+@pytest.mark.parametrize(
+    ("stopped", "found"),
+    [(1, "1"), (7, "7"), (9, "9"), (20, ""), (21, "")],
+    ids=["first", "worker", "child of a worker", "shell", "child of a shell"],
+)
+def test_a_stopped_process_of_a_shell_is_none_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int, found: str
+) -> None:
+    """The parent of a shell that `kubectl exec` starts is outside of the container, which is shown as 0."""
+    for number, parent in {1: 0, 7: 1, 9: 7, 20: 0, 21: 20}.items():
+        (tmp_path / str(number)).mkdir()
+        state = "T" if number == stopped else "S"
+        (tmp_path / str(number) / "stat").write_text(f"{number} (a (b) c) {state} {parent} {number} 0 -1\n")
+    specification = importlib.util.spec_from_file_location("is_alive", IS_ALIVE)
+    assert specification
+    assert specification.loader
+    program = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(program)
+    monkeypatch.setattr(program, "PROCESSES", str(tmp_path))
+    assert program.stopped_process() == found
 
 
 def test_a_server_that_takes_no_connections_is_found() -> None:

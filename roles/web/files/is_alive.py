@@ -11,18 +11,30 @@ import socket
 import sys
 import time
 
+PROCESSES = "/proc"
 LISTENING = "0A"
 
 
+def state_and_parent(number: str) -> list[str]:
+    """Return the state of a process and the number of its parent."""
+    try:
+        with open(f"{PROCESSES}/{number}/stat") as status:
+            return status.read().rpartition(") ")[2].split()[:2]
+    except OSError:  # It has ended.
+        return ["", "0"]
+
+
+def is_of_project(number: str) -> bool:
+    """Return whether a process is the container's first or descends from it, which none of `kubectl exec` does."""
+    while number not in ("0", "1"):
+        number = state_and_parent(number)[1]
+    return number == "1"
+
+
 def stopped_process() -> str:
-    """Return the number of a process of this container that a signal has stopped, or nothing."""
-    for number in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{number}/stat") as status:
-                state = status.read().rpartition(") ")[2][:1]
-        except OSError:  # It has ended.
-            continue
-        if state in ("T", "t"):
+    """Return the number of a process of the project that a signal has stopped, or nothing."""
+    for number in filter(str.isdigit, os.listdir(PROCESSES)):
+        if state_and_parent(number)[0] in ("T", "t") and is_of_project(number):
             return number
     return ""
 
