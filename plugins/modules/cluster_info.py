@@ -89,6 +89,13 @@ options:
         description: Number of nodes besides the first, for V(kind).
         type: int
         default: 0
+      minimum_version:
+        description:
+          - The version of Kubernetes that the site needs, for instance V(1.30). Empty takes any.
+          - Fails if a V(kind) or V(minikube) cluster to be provided is known to have a lower one, or would be created
+            with it. The version of V(kind) is the tag of an image C(kindest/node) or C(cloud-django/node).
+        type: str
+        default: ""
       node_image:
         description: Image of the nodes, for V(kind). Empty takes any.
         type: str

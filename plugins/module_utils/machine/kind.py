@@ -11,6 +11,7 @@ import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run, kind_containers
 
 from .commands import MachineError, at_once, copied, no_engine, parsed
+from .version import image_version, refuse_present, refuse_wanted
 
 # A managed node carries this mount, so that the incomplete cluster of another user is never removed.
 MARK = "/etc/cloud-django-node"
@@ -22,7 +23,7 @@ ADMIN = "/etc/kubernetes/admin.conf"
 
 
 def inspect_kind(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a cluster. Raises MachineError if it is not managed by the role or has no engine."""
+    """Return the state of a cluster. Raises MachineError if it is foreign, too old or has no engine."""
     name = options["name"]
     first = f"{name}-control-plane"
     found = at_once(
@@ -37,6 +38,8 @@ def inspect_kind(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
         raise foreign(name, options["state"])
     starts = sorted(node["State"]["StartedAt"] for node in found["nodes"])
     state = state_of(found["nodes"], found["note"], starts, options["content"])
+    if options["state"] == "present":
+        refuse_old(options, state, found["nodes"])
     # A release that was downloaded before may be another one, so it does not count as installed.
     program = shutil.which(options["programs"][0])
     differences = [] if state in ("missing", "incomplete") else drift(found["nodes"], options)
@@ -78,6 +81,17 @@ def foreign(name: str, state: str) -> MachineError:
         f"Cluster {name} is there already and was not made by this role, so it is left alone: give another "
         "cluster_name, or deploy to it with cluster_provider existing."
     )
+
+
+def refuse_old(options: Mapping[str, Any], state: str, found: list[dict[str, Any]]) -> None:
+    """Raise MachineError for a cluster of a version that is too low, before it is made if the version is given."""
+    wanted = options["node_image"] if state in ("missing", "incomplete") else ""
+    if wanted:
+        refuse_wanted(options, "cluster_node_image", wanted, image_version(wanted))
+        return
+    # Without a given image, only the new nodes show which one kind has chosen.
+    for node in found:
+        refuse_present(options, "cluster_node_image", image_version(node["Config"]["Image"]))
 
 
 def state_of(found: list[dict[str, Any]], note: str | None, starts: list[str], content: str) -> str:

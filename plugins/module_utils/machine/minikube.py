@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import Run
 
 from .commands import MachineError, at_once, no_engine
+from .version import refuse_present, refuse_wanted
 
 # `begun` before the profile is created, so that an interrupted one is known as incomplete; `made` once it answers;
 # `complete`, with a hash of what the role put into it, in the end. It is removed with the profile.
@@ -35,6 +36,8 @@ def inspect_minikube(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     found = at_once(calls)
     refuse(options, mark, config, found["containers"], program)
     state = state_of(mark, config, found.get("status", []), options["content"])
+    if options["state"] == "present":
+        refuse_old(options, state, config or {})
     differences = [] if state in ("missing", "incomplete") else list(drift(config or {}, options["settings"]))
     return {
         "installed": program is not None,
@@ -157,6 +160,16 @@ def refuse(
         )
 
 
+def refuse_old(options: Mapping[str, Any], state: str, config: Mapping[str, Any]) -> None:
+    """Raise MachineError for a profile of a version that is too low, before it is created if the version is given."""
+    setting = "cluster_kubernetes_version"
+    if state in ("missing", "incomplete"):
+        wanted = str(options["settings"][setting])
+        refuse_wanted(options, setting, wanted, wanted)
+    else:
+        refuse_present(options, setting, kubernetes_version(config))
+
+
 def state_of(mark: list[str] | None, config: dict[str, Any] | None, nodes: list[dict[str, Any]], content: str) -> str:
     """Return how far a profile is; `restarted` means that some of its nodes run."""
     if mark == ["begun"]:
@@ -177,10 +190,15 @@ def is_running(nodes: list[dict[str, Any]]) -> bool:
     )
 
 
+def kubernetes_version(config: Mapping[str, Any]) -> str:
+    """Return the version of a profile, for instance v1.36.3; empty if minikube does not know it."""
+    return str((config.get("KubernetesConfig") or {}).get("KubernetesVersion", ""))
+
+
 def drift(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
     """Yield how a profile differs from the variables that it is created from, as clauses for people."""
     kubernetes = config.get("KubernetesConfig") or {}
-    version = str(kubernetes.get("KubernetesVersion", ""))
+    version = kubernetes_version(config)
     addons = {name for name, enabled in (config.get("Addons") or {}).items() if enabled}
     present = {
         "cluster_driver": config.get("Driver"),

@@ -228,6 +228,7 @@ def kind(run: Machine, kubeconfig: Path, **options: Any) -> dict[str, Any]:
         "kubeconfig": str(kubeconfig),
         "content": "f00dfeed1234",
         "programs": ["sh", "/downloads/kind"],
+        "minimum_version": "1.30",
         "workers": 1,
         "node_image": "localhost/cloud-django/node:v1.36.3",
     }
@@ -310,6 +311,53 @@ def test_one_node_of_another_image_is_a_difference(kubeconfig: Path) -> None:
     run = machine(container_inspect=changed(other_image))
     assert kind(run, kubeconfig)["drift"][0].startswith("its nodes run kindest/node:v1.30.0 and")
     assert kind(run, kubeconfig, node_image="")["drift"] == []
+
+
+NODE_1_29 = "registry.example/kindest/node:v1.29.4@sha256:0123"
+MISSING: dict[str, Any] = {"container_ls": ""}
+INCOMPLETE: dict[str, Any] = {"cloud-django-complete": (1, "", "none")}
+
+
+def image_1_29(nodes: list[dict[str, Any]]) -> None:
+    nodes[1]["Config"]["Image"] = NODE_1_29
+
+
+@pytest.mark.parametrize("answers", [MISSING, INCOMPLETE])
+def test_no_cluster_is_made_of_nodes_that_are_too_old(kubeconfig: Path, answers: dict[str, Any]) -> None:
+    with pytest.raises(MachineError) as refused:
+        kind(machine(**answers), kubeconfig, node_image=NODE_1_29)
+    assert str(refused.value) == (
+        f"Cluster polls was not made, because cluster_node_image is {NODE_1_29} and the site needs Kubernetes 1.30 or "
+        "later: set cluster_node_image to a later version, or leave it empty."
+    )
+    assert kind(machine(**answers), kubeconfig, node_image=NODE_1_29, state="absent")
+
+
+@pytest.mark.parametrize(
+    "answers", [{}, {"cloud-django-complete": archive("")}, {"container_inspect": changed(stop_worker)}, INCOMPLETE]
+)
+def test_a_cluster_whose_nodes_are_too_old_is_refused(kubeconfig: Path, answers: dict[str, Any]) -> None:
+    nodes = json.loads(answers.get("container_inspect", recorded("kind_two_nodes.json")))
+    image_1_29(nodes)
+    run = machine(**answers | {"container_inspect": json.dumps(nodes)})
+    with pytest.raises(MachineError) as refused:
+        kind(run, kubeconfig, node_image="")
+    assert str(refused.value) == (
+        "Cluster polls has Kubernetes 1.29.4, and the site needs 1.30 or later: give another cluster_name, or remove "
+        "this cluster and its data with `make down`, and run this again with a later cluster_node_image."
+    )
+    assert kind(run, kubeconfig, node_image="", state="absent")
+    assert kind(run, kubeconfig, node_image="", minimum_version="")
+
+
+def test_an_interrupted_cluster_that_was_too_old_is_made_again_with_a_later_image(kubeconfig: Path) -> None:
+    run = machine(**INCOMPLETE | {"container_inspect": changed(image_1_29)})
+    assert kind(run, kubeconfig)["state"] == "incomplete"
+
+
+@pytest.mark.parametrize("image", ["node:2", "acme/node:v1.2.3", "kindest/node:latest", "kindest/node:v1.30.0"])
+def test_an_image_of_a_later_or_an_unknown_version_is_used(kubeconfig: Path, image: str) -> None:
+    assert kind(machine(**MISSING), kubeconfig, node_image=image)["state"] == "missing"
 
 
 def without_mark(nodes: list[dict[str, Any]]) -> None:
@@ -412,6 +460,7 @@ def minikube(run: Machine, home: Path, settings: dict[str, Any] | None = None, *
         "kubeconfig": "/state/polls/kubeconfig",
         "content": "f00dfeed1234",
         "programs": ["sh", "/downloads/minikube"],
+        "minimum_version": "1.30",
         "driver": "docker",
         "home": str(home),
         "settings": SETTINGS | (settings or {}),
@@ -541,6 +590,45 @@ def test_a_profile_reports_how_it_differs(home: Path, settings: dict[str, Any], 
     found = minikube(machine(), home, settings)
     assert found["drift"] == ([drift] if drift else [])
     assert found["settled"] == (not drift)
+
+
+@pytest.mark.parametrize("version", ["v1.28.0", "1.28", "v1.9.11"])
+def test_no_profile_of_a_version_that_is_too_low_is_created(home: Path, version: str) -> None:
+    settings = {"cluster_kubernetes_version": version}
+    # It is there already, with a later version.
+    assert minikube(machine(), home, settings)["state"] == "complete"
+    (profile(home) / "cloud-django").write_text("begun\n", encoding="utf-8")
+    for _ in ("incomplete", "missing"):
+        with pytest.raises(MachineError) as refused:
+            minikube(machine(container_ls=""), home, settings)
+        assert str(refused.value) == (
+            f"Cluster polls was not made, because cluster_kubernetes_version is {version} and the site needs "
+            "Kubernetes 1.30 or later: set cluster_kubernetes_version to a later version, or leave it empty."
+        )
+        for file in profile(home).iterdir():
+            file.unlink()
+
+
+@pytest.mark.parametrize("version", ["", "v1.30.0", "1.30", "v1.100.1", "v2.0.0", "stable"])
+def test_a_profile_of_a_later_or_an_unknown_version_is_created(home: Path, version: str) -> None:
+    for file in profile(home).iterdir():
+        file.unlink()
+    settings = {"cluster_kubernetes_version": version}
+    assert minikube(machine(container_ls=""), home, settings)["state"] == "missing"
+
+
+@pytest.mark.parametrize("status", ["minikube_running.json", "minikube_stopped.json"])
+def test_a_profile_of_a_version_that_is_too_low_is_refused(home: Path, status: str) -> None:
+    config = profile(home) / "config.json"
+    config.write_text(recorded("minikube_config.json").replace("v1.36.3", "v1.29.14"), encoding="utf-8")
+    run = machine(status=recorded(status))
+    with pytest.raises(MachineError) as refused:
+        minikube(run, home)
+    assert str(refused.value) == (
+        "Cluster polls has Kubernetes 1.29.14, and the site needs 1.30 or later: give another cluster_name, or remove "
+        "this cluster and its data with `make down`, and run this again with a later cluster_kubernetes_version."
+    )
+    assert minikube(run, home, state="absent")["managed"]
 
 
 # ---- A kubeconfig ----------------------------------------------------------------------------------------------------
@@ -700,6 +788,7 @@ def all_parts(kubeconfig: Path) -> dict[str, Any]:
         "kubeconfig": str(kubeconfig),
         "content": "f00dfeed1234",
         "programs": ["sh"],
+        "minimum_version": "1.30",
         "workers": 1,
         "node_image": "",
     }

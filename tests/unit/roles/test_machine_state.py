@@ -179,6 +179,13 @@ def test_an_unchanged_machine_takes_one_inspection_and_few_tasks(machine: Machin
     assert sum(call.startswith("container inspect") for call in calls) == 1
 
 
+def test_the_inspection_refuses_clusters_that_the_check_of_a_pinned_one_refuses(machine: Machine) -> None:
+    path = PROJECT / "roles" / "cluster" / "tasks" / "check.yml"
+    [check] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert check["cloud_django.kubernetes.cluster_check"]["minimum_version"] == "{{ __cluster_minimum_version }}"
+    assert machine.wanted()["cluster"]["minimum_version"] == "1.30"
+
+
 def test_each_role_inspects_its_part_where_nobody_else_has(machine: Machine) -> None:
     include = [{"ansible.builtin.include_role": {"name": f"cloud_django.kubernetes.{role}"}} for role in ROLES]
     forget = {"ansible.builtin.command": {"argv": ["true"]}, "register": "machine_state", "changed_when": False}
