@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return a failure with the errors of all roles, if there are any."""
+        """Return a failure with the errors of all roles, or with the first refusal of one, if there are any."""
         result = super().run(tmp, task_vars)
         roles = {"type": "list", "elements": "str", "required": True}
         _, options = self.validate_argument_spec(argument_spec={"roles": roles})
@@ -29,6 +29,10 @@ class ActionModule(ActionBase):
         ]
         if errors:
             return result | {"failed": True, "msg": "\n".join(["Validation of arguments failed:", *errors])}
+        # What a role refuses of values that are valid one by one.
+        names = [f"__{role}_refusal" for role in options["roles"] if f"__{role}_refusal" in (task_vars or {})]
+        if refusal := next(filter(None, (self._templar.template(task_vars[name]) for name in names)), ""):
+            return result | {"failed": True, "msg": refusal}
         return result | {"changed": False}
 
     def _spec(self, role: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ version_added: 0.1.0
 description:
   - Validates variables against C(meta/argument_specs.yml) of several roles, as Ansible does in a task of each role.
     Import the roles with C(rolespec_validate=false) after it.
+  - Fails as well if the variable C(__<role>_refusal) of a role, where there is one, holds a sentence.
 attributes:
   check_mode: {description: The module is read-only., support: full}
 options:
@@ -27,7 +28,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: The errors of all roles, each with its role. Values of options with C(no_log) are masked.
+  description: The errors of all roles, each with its role, or a refusal. Values of options with C(no_log) are masked.
   type: str
   returned: failure
 """

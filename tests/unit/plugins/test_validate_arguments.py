@@ -50,6 +50,15 @@ def test_errors_of_all_roles_are_reported_with_role_and_option(tmp_path: Path) -
     assert "lease: lease_wait: 'no_such_variable' is undefined" in output
 
 
+@pytest.mark.parametrize(("refusal", "expected"), [("{{ 'The two do not fit.' }}", 2), ("{{ '' }}", 0)])
+def test_what_a_role_refuses_fails_after_its_arguments(tmp_path: Path, refusal: str, expected: int) -> None:
+    code, output = run(tmp_path, ["namespace", "lease"], {"__lease_refusal": refusal})
+    assert code == expected, output
+    assert ("The two do not fit." in output) is bool(expected)
+    both = {"__lease_refusal": refusal, "namespace_state": "away"}
+    assert "Validation of arguments failed" in run(tmp_path, ["namespace", "lease"], both)[1]
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
