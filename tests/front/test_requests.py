@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -280,3 +281,17 @@ def test_the_log_has_a_line_of_json_for_each_request_and_no_secrets(pod: Pod) ->
     assert "sentinel" not in (pod.folder / "front.log").read_text()
     assert not {line["request"]["uri"] for line in lines} & {pod.live_path, "/readyz"}
     assert environ(pod, X_Request_ID="given-identifier")["HTTP_X_REQUEST_ID"] == "given-identifier"
+
+
+def test_an_answer_that_breaks_leaves_no_secret_in_the_log(pod: Pod) -> None:
+    with socket.create_connection(("127.0.0.1", pod.port)) as client:
+        client.sendall(b"GET /large?bytes=30000000&password=sentinel HTTP/1.1\r\nHost: a\r\nReferer: http://x/?sentinel\r\n\r\n")
+        assert client.recv(1000)
+        # Closed with an error, as by a client that is gone.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until = time.monotonic() + 5
+    while not (lines := [line for line in pod.log() if "aborting" in line.get("msg", "")]):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert lines[0]["request"]["uri"] == "/large"
+    assert "sentinel" not in (pod.folder / "front.log").read_text()

@@ -63,12 +63,13 @@ def certificate(folder: Path) -> None:
 
 def with_certificate(pod: Pod, key: str = "tls.key") -> None:
     [pair] = pod.config["apps"]["tls"]["certificates"]["load_files"]
-    assert pair == {"certificate": "/run/secrets/front/tls.crt", "key": "/run/secrets/front/tls.key"}
+    assert (pair["certificate"], pair["key"]) == ("/run/secrets/front/tls.crt", "/run/secrets/front/tls.key")
     pair |= {"certificate": str(pod.folder / "tls.crt"), "key": str(pod.folder / key)}
 
 
-@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-def test_it_shows_the_certificate_of_a_secret(make_pod: Callable[..., Pod], protocol: str) -> None:
+@pytest.mark.parametrize(("protocol", "name"), [("http/1.1", "localhost"), ("h2", "localhost"), ("http/1.1", None)])
+def test_it_shows_the_certificate_of_a_secret(make_pod: Callable[..., Pod], protocol: str, name: str | None) -> None:
+    """Also to a client that asks for an address, as the kubelet does."""
     pod = make_pod(start=False, web_front_tls_secret="site-tls", web_front_protocols=["h1", "h2"])
     certificate(pod.folder)
     with_certificate(pod)
@@ -76,9 +77,10 @@ def test_it_shows_the_certificate_of_a_secret(make_pod: Callable[..., Pod], prot
     pod.start_front()
     context = ssl.create_default_context(cafile=str(pod.folder / "tls.crt"))
     context.set_alpn_protocols([protocol])
+    context.check_hostname = name is not None
     with (
         socket.create_connection(("127.0.0.1", pod.port)) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as secure,
+        context.wrap_socket(plain, server_hostname=name) as secure,
     ):
         assert secure.selected_alpn_protocol() == protocol
         if protocol == "http/1.1":
@@ -123,6 +125,17 @@ def test_nothing_but_the_port_listens(pod: Pod) -> None:
         ({"web_trusted_proxies": ["*"]}, "which is no list of networks"),
         ({"web_stop_delay": 30}, "take 60 s with the 5 s that the project needs to end, and web_grace_period is 45 s"),
         ({"web_port": 8080}, "web_port is 8080, the port of the front"),
+        (
+            {"web_overrides": {"Deployment": {"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}}}},
+            "web_overrides has the container web",
+        ),
+        ({"web_front_tls_secret": "site-tls", "django_public_url": "http://a"}, "is no https address"),
+        (
+            {"web_front_tls_secret": "site-tls", "django_public_url": "https://a", "web_ingress_class": "nginx"},
+            "the Ingress of the site sends plain HTTP to the front",
+        ),
+        ({"web_front_protocols": ["h2"]}, "web_front_protocols is h2, without h1"),
+        ({"web_front_tls_secret": "site-tls", "django_public_url": "https://a"}, ""),
         ({}, ""),
     ],
 )
