@@ -285,7 +285,9 @@ def test_the_log_has_a_line_of_json_for_each_request_and_no_secrets(pod: Pod) ->
 
 def test_an_answer_that_breaks_leaves_no_secret_in_the_log(pod: Pod) -> None:
     with socket.create_connection(("127.0.0.1", pod.port)) as client:
-        client.sendall(b"GET /large?bytes=30000000&password=sentinel HTTP/1.1\r\nHost: a\r\nReferer: http://x/?sentinel\r\n\r\n")
+        client.sendall(
+            b"GET /large?bytes=30000000&password=sentinel HTTP/1.1\r\nHost: a\r\nReferer: http://x/?sentinel\r\n\r\n"
+        )
         assert client.recv(1000)
         # Closed with an error, as by a client that is gone.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
