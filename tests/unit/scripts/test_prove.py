@@ -368,7 +368,7 @@ def test_only_what_must_not_be_repeated_may_fail_when_gunicorn_is_killed() -> No
     [
         # A GET is repeated, and so is a form that nobody has seen.
         (failed(19.8), False, "1 requests failed and 0 may"),
-        (failed(20.1, is_vote=True), False, "1 requests failed and 0 may"),
+        (failed(20.2, is_vote=True), False, "1 requests failed and 0 may"),
         (failed(19.0, is_vote=True), False, "1 requests failed and 0 may"),
         # Even what may fail has to end with a page.
         (failed(19.8, "reset", is_vote=True), False, "not the page of the front: {'reset': 1}"),
