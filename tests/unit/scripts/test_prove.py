@@ -366,7 +366,7 @@ def test_only_what_must_not_be_repeated_may_fail_when_gunicorn_is_killed() -> No
 @pytest.mark.parametrize(
     ("failure", "front_falls", "wrong"),
     [
-        # A GET is repeated, and so is a form that nobody has seen.
+        # A GET is repeated, and so is a form that reached no process.
         (failed(19.8), False, "1 requests failed and 0 may"),
         (failed(20.2, is_vote=True), False, "1 requests failed and 0 may"),
         (failed(19.0, is_vote=True), False, "1 requests failed and 0 may"),
