@@ -31,6 +31,8 @@ WATCH_LENGTH = 60
 WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
 # Bytes of a container's log.
 LOG_BYTES = 1 << 20
+# How the kubelet begins what it answers with status 200 instead of a log, also while the file of a crash is renamed.
+KUBELET_ERRORS = ("unable to retrieve container logs", "failed to try resolving symlinks in path")
 
 
 class Expired(Exception):
@@ -296,7 +298,7 @@ class Client:
             with contextlib.suppress(ApiException, HTTPError, OSError):
                 response = self.raw("get", f"{self.path('Pod', pod)}/log", query_params=query)
                 text = response.data.decode(errors="replace")
-                if not text.startswith("unable to retrieve container logs"):
+                if not text.startswith(KUBELET_ERRORS):
                     return text.splitlines()[-lines:]
         return []
 

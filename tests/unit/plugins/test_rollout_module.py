@@ -658,11 +658,20 @@ def test_a_request_is_not_repeated_behind_our_back() -> None:
 
 
 def test_without_a_log_from_before_the_crash_the_present_one_is_told(crashing: Client) -> None:
-    crashing.logs = {(pod, name, False): "now\n" for pod, name, _ in crashing.logs}
+    answers = {True: 'failed to try resolving symlinks in path "/0.log": no such file', False: "now\n"}
+    crashing.logs = {(pod, name, last): answers[last] for pod, name, _ in crashing.logs for last in answers}
     assert run(crashing, Module([WEB])).result["log"] == ["now"]
 
 
-@pytest.mark.parametrize("answer", [error(400), ConnectionResetError(), "unable to retrieve container logs for x"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(400),
+        ConnectionResetError(),
+        "unable to retrieve container logs for x",
+        'failed to try resolving symlinks in path "/var/log/pods/x/main/0.log": no such file or directory',
+    ],
+)
 def test_a_log_that_cannot_be_had_is_left_out(crashing: Client, answer: Any) -> None:
     crashing.logs = dict.fromkeys(crashing.logs, answer)
     end = run(crashing, Module([WEB]))
