@@ -149,8 +149,12 @@ def test_an_engine_that_does_not_start(refused, tmp_path: Path, script: str, err
         container_engine_timeout=2,
     )
     log = "`journalctl --unit docker`" if has_systemd else "/var/log/cloud-django-dockerd.log"
-    assert words.startswith("Docker Engine did not answer within 2 s: " if has_systemd else error)
-    assert words.endswith(f" Look into {log}.")
+    silence = "Docker Engine did not answer within 2 s: Cannot connect to the Docker daemon "
+    assert words.startswith(silence if has_systemd else error)
+    reason = "Is the docker daemon running?" if words.startswith(silence) else "the disk is broken"
+    assert words.endswith(f"{reason}. Look into {log}.")
+    written = "" if has_systemd else (tmp_path / "log" / "cloud-django-dockerd.log").read_text()
+    assert has_systemd or written.splitlines()[-1:] == (["the disk is broken"] if "broken" in error else [])
 
 
 # Everything but buildx.

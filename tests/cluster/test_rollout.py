@@ -230,8 +230,6 @@ HOPELESS = {
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ keeps crashing \(exit code 3\)\. "
         r"Read its log and mend the cause, then run the playbook again\.",
         log=("connecting", "no database"),
-        # The kubelet removes the file of the crash before the last one a moment before the pod's status says so.
-        log_may_be_gone=True,
     ),
     "crash loop of a StatefulSet": Hopeless(
         make=lambda name: [
@@ -240,7 +238,6 @@ HOPELESS = {
         reasons=("CrashLoopBackOff",),
         sentence=r"StatefulSet {name} is stuck: container main of pod {name}-0 keeps crashing \(exit code 4\)\. .*",
         log=("no data",),
-        log_may_be_gone=True,
     ),
     "program that is not in the image": Hopeless(
         make=lambda name: [deployment(name, pod(command=["no-such-program"]))],

@@ -292,7 +292,9 @@ class Client:
 
     def log(self, pod: str, container: str, previous: bool, lines: int) -> list[str]:
         """Return the last lines that a container wrote, those before its last crash if there are any."""
-        for before in (True, False) if previous else (False,):
+        # After a second or two the kubelet knows the new name of a file that it has just renamed.
+        for pause, before in ((0, True), (0, False), *(((1, True), (0, False)) * 2)) if previous else ((0, False),):
+            time.sleep(pause)
             query = [("container", container), ("tailLines", lines), ("limitBytes", LOG_BYTES)]
             query += [("previous", "true")] if before else []
             with contextlib.suppress(ApiException, HTTPError, OSError):

@@ -663,6 +663,18 @@ def test_without_a_log_from_before_the_crash_the_present_one_is_told(crashing: C
     assert run(crashing, Module([WEB])).result["log"] == ["now"]
 
 
+def test_a_log_is_read_again_after_the_kubelet_has_renamed_its_file(crashing: Client) -> None:
+    gone = 'failed to try resolving symlinks in path "/0.log": no such file'
+    answers = [gone, gone, "no data\n"]
+
+    class Renamed(dict):
+        def get(self, key: Any, default: Any = None) -> str:
+            return answers.pop(0)
+
+    crashing.logs = Renamed()
+    assert run(crashing, Module([WEB])).result["log"] == ["no data"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
