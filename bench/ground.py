@@ -96,6 +96,11 @@ class Load:
         """How many requests have been made so far."""
         return sum(output.read_bytes().count(b"\n") for output in self.outputs)
 
+    def failed(self) -> bool:
+        """Whether a request has failed so far."""
+        lines = [line for output in self.outputs for line in output.read_bytes().splitlines(keepends=True)]
+        return any(json.loads(line)["outcome"] != "ok" for line in lines if line.endswith(b"\n"))
+
     @property
     def failures(self) -> list[dict[str, Any]]:
         return [request for request in self.requests if request["outcome"] != "ok"]
@@ -304,12 +309,16 @@ class Ground:
         self.wait_until_whole(REPLICAS)
         self.settle()
 
+    def replace_pods(self) -> None:
+        """Replace all pods, as `kubectl rollout restart` does."""
+        path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+        self.patch("Deployment", f"{self.app}-web", {"op": "add", "path": path, "value": f"{time.time():.0f}"})
+        self.await_rollout()
+
     def replace_killed_pods(self) -> None:
         """Replace all pods if a container was started again, since the kubelet waits before it does so once more."""
         if any(self.restarts().values()):
-            path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
-            self.patch("Deployment", f"{self.app}-web", {"op": "add", "path": path, "value": f"{time.time():.0f}"})
-            self.await_rollout()
+            self.replace_pods()
 
     def evict(self, pod: str) -> None:
         """Do to one pod what a drain does to all of a node. Raises ApiError while a budget forbids it."""
