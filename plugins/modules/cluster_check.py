@@ -69,6 +69,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+mismatch:
+  description: Whether this is another cluster than the pinned one. Tasks decide by this, and not by the words of the error.
+  type: bool
+  returned: failure because of O(server) or O(uid)
 server:
   description: The address of the API server.
   type: str

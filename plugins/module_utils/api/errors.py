@@ -1,6 +1,9 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Errors that a user reads: the thing, the reason, the next step."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 
 class CloudDjangoError(Exception):
     """An error that its message explains to the user; modules pass it on as the message of the failed task.
@@ -10,6 +13,9 @@ class CloudDjangoError(Exception):
         reason: what the problem is; continues the sentence that `thing` begins.
         next_step: what the user can do, without the full stop.
     """
+
+    # What the result of the failed task says besides the message, for tasks that decide by it.
+    facts: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, thing: str, reason: str = "", next_step: str = "") -> None:
         self.thing, self.reason, self.next_step = thing, reason, next_step
@@ -23,6 +29,12 @@ class ApiError(CloudDjangoError):
     def __init__(self, thing: str, reason: str = "", next_step: str = "", status: int = 0) -> None:
         super().__init__(thing, reason, next_step)
         self.status = status
+
+
+class OtherClusterError(ApiError):
+    """The connection leads to another cluster than the pinned one."""
+
+    facts: ClassVar[Mapping[str, Any]] = {"mismatch": True}
 
 
 class ManifestError(CloudDjangoError):
