@@ -70,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 mismatch:
-  description: Whether this is another cluster than the pinned one. Tasks decide by this, and not by the words of the error.
+  description: Whether this is another cluster than the pinned one, for tasks that must not go by the error's words.
   type: bool
   returned: failure because of O(server) or O(uid)
 server:
