@@ -57,7 +57,9 @@ def of_claim(name: str, pods: Iterable[Obj]) -> Hold | None:
     which = f"pod {names[0]} still uses it" if len(names) == 1 else f"pods {', '.join(names)} still use it"
     if not staying:
         return Hold(f"{which} while ending")
-    return Hold(which, f"Remove pod {' and pod '.join(staying)}, or wait for its end", CLAIM_PATIENCE)
+    pods_by_name = which.partition(" still")[0]
+    step = f"Save its data if you need it, since nothing takes the deletion back, then remove {pods_by_name}"
+    return Hold(which, step, CLAIM_PATIENCE)
 
 
 def of_namespace(namespace: Obj) -> Hold | None:

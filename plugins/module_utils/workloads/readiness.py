@@ -2,7 +2,7 @@
 """Whether pods, claims and workloads are ready: the one rule for each kind of object."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
@@ -46,46 +46,6 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
             reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"
             raise ApiError(f"Pod {pod}", reason, "Correct the cause, then run the playbook again")
         sleep(0.2)
-
-
-def complaint(name: str, claim: Obj, events: Sequence[Obj], seconds: float) -> str:
-    """Return the sentence for a claim that has no volume."""
-    # A warning says more than the controller's remark that it waits.
-    told = [event for event in events if event.get("type") == "Warning"] or list(events)
-    reason = short(told[-1].get("message")) if told else "nothing tells why"
-    kind = claim["spec"].get("storageClassName") or "none"
-    return (
-        f"Claim {name} has no volume after {seconds:g} s, and its storage class is {kind}: {reason}. "
-        "Mend the class's provisioner or set another class, remove the claim, then run the playbook again."
-    )
-
-
-def wait_until_bound(client: Client, name: str, timeout: float, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Return the name of the claim's volume as soon as there is one. Raises ApiError."""
-    until = time.monotonic() + timeout
-    while True:
-        claim = client.get("PersistentVolumeClaim", name)
-        if claim is None:
-            raise ApiError(f"Claim {name} in namespace {client.namespace} does not exist. Run the playbook again.")
-        phase = claim.get("status", {}).get("phase")
-        if phase == "Bound":
-            return claim["spec"]["volumeName"]
-        if phase == "Lost":
-            raise ApiError(
-                f"Volume {claim['spec'].get('volumeName')} of claim {name} was removed behind its back. Restore it, "
-                "or remove the claim to begin with an empty one, then run the playbook again."
-            )
-        if time.monotonic() >= until:
-            raise ApiError(complaint(name, claim, client.events("PersistentVolumeClaim", name), timeout))
-        sleep(0.25)
-
-
-def volume_of(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return the name of the volume of a claim, in check mode without waiting for it. Raises ApiError."""
-    if check_mode:
-        claim = client.get("PersistentVolumeClaim", params["name"]) or {"spec": {}}
-        return {"volume": claim["spec"].get("volumeName", "")}
-    return {"volume": wait_until_bound(client, params["name"], params["timeout"])}
 
 
 def count(number: int, noun: str) -> str:
