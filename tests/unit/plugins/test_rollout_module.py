@@ -766,5 +766,5 @@ def test_a_long_wait_prints_what_it_waits_for(rolling: Client, monkeypatch: pyte
     end = run(rolling, Module([WEB], timeout=2))
     assert end.result["reason"] == "Timeout"
     assert len(lines) > 1
-    assert lines[-1] == "  2 s: Deployment polls-web: 2 of 3 replicas are available"
+    assert lines[-1].endswith(" s: Deployment polls-web: 2 of 3 replicas are available")
     assert progress.INTERVAL < 10
