@@ -4,6 +4,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import balanced
+
 
 class CloudDjangoError(Exception):
     """An error that its message explains to the user; modules pass it on as the message of the failed task.
@@ -20,7 +22,9 @@ class CloudDjangoError(Exception):
     def __init__(self, thing: str, reason: str = "", next_step: str = "") -> None:
         self.thing, self.reason, self.next_step = thing, reason, next_step
         sentence = f"{thing} {reason}." if reason else thing
-        super().__init__(f"{sentence} {next_step}." if next_step else sentence)
+        # A manifest may follow on lines of its own.
+        first, *rest = (f"{sentence} {next_step}." if next_step else sentence).split("\n")
+        super().__init__("\n".join([balanced(first), *rest]))
 
 
 class ApiError(CloudDjangoError):

@@ -53,7 +53,7 @@ class Target:
         """Return the address of the API server. Raises ApiError if it is not the pinned one."""
         server = self.client.dynamic.configuration.host
         if pinned and not same_server(server, pinned):
-            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing was changed"
+            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing in it was changed"
             raise OtherClusterError(f"The {self.client.where}", reason, REPIN)
         return server
 
@@ -72,7 +72,7 @@ class Target:
                 ) from None
             return ""
         if pinned and uid != pinned:
-            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing was changed"
+            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing in it was changed"
             raise OtherClusterError(f"The cluster behind {self.client.where}", reason, REPIN)
         return uid
 

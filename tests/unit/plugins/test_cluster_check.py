@@ -80,7 +80,7 @@ def test_another_server_is_refused() -> None:
 
 
 def test_another_cluster_at_the_same_address_is_refused() -> None:
-    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing was changed"):
+    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing in it was"):
         check(Api()).check_uid("two")
 
 

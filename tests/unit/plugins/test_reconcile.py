@@ -162,7 +162,7 @@ def test_what_is_not_ours_is_found_before_the_first_change() -> None:
         run(cluster, objects=[ours(namespace("other")), CLUSTER_ROLE, CONFIG_MAP])
     assert str(error.value) == (
         "ClusterRole reader, ConfigMap settings in namespace polls exist and were not made by this site (the labels "
-        "differ), so nothing was changed. Rename or remove it, or give the site another app_name or namespace."
+        "differ), so this task changed nothing. Rename or remove it, or give the site another app_name or namespace."
     )
     assert cluster.written == []
     assert run(cluster, state="absent", objects=[CLUSTER_ROLE, CONFIG_MAP])[0] == {
