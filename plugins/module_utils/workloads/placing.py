@@ -27,13 +27,18 @@ def unschedulable(pod: Obj) -> str:
     return (state.get("message") or state.get("reason", "")).rstrip(".")
 
 
+def fits_nowhere(pod: Obj) -> bool:
+    """Tell whether a pod fits on no node, and nothing shows that this ends by itself."""
+    said = unschedulable(pod)
+    preempts = (pod.get("status") or {}).get("nominatedNodeName")
+    return bool(said) and not (BY_CLAIM.search(said) or SHORT.search(said) or preempts)
+
+
 def placing_problem(pod: Obj, it: View) -> Problem | None:
     """Judge a pod that fits on no node; None where that may change by itself."""
-    said = unschedulable(pod)
-    makes_room = (pod.get("status") or {}).get("nominatedNodeName") or any(map(model.is_terminating, it.neighbours))
-    if not said or BY_CLAIM.search(said) or SHORT.search(said) or makes_room:
+    if not fits_nowhere(pod) or any(map(model.is_terminating, it.neighbours)):
         return None
-    return homeless(pod, said)
+    return homeless(pod, unschedulable(pod))
 
 
 def homeless(pod: Obj, said: str) -> Problem:

@@ -8,7 +8,9 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
+from . import placing
 from .model import Obj, View, container_statuses, holds, is_terminating, partition, update_strategy, wanted_replicas
 
 
@@ -32,7 +34,7 @@ def job_failed(job: Obj) -> bool:
 
 def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable[[float], Any] = time.sleep) -> None:
     """Wait for a pod's containers. Raises ApiError at the timeout, or at once if the pod ended or cannot start."""
-    until = time.monotonic() + timeout
+    pace = Pace()
     while True:
         found = client.get("Pod", pod) or {}
         status = found.get("status", {})
@@ -41,10 +43,14 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
         if status.get("phase") == "Running" and not any(waiting):
             return
         hopeless = any(word in reason for word in ("ErrImage", "ImagePull", "ConfigError", "RunContainerError"))
-        if hopeless or status.get("phase") in ("Failed", "Succeeded") or time.monotonic() > until:
+        hopeless = hopeless or (placing.fits_nowhere(found) and pace.seconds > placing.PLACING_PATIENCE)
+        if hopeless or status.get("phase") in ("Failed", "Succeeded") or pace.seconds > timeout:
             cause = reason or next((c["message"] for c in status.get("conditions") or [] if c.get("message")), "")
             reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"
             raise ApiError(f"Pod {pod}", reason, "Correct the cause, then run the playbook again")
+        pace.tell(
+            f"pod {pod} has not started: {reason or placing.unschedulable(found) or status.get('phase', 'missing')}"
+        )
         sleep(0.2)
 
 
