@@ -21,6 +21,8 @@ from ansible.module_utils import basic
 from ansible.module_utils.common import json as module_json
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader
+from ansible.utils.display import Display
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Screen
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import die_with_parent
 
 _PROFILE = "legacy"
@@ -114,9 +116,11 @@ def _given(arguments: bytes, results: list[str]) -> Iterator[None]:
     def record(module: basic.AnsibleModule, result: dict[str, Any]) -> None:
         results.append(json.dumps(result, cls=encoder))
 
+    Screen.show = Display().display
     before = basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE, basic.AnsibleModule._record_module_result
     basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE, basic.AnsibleModule._record_module_result = arguments, _PROFILE, record
     try:
         yield
     finally:
+        Screen.show = None
         basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE, basic.AnsibleModule._record_module_result = before

@@ -112,7 +112,9 @@ options:
         type: int
         required: true
   wait:
-    description: Whether to wait, when O(state=absent), until the objects are gone with their pods.
+    description:
+      - Whether to wait, when O(state=absent), until the objects are gone with their pods. The wait ends early where it is
+        hopeless, as for a claim that another pod uses.
     type: bool
     default: true
   timeout:

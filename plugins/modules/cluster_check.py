@@ -69,6 +69,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+mismatch:
+  description: Whether this is another cluster than the pinned one, for tasks that must not go by the error's words.
+  type: bool
+  returned: failure because of O(server) or O(uid)
 server:
   description: The address of the API server.
   type: str

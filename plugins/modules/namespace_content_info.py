@@ -46,8 +46,16 @@ objects:
   elements: str
   returned: always
   sample: [ConfigMap/settings, Deployment/web]
+going:
+  description:
+    - The objects that are being deleted and still exist, likewise, each followed by what holds it, as far as
+      that is known. The namespace itself is among them if it is being deleted.
+  type: list
+  elements: str
+  returned: always
+  sample: [PersistentVolumeClaim/polls-postgresql (pod copy still uses it)]
 unreadable:
-  description: Kinds that the user may not list, sorted. Objects of these may be there as well.
+  description: Kinds that the user may not list, or whose API is down, sorted. Objects of these may be there as well.
   type: list
   elements: str
   returned: always

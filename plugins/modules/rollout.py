@@ -12,7 +12,9 @@ description:
     Job that it is complete.
   - Fails at once, and not at the timeout, on what cannot get better by itself. That is an image that cannot be pulled,
     a container that keeps crashing, a missing Secret or ConfigMap, a quota or an admission rule that refuses the pods,
+    a pod that fits on no node and for which no autoscaler makes room, a claim that is being deleted or gets no volume,
     a Job that has failed, a deadline that was exceeded, a Deployment that is paused.
+  - Prints every eight seconds what it waits for, if it runs in the process of its task.
   - The error says which thing is stuck, why, and what to do next, followed by the last events and the last lines of the
     log. The values of Secrets that the pods refer to are masked in it, but for those whose key says that they are none,
     such as C(username), C(host) and C(tls.crt).
@@ -30,8 +32,8 @@ notes:
   - A container without a readiness probe counts as available as soon as it has started. Give it a probe, or its
     workload C(minReadySeconds), or else one that crashes a moment later is taken for done.
   - Changes nothing in the cluster. It needs the verbs C(list) and C(watch) on the workloads, on Pods, and for a
-    Deployment on ReplicaSets. Events, ResourceQuotas, ControllerRevisions, Secrets, ConfigMaps and logs are read where
-    that is allowed.
+    Deployment on ReplicaSets. Events, ResourceQuotas, ControllerRevisions, PersistentVolumeClaims, Secrets, ConfigMaps
+    and logs are read where that is allowed.
 options:
   namespace:
     description: The namespace of the workloads.
@@ -62,6 +64,10 @@ options:
         Secret or a quota that refuses the pods.
     type: int
     default: 5
+  volume_timeout:
+    description: For how many seconds a claim of a StatefulSet's pod may have no volume until it counts as hopeless.
+    type: int
+    default: 60
   log_lines:
     description: How many of the last lines of the broken container's log to show. V(0) shows none.
     type: int
@@ -136,7 +142,8 @@ reason:
   description:
     - Why it failed, in one word of the Kubernetes API such as V(ImagePullBackOff), V(CrashLoopBackOff),
       V(FailedCreate), V(FailedMount) or V(BackoffLimitExceeded), or one of V(Timeout), V(NotFound), V(Deleting),
-      V(Paused), V(Suspended) and V(Blocked).
+      V(Paused), V(Suspended), V(Blocked), V(Unschedulable), V(ClaimDeleting), V(ClaimMissing), V(ClaimLost) and
+      V(ClaimPending).
   returned: failure
   type: str
   sample: ImagePullBackOff
@@ -177,14 +184,14 @@ def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] 
     if not workloads:
         module.exit_json(changed=False, msg="There is nothing to wait for.", seconds=0.0, workloads=[])
     with connection.explained(params):
-        rollout = Rollout(connect(module), workloads, params["grace"], warn=module.warn)
+        rollout = Rollout(connect(module), workloads, params["grace"], params["volume_timeout"], warn=module.warn)
         rollout.load()
     extra = params["mask"] or []
     if module.check_mode:
         rollout.judge()
         answers = report.told(rollout, report.veil(rollout, extra))
         module.exit_json(changed=False, msg=report.plan(answers, params["namespace"]), seconds=0.0, workloads=answers)
-    if not rollout.wait(params["timeout"]) or rollout.of(Failed):
+    if not rollout.wait(params["timeout"], lambda: report.outlook(rollout, extra)) or rollout.of(Failed):
         module.fail_json(changed=False, **report.failure(rollout, params["timeout"], params["log_lines"], extra))
     module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=report.told(rollout, report.Veil()))
 

@@ -45,6 +45,20 @@ options:
   total:
     description: How many such lines a whole run prints, more or less.
     type: int
+  hints:
+    description: What to do about a failure, by its output. The error ends with the texts whose pattern was found.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      pattern:
+        description: Regular expression that a line of output matches.
+        type: str
+        required: true
+      text:
+        description: The sentences.
+        type: str
+        required: true
   interval:
     description: Seconds between two progress lines.
     type: float

@@ -208,6 +208,8 @@ class Progress:
         self.interval = options["interval"]
         self.total = options["total"]
         self.pattern = re.compile(options["count"]) if options["count"] else None
+        self.hints = {hint["text"]: re.compile(hint["pattern"]) for hint in options.get("hints") or []}
+        self.found_hints: list[str] = []
         self.count = 0
         # Many commands say early why they fail, and then print pages of what they know about it.
         self.first_error = ""
@@ -226,6 +228,11 @@ class Progress:
         """Take in one line of output."""
         if line:
             self.last_lines.append(line)
+            self.found_hints += [
+                text
+                for text, pattern in self.hints.items()
+                if text and text not in self.found_hints and pattern.search(line)
+            ]
             if not self.first_error and _ERROR.match(line.lstrip()):
                 self.first_error = line.strip().lstrip("*X ").rstrip(".")[:_LONGEST_ERROR]
             if self.pattern and self.pattern.search(line):

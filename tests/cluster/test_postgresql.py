@@ -575,7 +575,8 @@ def test_a_storage_class_that_never_binds_is_told() -> None:
             told = play(namespace=name, postgresql_storage_class=name)
         finally:
             empty.request("delete", f"{path}/{name}")
-        assert told.sentence().startswith(f"Claim {SERVER} has no volume after 15 s, and its storage class is {name}: ")
+        beginning = f"StatefulSet {SERVER} is stuck: claim {SERVER} has no volume, and its storage class is {name}: "
+        assert told.sentence().startswith(beginning)
         assert "nobody.example/never" in told.sentence()
         play(namespace=name, postgresql_state="absent", postgresql_data="purge").succeeded()
 

@@ -1,6 +1,11 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Errors that a user reads: the thing, the reason, the next step."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import balanced
+
 
 class CloudDjangoError(Exception):
     """An error that its message explains to the user; modules pass it on as the message of the failed task.
@@ -11,10 +16,15 @@ class CloudDjangoError(Exception):
         next_step: what the user can do, without the full stop.
     """
 
+    # What the result of the failed task says besides the message, for tasks that decide by it.
+    facts: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self, thing: str, reason: str = "", next_step: str = "") -> None:
         self.thing, self.reason, self.next_step = thing, reason, next_step
         sentence = f"{thing} {reason}." if reason else thing
-        super().__init__(f"{sentence} {next_step}." if next_step else sentence)
+        # A manifest may follow on lines of its own.
+        first, *rest = (f"{sentence} {next_step}." if next_step else sentence).split("\n")
+        super().__init__("\n".join([balanced(first), *rest]))
 
 
 class ApiError(CloudDjangoError):
@@ -23,6 +33,12 @@ class ApiError(CloudDjangoError):
     def __init__(self, thing: str, reason: str = "", next_step: str = "", status: int = 0) -> None:
         super().__init__(thing, reason, next_step)
         self.status = status
+
+
+class OtherClusterError(ApiError):
+    """The connection leads to another cluster than the pinned one."""
+
+    facts: ClassVar[Mapping[str, Any]] = {"mismatch": True}
 
 
 class ManifestError(CloudDjangoError):

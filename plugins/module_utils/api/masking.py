@@ -83,7 +83,19 @@ def mask(text: str, forms: Sequence[str], public: Iterable[str] = ()) -> str:
     return "".join([*parts, text[position:]])
 
 
+def balanced(text: str) -> str:
+    """Return a text without a quote that nothing closes or opens, as a text has that was cut out of another one."""
+    for mark in ('"', "`"):
+        if text.count(mark) % 2:
+            first = text.index(mark)
+            # What follows a closing quote is no word.
+            closes = first > 0 and not text[first + 1 : first + 2].isalnum()
+            at = first if closes else text.rindex(mark)
+            text = text[:at] + text[at + 1 :]
+    return text
+
+
 def shorten(text: str, limit: int = 600) -> str:
     """Return a text on one line of at most `limit` characters. Mask first: a secret cut in two is not found."""
     line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return balanced(line if len(line) <= limit else f"{line[: limit - 1]}…")

@@ -55,7 +55,7 @@ def conclude(module: Any, work: Callable[[], Mapping[str, Any]]) -> None:
     try:
         result = work()
     except CloudDjangoError as error:
-        module.fail_json(changed=False, msg=str(error))
+        module.fail_json(changed=False, msg=str(error), **error.facts)
     module.exit_json(**{"changed": False} | result)
 
 

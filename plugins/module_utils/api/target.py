@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, OtherClusterError
 
 # At the same time. Each answer takes little more than the way there and back.
 REVIEWS = 8
@@ -53,8 +53,8 @@ class Target:
         """Return the address of the API server. Raises ApiError if it is not the pinned one."""
         server = self.client.dynamic.configuration.host
         if pinned and not same_server(server, pinned):
-            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing was changed"
-            raise ApiError(f"The {self.client.where}", reason, REPIN)
+            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing in it was changed"
+            raise OtherClusterError(f"The {self.client.where}", reason, REPIN)
         return server
 
     def check_uid(self, pinned: str) -> str:
@@ -72,8 +72,8 @@ class Target:
                 ) from None
             return ""
         if pinned and uid != pinned:
-            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing was changed"
-            raise ApiError(f"The cluster behind {self.client.where}", reason, REPIN)
+            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing in it was changed"
+            raise OtherClusterError(f"The cluster behind {self.client.where}", reason, REPIN)
         return uid
 
     def check_version(self, minimum: str) -> str:

@@ -149,13 +149,6 @@ def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj
     return [item for item in by_age[: max(len(by_age) - room, 0)] if item["metadata"]["name"] not in names]
 
 
-def what_holds(obj: Obj) -> str:
-    """Return why a namespace that is being deleted still exists, as far as it says so; empty for anything else."""
-    conditions = (obj.get("status") or {}).get("conditions") or [] if obj["kind"] == "Namespace" else []
-    messages = [condition.get("message") or "" for condition in conditions if condition["status"] == "True"]
-    return " ".join(filter(None, messages)).rstrip(".")
-
-
 # --- The configuration that pods read, and its hash, by which they are replaced when it changes -----------------------
 
 

@@ -38,7 +38,7 @@ def refuse_foreign(existing: Iterable[Mapping[str, Any]], owner: Mapping[str, st
         verb = "exists and was" if len(others) == 1 else "exist and were"
         raise ManifestError(
             ", ".join(others),
-            f"{verb} not made by this site (the labels differ), so nothing was changed",
+            f"{verb} not made by this site (the labels differ), so this task changed nothing",
             "Rename or remove it, or give the site another app_name or namespace",
         )
 

@@ -1,12 +1,16 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import holds
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.holds import Hold
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import manifests, ownership, secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
@@ -21,6 +25,8 @@ WORKLOADS = {"CronJob", "DaemonSet", "Deployment", "Job", "StatefulSet"}
 CHANGES = ("created", "changed", "removed")
 # Seconds between two looks at an object that is to go.
 PAUSE = 0.2
+# Seconds between two looks at what holds it.
+LOOK = 2.0
 
 
 class Run:
@@ -312,16 +318,28 @@ class Run:
 
     def wait_gone(self, objects: list[Obj]) -> None:
         """Return when all of them are gone, or at once in a dry run. Raises ManifestError after the timeout."""
-        timeout = self.params["timeout"]
-        deadline = time.monotonic() + timeout
-        left = [] if self.check else list(objects)
+        timeout, pace, looked = self.params["timeout"], Pace(), -LOOK
+        left, held, hold = ([] if self.check else list(objects)), {}, Hold("")
         while left := [now for obj in left if (now := self.client.read(obj)) and manifests.same_object(now, obj)]:
-            if time.monotonic() >= deadline:
-                reason = f"{ownership.place_of(left[0]).lstrip()} is not gone after {timeout:g} s".lstrip()
-                holds = manifests.what_holds(left[0])
-                raise ManifestError(
-                    manifests.title(left[0]),
-                    f"{reason}: {holds}" if holds else reason,
-                    "See what holds it with kubectl describe, then run the playbook again",
-                )
+            if (is_over := pace.seconds >= timeout) or pace.seconds - looked >= LOOK:
+                looked = pace.seconds
+                held, hold = self.worst(left)
+            reason = f": {hold.text}" if hold.text else ""
+            if is_over or pace.seconds >= hold.patience:
+                where = f"{ownership.place_of(held)} is not gone after {pace.seconds:.0f} s{reason}".lstrip()
+                raise ManifestError(manifests.title(held), where, f"{hold.next_step}, then run the playbook again")
+            pace.tell(f"{manifests.title(held)} is being deleted{reason}")
             time.sleep(PAUSE)
+
+    def worst(self, going: list[Obj]) -> tuple[Obj, Hold]:
+        """Return which of the objects that are being deleted will take longest, and what holds it."""
+        found = [(obj, self.hold_of(obj) or Hold("")) for obj in going]
+        return min(found, key=lambda pair: (pair[1].patience, not pair[1].text))
+
+    def hold_of(self, obj: Obj) -> Hold | None:
+        """Return what holds an object that is being deleted, as far as the user may know."""
+        pods = []
+        if obj["kind"] == "PersistentVolumeClaim":
+            with contextlib.suppress(ApiError):
+                pods = self.client.list("Pod", namespace=manifests.namespace_of(obj))
+        return holds.of(obj, pods)

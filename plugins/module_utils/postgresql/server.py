@@ -167,7 +167,7 @@ CAUSES = (
     (("No space left on device",), "has a full volume", "Enlarge it"),
     (REFUSALS, "refuses the administrator", "Correct the admin Secret or the server"),
     (("connection to server", "could not translate host name"), "cannot be reached", "Start it or correct its address"),
-    (("",), "refuses a statement, and nothing was changed", "Correct the cause"),
+    (("",), "refuses a statement, which changed nothing", "Correct the cause"),
 )
 
 

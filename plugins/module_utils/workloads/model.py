@@ -18,7 +18,12 @@ type Objects = Mapping[str, Sequence[Obj]]
 
 
 # What has to be watched besides the workload itself, the pods, and what explains them.
-COMPANIONS = {"Deployment": ("ReplicaSet",), "DaemonSet": ("ControllerRevision",), "StatefulSet": (), "Job": ()}
+COMPANIONS = {
+    "Deployment": ("ReplicaSet",),
+    "DaemonSet": ("ControllerRevision",),
+    "StatefulSet": ("PersistentVolumeClaim",),
+    "Job": (),
+}
 EXPLANATIONS = ("Pod", "Event", "ResourceQuota")
 
 
@@ -27,11 +32,12 @@ EXPLANATIONS = ("Pod", "Event", "ResourceQuota")
 
 @dataclass(frozen=True)
 class Clock:
-    """The times a judgement depends on, in seconds since the epoch; `grace` is a length in seconds."""
+    """The times a judgement depends on, in seconds since the epoch; `grace` and `volume` are lengths in seconds."""
 
     now: float
     since: float
     grace: float = 5.0
+    volume: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class Problem:
     previous: bool = False
     missing: Missing | None = None
     fresh: bool = True
+    # How many seconds it may last, where that is not the grace time.
+    patience: float | None = None
+    # The claim whose events tell more.
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,8 @@ class Memory:
 class View:
     """One workload and what belongs to it. `owner` makes its current pods; it is None while that is unknown.
 
-    `quotas` is None where they may not be read, and `sees_events` false where events may not.
+    `quotas` and `claims` are None where they may not be read, and `sees_events` false where events may not.
+    `neighbours` are all pods of the namespace.
     """
 
     kind: str
@@ -112,6 +123,8 @@ class View:
     events: Sequence[Obj] = ()
     quotas: Sequence[Obj] | None = None
     sees_events: bool = False
+    claims: Sequence[Obj] | None = None
+    neighbours: Sequence[Obj] = ()
 
 
 # --- Reading API objects ----------------------------------------------------------------------------------------------
@@ -285,7 +298,7 @@ def view(kind: str, workload: Obj, objects: Objects) -> View:
     else:
         current = pods
     family = {uid(o) for o in (workload, *replicasets, *pods)}
-    events = [e for e in objects.get("Event", ()) if (e.get("involvedObject") or {}).get("uid") in family]
+    events = [e for e in objects.get("Event", ()) if is_about(e.get("involvedObject") or {}, kind, workload, family)]
     return View(
         kind=kind,
         workload=workload,
@@ -296,7 +309,17 @@ def view(kind: str, workload: Obj, objects: Objects) -> View:
         events=sorted(events, key=event_time),
         quotas=objects.get("ResourceQuota"),
         sees_events="Event" in objects,
+        claims=objects.get("PersistentVolumeClaim"),
+        neighbours=objects.get("Pod", ()),
     )
+
+
+def is_about(about: Obj, kind: str, workload: Obj, family: set[str]) -> bool:
+    """Tell whether an event is about a workload, or about a pod of it; those of a Job may be gone."""
+    if about.get("uid") in family:
+        return True
+    name, _, random = about.get("name", "").rpartition("-")
+    return kind == "Job" and about.get("kind") == "Pod" and name == name_of(workload) and len(random) == 5
 
 
 def newest_event(events: Sequence[Obj], obj: Obj, *reasons: str) -> Obj | None:

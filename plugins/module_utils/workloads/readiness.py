@@ -2,13 +2,15 @@
 """Whether pods, claims and workloads are ready: the one rule for each kind of object."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
+from . import placing
 from .model import Obj, View, container_statuses, holds, is_terminating, partition, update_strategy, wanted_replicas
 
 
@@ -32,7 +34,7 @@ def job_failed(job: Obj) -> bool:
 
 def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable[[float], Any] = time.sleep) -> None:
     """Wait for a pod's containers. Raises ApiError at the timeout, or at once if the pod ended or cannot start."""
-    until = time.monotonic() + timeout
+    pace = Pace()
     while True:
         found = client.get("Pod", pod) or {}
         status = found.get("status", {})
@@ -41,51 +43,15 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
         if status.get("phase") == "Running" and not any(waiting):
             return
         hopeless = any(word in reason for word in ("ErrImage", "ImagePull", "ConfigError", "RunContainerError"))
-        if hopeless or status.get("phase") in ("Failed", "Succeeded") or time.monotonic() > until:
+        hopeless = hopeless or (placing.fits_nowhere(found) and pace.seconds > placing.PLACING_PATIENCE)
+        if hopeless or status.get("phase") in ("Failed", "Succeeded") or pace.seconds > timeout:
             cause = reason or next((c["message"] for c in status.get("conditions") or [] if c.get("message")), "")
             reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"
             raise ApiError(f"Pod {pod}", reason, "Correct the cause, then run the playbook again")
+        pace.tell(
+            f"pod {pod} has not started: {reason or placing.unschedulable(found) or status.get('phase', 'missing')}"
+        )
         sleep(0.2)
-
-
-def complaint(name: str, claim: Obj, events: Sequence[Obj], seconds: float) -> str:
-    """Return the sentence for a claim that has no volume."""
-    # A warning says more than the controller's remark that it waits.
-    told = [event for event in events if event.get("type") == "Warning"] or list(events)
-    reason = short(told[-1].get("message")) if told else "nothing tells why"
-    kind = claim["spec"].get("storageClassName") or "none"
-    return (
-        f"Claim {name} has no volume after {seconds:g} s, and its storage class is {kind}: {reason}. "
-        "Mend the class's provisioner or set another class, remove the claim, then run the playbook again."
-    )
-
-
-def wait_until_bound(client: Client, name: str, timeout: float, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Return the name of the claim's volume as soon as there is one. Raises ApiError."""
-    until = time.monotonic() + timeout
-    while True:
-        claim = client.get("PersistentVolumeClaim", name)
-        if claim is None:
-            raise ApiError(f"Claim {name} in namespace {client.namespace} does not exist. Run the playbook again.")
-        phase = claim.get("status", {}).get("phase")
-        if phase == "Bound":
-            return claim["spec"]["volumeName"]
-        if phase == "Lost":
-            raise ApiError(
-                f"Volume {claim['spec'].get('volumeName')} of claim {name} was removed behind its back. Restore it, "
-                "or remove the claim to begin with an empty one, then run the playbook again."
-            )
-        if time.monotonic() >= until:
-            raise ApiError(complaint(name, claim, client.events("PersistentVolumeClaim", name), timeout))
-        sleep(0.25)
-
-
-def volume_of(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return the name of the volume of a claim, in check mode without waiting for it. Raises ApiError."""
-    if check_mode:
-        claim = client.get("PersistentVolumeClaim", params["name"]) or {"spec": {}}
-        return {"volume": claim["spec"].get("volumeName", "")}
-    return {"volume": wait_until_bound(client, params["name"], params["timeout"])}
 
 
 def count(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """What the module rollout reports about workloads, without the values of Secrets."""
 
+import contextlib
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 from .model import (
@@ -119,7 +120,7 @@ def sentence(kind: str, name: str, namespace: str, problem: Problem) -> str:
     where = f" in namespace {namespace}" if problem.code in ("NotFound", "Deleting") else ""
     reason = f": {masking.shorten(problem.text).rstrip('.')}" if problem.text else ""
     step = f"{problem.advice}, then run" if problem.advice else "Run"
-    return f"{kind} {name} {problem.verb}{where}{reason}. {step} the playbook again."
+    return masking.balanced(f"{kind} {name} {problem.verb}{where}{reason}. {step} the playbook again.")
 
 
 def report(sentences: Sequence[str], events: Sequence[str], log: Sequence[str], source: str = "") -> str:
@@ -190,12 +191,35 @@ def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
     return answers
 
 
+def outlook(rollout: Rollout, extra: Sequence[str]) -> str:
+    """Return what the workloads wait for, in one line."""
+    covered = veil(rollout, extra)
+    waiting = {workload: covered.problem(rollout.verdicts[workload].problem) for workload in rollout.of(Waiting)}
+    if covered.silence:
+        return f"The Kubernetes API does not answer: {covered.silence}"
+    parts = [f"{kind} {name}: {masking.shorten(p.text, 300) or p.verb}" for (kind, name), p in waiting.items()]
+    return "; ".join(parts)
+
+
+def with_events(problem: Problem, client: Client) -> Problem:
+    """Return the problem of a claim with the last word of its provisioner."""
+    if not problem.claim:
+        return problem
+    events = []
+    with contextlib.suppress(ApiError):
+        events = client.events("PersistentVolumeClaim", problem.claim)
+    # A warning says more than the controller's remark that it waits.
+    told = [event for event in events if event.get("type") == "Warning"] or events
+    return replace(problem, text=f"{problem.text}: {short(told[-1].get('message')) if told else 'no event says why'}")
+
+
 def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]) -> dict[str, Any]:
     """Return the arguments of fail_json for a rollout that failed or timed out."""
     waited = round(rollout.seconds, 1)
     covered = veil(rollout, extra)
     broken = rollout.of(Failed)
-    problems = {w: covered.problem(rollout.verdicts[w].problem) for w in broken or rollout.of(Waiting)}
+    of = {w: with_events(rollout.verdicts[w].problem, rollout.client) for w in broken or rollout.of(Waiting)}
+    problems = {w: covered.problem(problem) for w, problem in of.items()}
     if not broken:
         silence = covered.silence and f", and the Kubernetes API does not answer: {covered.silence}"
         verb = f"is not done after {timeout} s"

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import model
+from . import model, placing
 from . import pods as causes
 from .model import Clock, Done, Failed, Memory, Obj, Objects, Problem, Verdict, View, Waiting, condition, find, holds
 from .readiness import UNMET, is_complete, is_observed, is_pod_ready
@@ -29,15 +29,31 @@ def failed_job(it: View) -> Problem | None:
         return None
     reason, message = state.get("reason") or "Failed", (state.get("message") or "").rstrip(".")
     pod, container = failed_container(it.pods)
-    late = "Raise its activeDeadlineSeconds, or see in its log what it waited for"
+    text, advice = f"{reason}: {message}" if message else reason, "Read its log and mend the cause"
+    if reason == "DeadlineExceeded":
+        advice = "Raise its activeDeadlineSeconds, or see in its log what it waited for"
+        if said := unplaced(it):
+            text, advice = f"{text}, and its pod could not be scheduled: {said}", placing.ADVICE
     return Problem(
         code=reason,
-        text=f"{reason}: {message}" if message else reason,
-        advice=late if reason == "DeadlineExceeded" else "Read its log and mend the cause",
+        text=text,
+        advice=advice,
         verb="has failed",
         pod=pod,
         container=container,
     )
+
+
+def unplaced(it: View) -> str:
+    """Return why no pod of a Job found a node, in the scheduler's words; empty if one did, or if that is unknown.
+
+    The pods of a Job that is past its deadline are removed, and only their events are left.
+    """
+    if any(model.container_statuses(pod) for pod in it.pods):
+        return ""
+    told = [e for e in it.events if e["involvedObject"]["uid"] != model.uid(it.workload)]
+    is_last = bool(told) and told[-1].get("reason") == "FailedScheduling"
+    return (told[-1].get("message") or "").rstrip(".") if is_last else ""
 
 
 def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
@@ -99,11 +115,8 @@ def waiting_pod(it: View) -> Problem | None:
     """Return the most telling thing that a pod is waiting for, or None."""
     pods = [pod for pod in it.current if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     for pod in pods:
-        state = condition(pod, "PodScheduled")
-        if state.get("status") == "False":
-            text = f"pod {model.name_of(pod)} cannot be scheduled: {state.get('message') or state.get('reason', '')}"
-            advice = "Give the cluster what the message asks for, or lower the pod's requests"
-            return Problem("Unschedulable", text.rstrip("."), advice=advice, pod=model.name_of(pod))
+        if said := placing.unschedulable(pod):
+            return placing.homeless(pod, said)
     for pod in pods:
         event = model.newest_event(it.events, pod, *causes.MOUNT_REASONS)
         if event and pod.get("status", {}).get("phase") == "Pending":
@@ -141,6 +154,11 @@ def waiting_for(it: View, lacking: str, suspects: Sequence[Problem], last: cause
     return replace(cause, text=f"{lacking}, and {cause.text}", key="")
 
 
+def patience(problem: Problem, clock: Clock) -> float:
+    """Return for how many seconds a problem that could end by itself may last."""
+    return clock.grace if problem.patience is None else problem.patience
+
+
 def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) -> tuple[Verdict, Memory]:
     """Judge one workload.
 
@@ -173,6 +191,8 @@ def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) 
         memory = replace(memory, terminating=clock.now)
     last = causes.last_rejection(it)
     problems = [p for pod in it.current for p in causes.pod_problems(kind, pod, it.events, clock.since)]
+    for pod in it.current:
+        problems += [p for p in (placing.placing_problem(pod, it),) if p] + placing.claim_problems(pod, it, clock)
     if last and causes.is_live(last, it, clock.since, memory.terminating):
         problems.append(causes.rejection_problem(it, last))
     if kind == "Deployment":
@@ -180,7 +200,7 @@ def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) 
     if blocked := blocked_update(it, clock.since):
         problems.append(blocked)
     memory = replace(memory, first_seen={p.key: memory.first_seen.get(p.key, clock.now) for p in problems if p.key})
-    lasting = [p for p in problems if not p.key or clock.now - memory.first_seen[p.key] >= clock.grace]
+    lasting = [p for p in problems if not p.key or clock.now - memory.first_seen[p.key] >= patience(p, clock)]
     if lasting:
         return Failed(min(lasting, key=lambda p: bool(p.key))), memory
     return Waiting(waiting_for(it, lacking, problems, last)), memory

@@ -12,6 +12,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.endpoints import plural_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 from .model import Clock, Done, Failed, Memory, Missing, Obj, Problem, Verdict, Waiting, kinds_to_watch
 from .readiness import is_complete
@@ -19,7 +20,9 @@ from .verdict import judge
 
 # What is listed and watched of a kind, where that is not all.
 SELECTORS = {"Event": {"field_selector": "type=Warning"}}
-OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision")
+OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision", "PersistentVolumeClaim")
+# By these an autoscaler of nodes (that of Kubernetes, Karpenter) says that it makes room for a pod.
+MAKES_ROOM = ("TriggeredScaleUp", "Nominated")
 
 # All in seconds.
 TICK = 0.5
@@ -76,6 +79,13 @@ def exists(client: Client, missing: Missing) -> bool | None:
     return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
 
 
+def gets_room(client: Client, pod: str) -> bool:
+    """Tell whether an autoscaler of nodes has announced a node for a pod."""
+    with contextlib.suppress(ApiError):
+        return any(event.get("reason") in MAKES_ROOM for event in client.events("Pod", pod))
+    return False
+
+
 type Workload = tuple[str, str]
 
 
@@ -87,10 +97,11 @@ class Rollout:
         client: Client,
         workloads: Sequence[Workload],
         grace: float,
+        volume: float = 60.0,
         warn: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.client, self.grace, self.warn, self.monotonic = client, grace, warn, monotonic
+        self.client, self.grace, self.volume, self.warn, self.monotonic = client, grace, volume, warn, monotonic
         self.workloads = list(dict.fromkeys(workloads))
         self.known: dict[str, dict[str, Obj]] = {}
         self.versions: dict[str, str] = {}
@@ -142,7 +153,7 @@ class Rollout:
 
     def judge(self) -> None:
         """Judge every workload anew. A complete Job stays done, even if its time to live ends meanwhile."""
-        clock = Clock(now=self.since + self.seconds, since=self.since, grace=self.grace)
+        clock = Clock(now=self.since + self.seconds, since=self.since, grace=self.grace, volume=self.volume)
         objects = self.objects
         for workload in self.workloads:
             kind, name = workload
@@ -156,7 +167,9 @@ class Rollout:
             self.memories[workload], self.verdicts[workload] = memory, verdict
 
     def is_confirmed(self, problem: Problem) -> bool:
-        """Tell whether a problem is real, by looking for the Secret or ConfigMap that it says is missing."""
+        """Tell whether a problem is real, by looking for what it says is missing: a Secret, a ConfigMap, or room."""
+        if problem.code == "Unschedulable":
+            return not gets_room(self.client, problem.pod)
         if problem.missing is None:
             return True
         found = exists(self.client, problem.missing)
@@ -168,8 +181,13 @@ class Rollout:
     def is_settled(self) -> bool:
         return bool(self.of(Failed)) or not self.of(Waiting)
 
-    def wait(self, timeout: float) -> bool:
-        """Wait until all workloads are done or one has failed; False if the timeout, in seconds, comes first."""
+    def wait(self, timeout: float, describe: Callable[[], str] = lambda: "") -> bool:
+        """Wait until all workloads are done or one has failed; False if the timeout, in seconds, comes first.
+
+        Args:
+            describe: says what is waited for, in a line that is printed now and then.
+        """
+        pace = Pace(self.monotonic)
         self.judge()
         if self.is_settled():
             return True
@@ -182,6 +200,8 @@ class Rollout:
                     self.receive(*self.news.get(timeout=min(TICK, left)))
                     while True:
                         self.receive(*self.news.get_nowait())
+                if pace.is_due:
+                    pace.tell(describe())
                 # What is known grows old while a watch is lost: neither success nor failure is read from it.
                 if self.lost:
                     continue

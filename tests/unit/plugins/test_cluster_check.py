@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +13,12 @@ import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, in_words, reviews, roles
+from jinja2 import Environment
 from kubernetes.client.exceptions import ApiException
+
+PROJECT = Path(__file__).parents[3]
 
 RULES = [
     {"apiGroups": [""], "resources": ["pods", "pods/exec"], "verbs": ["get", "create"]},
@@ -74,8 +80,40 @@ def test_another_server_is_refused() -> None:
 
 
 def test_another_cluster_at_the_same_address_is_refused() -> None:
-    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing was changed"):
+    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing in it was"):
         check(Api()).check_uid("two")
+
+
+class Exits:
+    """A module that keeps what it ends with."""
+
+    def fail_json(self, **result: Any) -> None:
+        raise SystemExit(json.dumps({"failed": True} | result))
+
+
+def ended(refused: Callable[[], Any]) -> dict[str, Any]:
+    """Return the result of a module whose work raises."""
+    with pytest.raises(SystemExit) as exit_:
+        conclude(Exits(), refused)
+    return json.loads(str(exit_.value))
+
+
+def removal_fails(result: dict[str, Any]) -> bool:
+    """Return what the role cluster decides by a result before it removes a cluster."""
+    tasks = yaml.safe_load((PROJECT / "roles/cluster/tasks/absent.yml").read_text(encoding="utf-8"))
+    [condition] = [task["failed_when"] for task in tasks[1]["block"] if task.get("register") == "__cluster_removal"]
+    return bool(Environment().compile_expression(condition)(__cluster_removal=result))
+
+
+@pytest.mark.parametrize("text", ["", "It is not the one.", "cluster_uid is pinned to two"])
+def test_a_removal_of_another_cluster_is_stopped_whatever_the_words(text: str) -> None:
+    for refused in (lambda: check(Api()).check_uid("two"), lambda: check(Api()).check_server("https://a")):
+        assert removal_fails(ended(refused) | {"msg": text})
+
+
+@pytest.mark.parametrize("text", ["It does not answer.", "No cluster_uid is pinned to this name."])
+def test_a_removal_of_a_cluster_that_does_not_answer_goes_on_whatever_the_words(text: str) -> None:
+    assert not removal_fails(ended(lambda: check(Api(status=503)).check_uid("one")) | {"msg": text})
 
 
 def test_a_uid_that_may_not_be_read_matters_only_where_it_is_pinned() -> None:

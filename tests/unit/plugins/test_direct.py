@@ -22,6 +22,7 @@ from ansible.module_utils.common import json as module_json
 from ansible.plugins.action import ActionBase
 from ansible_collections.cloud_django.kubernetes.plugins.action import direct
 from ansible_collections.cloud_django.kubernetes.plugins.action.direct import ActionModule, is_supported, run_here
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 
 ROOT = Path(__file__).parents[3]
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -83,6 +84,19 @@ def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str]) -> None:
     run_here(lambda: basic.AnsibleModule(SPEC).exit_json(), {"name": "a"})
     assert (basic._ANSIBLE_ARGS, basic.AnsibleModule._record_module_result) == before
     assert capsys.readouterr().out == ""
+
+
+def test_a_long_wait_prints_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        module = basic.AnsibleModule(SPEC)
+        progress.Pace().tell("waits for a pod")
+        module.exit_json()
+
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    run_here(main, {"name": "a"})
+    assert "  0 s: waits for a pod" in capsys.readouterr().out
+    progress.Pace().tell("waits for nothing")
+    assert not capsys.readouterr().out
 
 
 def test_a_crash_is_no_result() -> None:

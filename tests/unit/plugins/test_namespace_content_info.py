@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import is_automatic, listable
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.content import (
+    is_automatic,
+    listable,
+    read,
+)
 from kubernetes.dynamic.resource import Resource, ResourceList
 
 
@@ -28,7 +35,6 @@ OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d", "uid":
         item("Lease", "some-controller"),
         item("PodMetrics", "web-7d-abc"),
         item("Pod", "web-7d-abc", ownerReferences=[OWNER]),
-        item("Deployment", "web", deletionTimestamp="2025-01-01T00:00:00Z"),
     ],
     ids=lambda value: f"{value['kind']}/{value['metadata']['name']}",
 )
@@ -105,3 +111,52 @@ def test_kinds_of_the_same_name_in_two_groups_are_both_chosen() -> None:
 
 def test_nothing_is_chosen_from_nothing() -> None:
     assert listable([]) == []
+
+
+class Cluster(Client):
+    """A cluster with one namespace, whose kind Poll answers with a status of its own."""
+
+    def __init__(self, items: dict[str, list[dict[str, Any]]], poll_status: int = 0, **namespace: Any) -> None:
+        kinds = [resource("Pod"), resource("PersistentVolumeClaim"), resource("Poll", "example.com")]
+        super().__init__(SimpleNamespace(resources=SimpleNamespace(search=lambda **_: kinds)), "polls")
+        self.items, self.poll_status, self.held = items, poll_status, {"metadata": {"name": "polls"}} | namespace
+
+    def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
+        if path.endswith("/namespaces/polls"):
+            return self.held
+        if "example.com" in path and self.poll_status:
+            raise ApiError("The kind Poll", "does not answer", "", self.poll_status)
+        return {"items": self.items.get(path.rpartition("/")[2], [])}
+
+
+CLAIM = {"metadata": {"name": "data", "deletionTimestamp": "2025-01-01T00:00:00Z"}}
+USER = {
+    "metadata": {"name": "copy"},
+    "spec": {"nodeName": "one", "volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]},
+    "status": {"phase": "Running"},
+}
+
+
+def test_what_is_being_deleted_is_returned_with_what_holds_it() -> None:
+    found = read(Cluster({"persistentvolumeclaims": [CLAIM], "pods": [USER]}))
+    assert found["objects"] == ["Pod/copy"]
+    assert found["going"] == ["PersistentVolumeClaim/data (pod copy still uses it)"]
+    assert read(Cluster({"persistentvolumeclaims": [CLAIM]}))["going"] == ["PersistentVolumeClaim/data"]
+
+
+def test_a_namespace_that_does_not_end_is_returned_with_its_condition() -> None:
+    state = {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "Discovery failed."}
+    metadata = {"name": "polls", "deletionTimestamp": "2025-01-01T00:00:00Z"}
+    found = read(Cluster({}, metadata=metadata, status={"conditions": [state]}))
+    assert found["going"] == ["Namespace/polls (Discovery failed)"]
+
+
+@pytest.mark.parametrize(("status", "unreadable"), [(403, ["Poll"]), (405, []), (503, ["Poll"])])
+def test_a_kind_that_cannot_be_listed_hides_no_other(status: int, unreadable: list[str]) -> None:
+    found = read(Cluster({"pods": [USER]}, status))
+    assert (found["objects"], found["unreadable"]) == (["Pod/copy"], unreadable)
+
+
+def test_an_api_that_fails_is_an_error() -> None:
+    with pytest.raises(ApiError, match="does not answer"):
+        read(Cluster({}, 500))

@@ -180,7 +180,7 @@ def test_a_refused_statement_leaves_no_secret(ready: FakeClient) -> None:
         return Result(3, "", "psql:<stdin>:9: ERROR:  out of luck\n") if "BEGIN;" in script else server(script)
 
     ready.answers = refuse
-    with pytest.raises(ServerError, match="refuses a statement, and nothing was changed: ERROR: out of luck"):
+    with pytest.raises(ServerError, match="refuses a statement, which changed nothing: ERROR: out of luck"):
         access.present(wishes(), False, ready)
     assert ready.notes == []
 

@@ -85,7 +85,7 @@ AGAIN = "then run the playbook again."
         ),
         (
             "psql:<stdin>:12: ERROR:  permission denied\nDETAIL:  Only roles with CREATEROLE may.\nLINE 1: x\n   ^",
-            f"{SERVER} refuses a statement, and nothing was changed: ERROR: permission denied "
+            f"{SERVER} refuses a statement, which changed nothing: ERROR: permission denied "
             f"DETAIL: Only roles with CREATEROLE may. Correct the cause, {AGAIN}",
         ),
         (

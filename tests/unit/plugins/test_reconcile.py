@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
@@ -161,7 +162,7 @@ def test_what_is_not_ours_is_found_before_the_first_change() -> None:
         run(cluster, objects=[ours(namespace("other")), CLUSTER_ROLE, CONFIG_MAP])
     assert str(error.value) == (
         "ClusterRole reader, ConfigMap settings in namespace polls exist and were not made by this site (the labels "
-        "differ), so nothing was changed. Rename or remove it, or give the site another app_name or namespace."
+        "differ), so this task changed nothing. Rename or remove it, or give the site another app_name or namespace."
     )
     assert cluster.written == []
     assert run(cluster, state="absent", objects=[CLUSTER_ROLE, CONFIG_MAP])[0] == {
@@ -273,6 +274,76 @@ def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.Monke
         "See what holds it with kubectl describe, then run the playbook again."
     )
     assert run(cluster, state="absent", objects=[namespace()], wait=False)[1]["changed"]
+
+
+class Slow:
+    """A clock that a wait moves, and the lines that the wait prints."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        monkeypatch.setattr(reconcile.time, "sleep", self.sleep)
+        monkeypatch.setattr(reconcile, "Pace", lambda: progress.Pace(lambda: self.now))
+        monkeypatch.setattr(progress.Screen, "show", staticmethod(self.lines.append))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def user_of(claim: str, name: str = "copy", **metadata: str) -> Obj:
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    pod = manifest("Pod", name, namespace="polls", spec={"nodeName": "one", "volumes": volumes})
+    return pod | {"metadata": pod["metadata"] | metadata, "status": {"phase": "Running"}}
+
+
+GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+def going(kind: str, name: str, place: str = "polls", **content: Any) -> Obj:
+    obj = ours(manifest(kind, name, namespace=place, **content))
+    return obj | {"metadata": obj["metadata"] | GOING}
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_claim_that_another_pod_holds_is_hopeless_within_ten_seconds(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
+    cluster = Memory(namespace(), going("PersistentVolumeClaim", "data"), user_of("data"), namespace="polls")
+    with pytest.raises(ManifestError, match=r"data in namespace polls is not gone after \d+ s: pod copy still uses it"):
+        run(cluster, state, objects=[claim], timeout=600)
+    assert slow.now < 10
+    assert not any(line.startswith("apply") for line in cluster.written)
+
+
+def test_a_claim_whose_pod_ends_is_waited_for_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
+    cluster = Memory(namespace(), going("PersistentVolumeClaim", "data"), user_of("data", **GOING), namespace="polls")
+    with pytest.raises(ManifestError, match="is not gone after 60 s: pod copy still uses it while ending"):
+        run(cluster, "absent", objects=[claim], timeout=60)
+    assert slow.lines[0] == "  8 s: PersistentVolumeClaim data is being deleted: pod copy still uses it while ending"
+    assert len(slow.lines) == 7
+
+
+def test_a_namespace_with_an_api_that_is_down_is_hopeless_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    state = {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "Discovery failed: v1.x."}
+    cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
+    with pytest.raises(ManifestError, match=r"Discovery failed: v1\.x\. Repair or remove the API service"):
+        run(cluster, "absent", objects=[namespace()], timeout=120)
+    assert 30 <= slow.now < 31
+    assert slow.lines[0] == "  8 s: Namespace polls is being deleted: Discovery failed: v1.x"
+
+
+def test_a_finalizer_that_nothing_removes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Slow(monkeypatch)
+    held = going("ConfigMap", "settings")
+    held["metadata"]["finalizers"] = ["foregroundDeletion", "example.com/hook"]
+    cluster = Memory(namespace(), held, namespace="polls")
+    with pytest.raises(ManifestError, match=r"its finalizer example\.com/hook is still set"):
+        run(cluster, "absent", objects=[manifest("ConfigMap", "settings")], timeout=5)
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------

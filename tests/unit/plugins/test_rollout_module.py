@@ -16,10 +16,10 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import client as api
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, masking
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, masking, progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.endpoints import PLURALS, plural_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, watch
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, placing, watch
 from ansible_collections.cloud_django.kubernetes.plugins.modules import rollout
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from kubernetes.client import ApiClient, Configuration
@@ -120,7 +120,7 @@ class Exit(Exception):
 class Module:
     def __init__(self, workloads: list[dict[str, str]], check_mode: bool = False, **params: Any) -> None:
         connection = {"kubeconfig": {"clusters": []}, "context": "cp"}
-        defaults = {"timeout": 10, "grace": 5, "log_lines": 20, "mask": []}
+        defaults = {"timeout": 10, "grace": 5, "volume_timeout": 60, "log_lines": 20, "mask": []}
         self.params = {**connection, "namespace": "polls", "workloads": workloads, **defaults, **params}
         self.check_mode = check_mode
         self.warnings: list[str] = []
@@ -735,3 +735,57 @@ def test_check_mode_does_not_fail_for_what_is_stuck(crashing: Client) -> None:
     assert not end.failed
     assert end.result["workloads"][0]["state"] == "failed"
     assert "keeps crashing" in end.result["workloads"][0]["reason"]
+
+
+# --- Room on nodes, volumes, and lines of a long wait -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said", "reason"), [("TriggeredScaleUp", "Timeout"), ("BackOff", "Unschedulable")])
+def test_a_pod_for_which_an_autoscaler_makes_room_is_waited_for(
+    said: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "PLACING_PATIENCE", 0.5)
+    objects = recorded("deployment_unschedulable")
+    name = objects["Deployment"][0]["metadata"]["name"]
+    objects["Event"] = [{"metadata": {"name": "e", "uid": "e"}, "reason": said, "involvedObject": {"uid": "another"}}]
+    end = run(Client(objects), Module([{"kind": "Deployment", "name": name}], timeout=2))
+    assert end.result["reason"] == reason
+    assert "Insufficient memory" in end.result["msg"]
+
+
+def test_a_claim_without_a_volume_is_told_with_the_word_of_its_provisioner() -> None:
+    objects = recorded("statefulset_rolling")
+    server = objects["StatefulSet"][0]
+    server["status"] |= {"readyReplicas": 0, "availableReplicas": 0}
+    for pod in objects["Pod"]:
+        pod["status"] = {"phase": "Pending"}
+        pod["spec"]["volumes"] = [{"persistentVolumeClaim": {"claimName": "data"}}]
+    claim = {"metadata": {"name": "data", "uid": "claim"}, "spec": {"storageClassName": "slow"}, "status": {}}
+    objects["PersistentVolumeClaim"] = [claim]
+    told = [("Normal", "waits"), ("Warning", "no\nroom."), ("Normal", "waits")]
+    objects["Event"] = [
+        {"metadata": {"name": f"e{i}", "uid": f"e{i}"}, "type": kind, "message": words, "involvedObject": {"uid": "-"}}
+        for i, (kind, words) in enumerate(told)
+    ]
+    module = Module([{"kind": "StatefulSet", "name": server["metadata"]["name"]}], volume_timeout=1)
+    end = run(Client(objects), module)
+    assert end.result["reason"] == "ClaimPending"
+    assert (
+        end.result["msg"]
+        .splitlines()[0]
+        .startswith(
+            f"StatefulSet {server['metadata']['name']} is stuck: "
+            "claim data has no volume, and its storage class is slow: no room. Repair the class's provisioner"
+        )
+    )
+
+
+def test_a_long_wait_prints_what_it_waits_for(rolling: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(progress, "INTERVAL", 0.3)
+    monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
+    end = run(rolling, Module([WEB], timeout=2))
+    assert end.result["reason"] == "Timeout"
+    assert len(lines) > 1
+    assert lines[-1].endswith(" s: Deployment polls-web: 2 of 3 replicas are available")
+    assert progress.INTERVAL < 10

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cloud_django.kubernetes.plugins.action import run_with_progress as plugin
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import Progress, open_output, wait
+from jinja2 import Template
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
@@ -138,6 +140,40 @@ def test_a_line_that_is_marked_as_an_error_is_kept(line: str, error: str) -> Non
     for text in (line, *map(str, range(30))):
         progress.feed(text)
     assert progress.first_error == error
+
+
+def test_a_failure_ends_with_the_hints_whose_pattern_was_found(play: Play) -> None:
+    hints = [
+        {"pattern": "too many open files", "text": "Raise fs.inotify.max_user_instances."},
+        {"pattern": "no such thing", "text": "Look elsewhere."},
+        {"pattern": "files", "text": "Raise fs.inotify.max_user_instances."},
+    ]
+    script = "echo inotify_init: too many open files; echo more; exit 1"
+    outcome = play.run({"argv": ["sh", "-c", script], "hints": hints})
+    first = outcome.result["msg"].splitlines()[0]
+    assert first == "The work failed with exit code 1. Raise fs.inotify.max_user_instances. It ended with:"
+
+
+@pytest.mark.parametrize(
+    ("line", "limit", "names"),
+    [
+        ("Failed to create control group inotify object: Too many open files", 8192, True),
+        ("ERROR: failed to create cluster: failed to init node with kubeadm: exit status 1", 128, True),
+        ('could not find a log line that matches "Reached target .*Multi-User System.*"', 128, True),
+        ("ERROR: failed to create cluster: failed to init node with kubeadm: exit status 1", 8192, False),
+        ("ERROR: failed to pull image", 128, False),
+    ],
+)
+def test_a_cluster_that_fails_by_inotify_limits_names_them(line: str, limit: int, names: bool) -> None:
+    main = Path(__file__).parents[3] / "roles" / "cluster" / "vars" / "main" / "main.yml"
+    variables = yaml.safe_load(main.read_text(encoding="utf-8"))
+    known = {"__cluster_inotify_instances": limit}
+    known["__cluster_inotify_text"] = Template(variables["__cluster_inotify_text"]).render(known)
+    hints = [hint | {"text": Template(hint["text"]).render(known)} for hint in variables["__cluster_hints"]]
+    progress = Progress(OPTIONS | {"hints": hints})
+    progress.feed(line)
+    assert [f"allows {limit} per user" in hint for hint in progress.found_hints] == [True] * names
+    assert all("sysctl fs.inotify.max_user_instances" in hint for hint in progress.found_hints)
 
 
 def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, placing
 from workload_cases import Case, event, rolling_deployment, stamp, waiting
 
 # --- Jobs -------------------------------------------------------------------------------------------------------------
@@ -128,12 +130,159 @@ def test_a_replicaset_that_may_not_be_made_is_hopeless_after_the_grace_time() ->
 # --- What is waited for -----------------------------------------------------------------------------------------------
 
 
-def test_a_pod_that_fits_nowhere_is_waited_for_and_told() -> None:
-    case = Case("deployment_unschedulable")
-    verdict = case.lasting()
-    assert isinstance(verdict, model.Waiting)
-    assert verdict.problem.code == "Unschedulable"
-    assert "cannot be scheduled: 0/1 nodes are available: 1 Insufficient memory" in verdict.problem.text
+def unplaced(message: str, kind: str = "deployment_unschedulable") -> Case:
+    """Return a workload whose first pod fits on no node, in these words of the scheduler."""
+    case = Case(kind)
+    case.pod()["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}],
+    }
+    return case
+
+
+@pytest.mark.parametrize("kind", ["deployment_unschedulable", "job_retrying"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available.",
+        "0/1 nodes are available: 1 Insufficient memory",
+        "0/1 nodes are available: 1 Insufficient ephemeral-storage",
+        "0/1 nodes are available: 1 Too many pods",
+        "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector",
+        "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}",
+        "0/1 nodes are available: 1 node(s) were unschedulable",
+    ],
+)
+def test_a_pod_that_fits_nowhere_is_hopeless_within_a_few_seconds(kind: str, message: str) -> None:
+    case = unplaced(message, kind)
+    assert f"cannot be scheduled: {message.rstrip('.')}" in case.wait().text
+    assert isinstance(case.judge(later=placing.PLACING_PATIENCE - 0.1), model.Waiting)
+    problem = case.failure(later=placing.PLACING_PATIENCE + 0.1)
+    assert (problem.code, problem.advice) == ("Unschedulable", placing.ADVICE)
+    assert message.rstrip(".") in problem.text
+
+
+def test_a_pod_that_may_get_room_is_waited_for_and_told() -> None:
+    starts = unplaced("0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }")
+    preempts = unplaced("0/1 nodes are available: 1 Insufficient cpu")
+    preempts.pod()["status"]["nominatedNodeName"] = "one"
+    leaves = unplaced("0/1 nodes are available: 1 Insufficient cpu")
+    leaves.objects["Pod"].append(
+        {"metadata": {"name": "other", "uid": "other", "deletionTimestamp": stamp(leaves.now)}, "spec": {}}
+    )
+    for case in (starts, preempts, leaves):
+        case.judge()
+        assert "cannot be scheduled" in case.wait(later=60).text
+
+
+def test_a_job_past_its_deadline_whose_pod_found_no_node_is_told_so() -> None:
+    case = Case("job_deadline")
+    case.objects["Pod"] = []
+    gone = {"metadata": {"name": f"{case.name}-x7k2p", "uid": "gone"}}
+    said = "0/1 nodes are available: 1 Insufficient cpu."
+    case.objects["Event"] = [event(gone, "Pod", "FailedScheduling", said, case.now)]
+    problem = case.failure()
+    assert problem.text.endswith("and its pod could not be scheduled: 0/1 nodes are available: 1 Insufficient cpu")
+    assert "activeDeadlineSeconds" not in problem.advice
+    case.objects["Event"].append(event(gone, "Pod", "BackOff", "Back-off restarting", case.now + 1))
+    assert "activeDeadlineSeconds" in case.failure().advice
+
+
+# --- Claims of a StatefulSet's pods -----------------------------------------------------------------------------------
+
+
+def claimed(message: str = "", **claim: Any) -> Case:
+    """Return a StatefulSet whose first pod waits for its claim `data`, in these words of the scheduler."""
+    case = Case("statefulset_rolling")
+    pod = case.pod()
+    pod["status"] = {"phase": "Pending", "conditions": []}
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    if message:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        pod["status"]["conditions"] = [condition]
+    case.status.update({"readyReplicas": 0, "availableReplicas": 0})
+    metadata = {"name": "data", "uid": "claim", **claim.pop("metadata", {})}
+    case.objects["PersistentVolumeClaim"] = [
+        {"metadata": metadata, "spec": {"storageClassName": "slow"}, "status": {"phase": "Pending"}, **claim}
+    ]
+    return case
+
+
+UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+DELETED = '0/1 nodes are available: persistentvolumeclaim "data" is being deleted.'
+GOING = {"deletionTimestamp": "2026-11-25T02:06:00Z"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        claimed(UNBOUND),
+        claimed(metadata={"annotations": {"volume.kubernetes.io/selected-node": "one"}}),
+    ],
+)
+def test_a_claim_without_a_volume_gets_its_own_time(case: Case) -> None:
+    assert "claim data has no volume, and its storage class is slow" in case.wait().text
+    assert isinstance(case.judge(later=59), model.Waiting)
+    problem = case.failure(later=61)
+    assert (problem.code, problem.claim) == ("ClaimPending", "data")
+
+
+def test_a_claim_that_waits_for_its_pod_is_not_blamed() -> None:
+    case = claimed("0/1 nodes are available: 1 Insufficient cpu.")
+    case.judge()
+    problem = case.failure(later=61)
+    assert problem.code == "Unschedulable"
+    assert "claim" not in problem.text + problem.advice
+
+
+def test_a_claim_that_is_being_deleted_is_hopeless_with_the_pod_that_holds_it() -> None:
+    case = claimed(DELETED, metadata=GOING)
+    holder = {"metadata": {"name": "copy", "uid": "copy"}, "status": {"phase": "Running"}}
+    holder["spec"] = {"nodeName": "one", "volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]}
+    case.objects["Pod"].append(holder)
+    problem = case.lasting_failure()
+    assert problem.code == "ClaimDeleting"
+    assert problem.text == "claim data is being deleted, and pod copy still uses it"
+    assert problem.advice.endswith("then remove pod copy")
+
+
+def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
+    assert "was removed behind its back" in claimed(status={"phase": "Lost"}).failure().text
+    missing = claimed('0/1 nodes are available: persistentvolumeclaim "data" not found.')
+    missing.objects["PersistentVolumeClaim"] = []
+    assert "needs claim data, which does not exist" in missing.lasting_failure().text
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
+            'pods "polls-postgresql-2" is forbidden: maximum memory usage per Container is 128Mi, but limit is 1Gi',
+            "its pods are refused: maximum memory usage per Container is 128Mi, but limit is 1Gi",
+        ),
+        (
+            "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
+            'Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: Invalid value: "600m"',
+            'its pods are refused: Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: '
+            'Invalid value: "600m"',
+        ),
+    ],
+)
+def test_a_pod_that_is_refused_is_told_and_its_claim_is_not(message: str, told: str) -> None:
+    case = Case("statefulset_quota")
+    case.objects["PersistentVolumeClaim"] = claimed().objects["PersistentVolumeClaim"]
+    case.objects["Event"] = [event(case.workload, "StatefulSet", "FailedCreate", message, case.now)]
+    assert told in case.wait().text
+    problem = case.lasting_failure()
+    assert (problem.code, problem.text) == ("FailedCreate", told)
+    assert "claim" not in problem.advice
+
+
+def test_a_quota_is_told_though_the_claim_has_no_volume() -> None:
+    case = Case("statefulset_quota")
+    case.objects["PersistentVolumeClaim"] = claimed().objects["PersistentVolumeClaim"]
+    assert case.lasting_failure().text.startswith("quota ")
 
 
 def test_a_pod_that_runs_but_is_not_ready_is_told_with_its_probe() -> None:

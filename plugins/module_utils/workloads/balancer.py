@@ -1,0 +1,56 @@
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
+"""The address that a load balancer gives to a Service."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
+
+from .model import Obj, event_time
+
+PAUSE = 0.5
+# Seconds in which a controller of load balancers shows that it has taken up a Service, by an event or a finalizer.
+SILENCE = 30.0
+STEP = "Install a controller of load balancers, or set web_service_type to NodePort, or app_public_url to the address"
+
+
+def address_of(service: Obj) -> str:
+    """Return the first host name or IP address of a Service's load balancer; empty if there is none yet."""
+    entries = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    return next((entry.get("hostname") or entry.get("ip") or "" for entry in entries), "")
+
+
+def last_word(client: Client, name: str) -> str:
+    """Return the message of the last event about a Service, as far as it may be read."""
+    events: list[Obj] = []
+    with contextlib.suppress(ApiError):
+        events = sorted(client.events("Service", name), key=event_time)
+    return short(events[-1].get("message")) if events else ""
+
+
+def run(
+    params: dict[str, Any], check_mode: bool, client: Client, sleep: Callable[[float], Any] = time.sleep
+) -> dict[str, Any]:
+    """Return what the module returns. Raises ApiError if no address comes in time."""
+    name, timeout, pace = params["name"], params["timeout"], Pace()
+    while True:
+        service = client.get("Service", name)
+        address = address_of(service or {})
+        if address or check_mode or service is None:
+            return {"address": address}
+        is_over = pace.seconds >= timeout
+        if is_over or pace.is_due or pace.seconds >= SILENCE:
+            said = last_word(client, name)
+            taken_up = said or service["metadata"].get("finalizers")
+            if is_over or (pace.seconds >= SILENCE and not taken_up):
+                reason = f"has no address of a load balancer after {pace.seconds:.0f} s"
+                raise ApiError(
+                    f"Service {name}", f"{reason}: {said or 'no controller has taken it up'}", f"{STEP}, {AGAIN}"
+                )
+            pace.tell(f"Service {name} has no address of a load balancer{said and f': {said}'}")
+        sleep(PAUSE)
