@@ -2,7 +2,7 @@
 """Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
@@ -11,6 +11,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects im
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
 Predicate = Callable[[Obj], bool]
+# Raises an error or returns warnings, by the manifests and the existing objects, before the first change.
+Guard = Callable[[Client, list[Obj], dict[Identity, Obj | None]], list[str]]
 
 # Takes over the number of replicas for the moment between us and an autoscaler.
 HANDOVER_MANAGER = "cloud-django-handover"
@@ -32,6 +34,7 @@ class Run:
         is_rolled_out: tells whether nothing is left to wait for.
         job_failed: tells whether a Job has to be created again.
         show_difference: whether the result has a diff.
+        guards: what may refuse the manifests before the first change.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class Run:
         is_rolled_out: Predicate,
         job_failed: Predicate,
         show_difference: bool = False,
+        guards: Sequence[Guard] = (),
     ) -> None:
-        self.client, self.params, self.show_difference = client, params, show_difference
+        self.client, self.params, self.show_difference, self.guards = client, params, show_difference, guards
         self.is_rolled_out, self.job_failed = is_rolled_out, job_failed
         self.check = client.dry_run
         self.owner = ownership.as_text(params["owner"], "The option owner")
@@ -127,6 +131,7 @@ class Run:
         if not self.check:
             self.refuse_missing(wanted)
         wanted, existing = self.look(wanted)
+        warnings = [warning for guard in self.guards for warning in guard(self.client, wanted, existing)]
         for obj in wanted:
             self.apply(obj, existing[identity(obj)])
         self.remove(unwanted)
@@ -135,7 +140,7 @@ class Run:
         unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
         workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
         exists = all(manifests.lasting(found) for found in self.namespaces.values())
-        return self.result(exists) | {"unfinished": workloads}
+        return self.result(exists) | {"unfinished": workloads} | ({"warnings": warnings} if warnings else {})
 
     def read(self, obj: Obj) -> Obj | None:
         """Return an existing object; None without a request in a namespace that does not exist."""
