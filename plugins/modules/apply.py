@@ -236,7 +236,7 @@ def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) 
     client = open_client(module, module.check_mode)
     guards = (
         functools.partial(node_ports.refuse_taken, options["node_port"]),
-        functools.partial(rehearsal.refuse_settings, options["rehearsal"]),
+        functools.partial(rehearsal.refuse_settings, options["rehearsal"], module.warn),
     )
     work = Run(client, options, readiness.is_rolled_out, readiness.job_failed, module._diff, guards)
     return work.present() if options["state"] == "present" else work.absent()

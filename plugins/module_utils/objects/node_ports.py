@@ -46,11 +46,11 @@ def asked(
 
 def refuse_taken(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
-) -> list[str]:
+) -> None:
     """Raise ManifestError if another Service has a port that is asked for. Without a new port no request is made."""
     ports = asked(planned, wanted, existing)
     if not ports:
-        return []
+        return
     try:
         services = client.list("Service", namespace="")
     except ApiError as error:
@@ -58,13 +58,12 @@ def refuse_taken(
             raise
         for port, (namespace, name) in ports.items():
             refuse_allocated(client, port, namespace, name)
-        return []
+        return
     holders = {port: (namespace_of(item), item["metadata"]["name"]) for item in services for port in ports_of(item)}
     for port, owner in ports.items():
         if (holder := holders.get(port, owner)) != owner:
             free = next((number for number in (*range(port + 1, 30086), *USUAL) if number not in holders), port)
             raise taken(port, owner[1], f"Service {holder[1]} in namespace {holder[0]}", f", for instance {free}")
-    return []
 
 
 def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> None:

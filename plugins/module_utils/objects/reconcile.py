@@ -11,8 +11,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects im
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
 Predicate = Callable[[Obj], bool]
-# Raises an error or returns warnings, by the manifests and the existing objects, before the first change.
-Guard = Callable[[Client, list[Obj], dict[Identity, Obj | None]], list[str]]
+# Raises an error, by the manifests and the existing objects, before the first change.
+Guard = Callable[[Client, list[Obj], dict[Identity, Obj | None]], None]
 
 # Takes over the number of replicas for the moment between us and an autoscaler.
 HANDOVER_MANAGER = "cloud-django-handover"
@@ -131,7 +131,8 @@ class Run:
         if not self.check:
             self.refuse_missing(wanted)
         wanted, existing = self.look(wanted)
-        warnings = [warning for guard in self.guards for warning in guard(self.client, wanted, existing)]
+        for guard in self.guards:
+            guard(self.client, wanted, existing)
         for obj in wanted:
             self.apply(obj, existing[identity(obj)])
         self.remove(unwanted)
@@ -140,7 +141,7 @@ class Run:
         unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
         workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
         exists = all(manifests.lasting(found) for found in self.namespaces.values())
-        return self.result(exists) | {"unfinished": workloads} | ({"warnings": warnings} if warnings else {})
+        return self.result(exists) | {"unfinished": workloads}
 
     def read(self, obj: Obj) -> Obj | None:
         """Return an existing object; None without a request in a namespace that does not exist."""

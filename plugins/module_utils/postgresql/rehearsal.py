@@ -9,7 +9,7 @@ import copy
 import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result
@@ -216,18 +216,24 @@ def is_scheduled(client: Client, pod: str) -> bool:
     return bool(((client.get("Pod", pod) or {}).get("spec") or {}).get("nodeName"))
 
 
-def refuse_settings(mode: str, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]) -> list[str]:
-    """Raise ServerError if the server of a StatefulSet would not start, and return warnings.
+def refuse_settings(
+    mode: str,
+    warn: Callable[[str], Any],
+    client: Client,
+    wanted: list[Obj],
+    existing: Mapping[Identity, Obj | None],
+) -> None:
+    """Raise ServerError if the server of a StatefulSet would not start. Without room for its pod, warn.
 
     Args:
         mode: `changed` if only a server that exists is of interest, `new` for one that does not exist as well.
     """
     workload = next((obj for obj in wanted if obj["kind"] == "StatefulSet"), None)
     if not mode or not workload or client.dry_run:
-        return []
+        return None
     before = existing[identity(workload)]
     if meaning(before) == meaning(workload) if before else mode != "new":
-        return []
+        return None
     name = workload["metadata"]["name"]
     image = named(workload["spec"]["template"]["spec"]["containers"], CONTAINER)["image"]
     configuration = next(
@@ -242,14 +248,14 @@ def refuse_settings(mode: str, client: Client, wanted: list[Obj], existing: Mapp
                 wait_for(client, pod)
             except ApiError as error:
                 if not is_scheduled(client, pod):
-                    return [f"{unknown}{error.reason}."]
+                    return warn(f"{unknown}{error.reason}.")
                 step = f"The running server was not changed. Correct postgresql_image, {AGAIN}"
                 raise ServerError(f"Image {image} for StatefulSet {name}", error.reason, step) from error
             ended = client.exec(pod, CONTAINER, ["sh"], script, timeout=START_SECONDS + 60)
     except ApiError as error:
         if any(words in str(error) for words in NO_ROOM):
-            return [f"{unknown}{error.reason}."]
+            return warn(f"{unknown}{error.reason}.")
         raise
     if ended.code:
         raise explain(ended, image, name)
-    return []
+    return None

@@ -108,7 +108,9 @@ def rehearse(
 ) -> list[str]:
     wanted = list(rendered.values())
     existing = {identity(obj): obj if before else None for obj in wanted} | {identity(rendered["StatefulSet"]): before}
-    return rehearsal.refuse_settings(mode, cluster, wanted, existing)
+    warnings: list[str] = []
+    rehearsal.refuse_settings(mode, warnings.append, cluster, wanted, existing)
+    return warnings
 
 
 def test_an_unchanged_server_is_not_asked_for(rendered: dict[str, dict[str, Any]]) -> None:
