@@ -111,6 +111,37 @@ options:
         description: How many of the youngest to keep. Those among O(objects) are always kept.
         type: int
         required: true
+  node_port:
+    description:
+      - Port of the nodes for a Service of a later task. If one of O(objects) does not exist yet and another Service has
+        the port, nothing is changed. The ports of Services among O(objects) are checked in any case.
+    type: dict
+    suboptions:
+      namespace:
+        description: Namespace of the Service.
+        type: str
+        required: true
+      service:
+        description: Name of the Service.
+        type: str
+        required: true
+      type:
+        description: Type of the Service. Only V(NodePort) is checked.
+        type: str
+        required: true
+      number:
+        description: The port. V(0) checks nothing.
+        type: int
+        required: true
+  rehearsal:
+    description:
+      - Whether the PostgreSQL server of the StatefulSet among O(objects) is started in a pod of its own, on an empty
+        volume, before anything is changed. V(changed) does so if a StatefulSet that exists gets other settings or
+        another image, V(new) also for one that does not exist. Nothing is started in check mode.
+      - A warning says if there is no room for this pod.
+    type: str
+    choices: ["", changed, new]
+    default: ""
   wait:
     description:
       - Whether to wait, when O(state=absent), until the objects are gone with their pods. The wait ends early where it is
@@ -171,13 +202,15 @@ exists:
 """
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import secrets
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports, secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import rehearsal
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import readiness
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -203,7 +236,11 @@ def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) 
     """Do what the options ask for and return the result. Raises CloudDjangoError, with the sentence for the user."""
     options = take_options(module)
     client = open_client(module, module.check_mode)
-    work = Run(client, options, readiness.is_rolled_out, readiness.job_failed, show_difference=module._diff)
+    guards = (
+        functools.partial(node_ports.refuse_taken, options["node_port"]),
+        functools.partial(rehearsal.refuse_settings, options["rehearsal"], module.warn),
+    )
+    work = Run(client, options, readiness.is_rolled_out, readiness.job_failed, module._diff, guards)
     return work.present() if options["state"] == "present" else work.absent()
 
 

@@ -247,6 +247,66 @@ def test_a_changed_setting_restarts_the_server_once(where) -> None:
     play().succeeded()
 
 
+def versions(where) -> list[str]:
+    """Return the resource versions of the server's objects, and the name of each pod of a rehearsal."""
+    found = [where.get(kind, SERVER) for kind in (*KINDS, "PersistentVolumeClaim")]
+    found += [pod for pod in where.list("Pod") if "-check-" in pod["metadata"]["name"]]
+    # The pod itself has probes, which change its status.
+    return [f"{item['kind']} {item['metadata']['resourceVersion']}" for item in found]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"postgresql_settings": {"log_diconnections": "on"}},
+            'are refused by PostgreSQL in .*: unrecognized configuration parameter "log_diconnections". The running',
+        ),
+        (
+            {"postgresql_settings": {"wal_level": "minimal"}},
+            r"are refused by PostgreSQL in .*: WAL streaming \(max_wal_senders > 0\) requires",
+        ),
+        ({"postgresql_image": "localhost/cloud-django/no-such:1"}, "does not start: .*no-such:1"),
+        ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, on which the Service"),
+    ],
+)
+def test_what_the_server_would_not_start_with_is_refused_and_it_goes_on(where, variables, words: str) -> None:
+    before = uid(where), versions(where)
+    started = time.monotonic()
+    refused = play(**variables)
+    took = time.monotonic() - started
+    assert re.search(words, refused.sentence())
+    assert refused.changed == 0
+    assert (uid(where), versions(where)) == before
+    assert is_ready(where)
+    print(f"refused in {took:.1f} s")
+    assert took <= 15
+
+
+def test_settings_of_a_new_server_are_refused_before_it_is_made() -> None:
+    name = "test-postgresql-refused"
+    with own_namespace(name) as empty:
+        refused = play(namespace=name, postgresql_settings={"work_mem": "lots"})
+        assert 'invalid value for parameter "work_mem": "lots"' in refused.sentence()
+        assert not [kind for kind in (*KINDS, "PersistentVolumeClaim") if empty.get(kind, SERVER)]
+
+
+def test_a_node_port_of_another_site_is_refused_before_the_namespace_is_made() -> None:
+    name = "test-postgresql-port"
+    with own_namespace(name) as other:
+        spec = {"type": "NodePort", "ports": [{"port": 80}]}
+        made = other.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop-web"}, "spec": spec})
+        port = made["spec"]["ports"][0]["nodePort"]
+        wanted = {"web_service_type": "NodePort", "web_node_port": port}
+        refused = play(roles=("namespace",), namespace=f"{name}-new", **wanted)
+        assert refused.sentence().startswith(
+            f"Node port {port} for Service polls-web is taken by Service shop-web in namespace {name}. "
+            "Set web_node_port to a free port, for instance "
+        )
+        assert refused.changed == 0
+        assert not cluster(f"{name}-new").namespace_exists()
+
+
 def test_a_renewed_certificate_is_served_without_a_restart(where) -> None:
     """Served means that a client sees it; sessions that are open go on."""
     where.delete("Secret", f"{SERVER}-tls")

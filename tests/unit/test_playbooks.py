@@ -131,6 +131,14 @@ def test_arguments_are_validated_of_the_roles_that_run(arguments: tuple[str, ...
     assert {role for role in ("web", "image", "lease") if f" {role}: argument" in found} == reported
 
 
+def test_settings_that_a_role_refuses_fail_before_the_first_change() -> None:
+    settings = "--extra-vars={postgresql_settings: {port: 6000}}"
+    code, output = play(PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "site.yml", settings)
+    assert code != 0
+    assert "postgresql_settings has port, on which the Service, probes, and clients of the server rely." in output
+    assert "changed=0 " in output
+
+
 def test_no_role_repeats_the_default_of_another() -> None:
     owners = {
         name: path.parents[1].name

@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import holds
@@ -15,6 +15,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects im
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
 Predicate = Callable[[Obj], bool]
+# Raises an error, by the manifests and the existing objects, before the first change.
+Guard = Callable[[Client, list[Obj], dict[Identity, Obj | None]], None]
 
 # Takes over the number of replicas for the moment between us and an autoscaler.
 HANDOVER_MANAGER = "cloud-django-handover"
@@ -38,6 +40,7 @@ class Run:
         is_rolled_out: tells whether nothing is left to wait for.
         job_failed: tells whether a Job has to be created again.
         show_difference: whether the result has a diff.
+        guards: what may refuse the manifests before the first change.
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class Run:
         is_rolled_out: Predicate,
         job_failed: Predicate,
         show_difference: bool = False,
+        guards: Sequence[Guard] = (),
     ) -> None:
-        self.client, self.params, self.show_difference = client, params, show_difference
+        self.client, self.params, self.show_difference, self.guards = client, params, show_difference, guards
         self.is_rolled_out, self.job_failed = is_rolled_out, job_failed
         self.check = client.dry_run
         self.owner = ownership.as_text(params["owner"], "The option owner")
@@ -133,6 +137,8 @@ class Run:
         if not self.check:
             self.refuse_missing(wanted)
         wanted, existing = self.look(wanted)
+        for guard in self.guards:
+            guard(self.client, wanted, existing)
         for obj in wanted:
             self.apply(obj, existing[identity(obj)])
         self.remove(unwanted)

@@ -1,7 +1,6 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """SQL as the administrator of a PostgreSQL server, by psql in the server's own pod or in a client's pod."""
 
-import copy
 import re
 import secrets
 import socket
@@ -118,18 +117,23 @@ class Server:
 
 
 @contextmanager
-def external_server(client: Client, manifest: dict[str, Any], host: str, port: int) -> Iterator[Server]:
-    """Yield a server outside of the cluster, by a new pod with psql, which is removed at the end."""
+def temporary_pod(client: Client, manifest: dict[str, Any]) -> Iterator[str]:
+    """Yield the name of a new pod, which is removed at the end."""
     # A name of its own, so that two plays at the same time do not share a pod.
     name = f"{manifest['metadata']['name']}-{secrets.token_hex(3)}"
-    manifest = copy.deepcopy(manifest)
-    manifest["metadata"]["name"] = name
-    client.create(manifest)
+    client.create(manifest | {"metadata": manifest["metadata"] | {"name": name}})
     try:
-        wait_until_running(client, name, POD_SECONDS)
-        yield Server(client, name, manifest["spec"]["containers"][0]["name"], f"{host}:{port}", (host, port))
+        yield name
     finally:
         client.delete("Pod", name, grace=0)
+
+
+@contextmanager
+def external_server(client: Client, manifest: dict[str, Any], host: str, port: int) -> Iterator[Server]:
+    """Yield a server outside of the cluster, by a new pod with psql, which is removed at the end."""
+    with temporary_pod(client, manifest) as name:
+        wait_until_running(client, name, POD_SECONDS)
+        yield Server(client, name, manifest["spec"]["containers"][0]["name"], f"{host}:{port}", (host, port))
 
 
 def refuse_full_volume(out: str, pod: str) -> None:
@@ -160,12 +164,14 @@ def shown_certificate(host: str, port: int, limit: float = 3.0) -> bytes:
         return b""
 
 
+DNS_ADVICE = "Check that the DNS of the cluster runs, and that django_dns_egress allows its address and port"
 # What psql prints, what that means, and what helps; the first that fits counts. The rest is a refused statement.
 CAUSES = (
     (("certificate verify failed",), "cannot be trusted", "Renew it or correct the authority"),
     (("does not match host name",), "cannot be trusted", "Correct its certificate or the host"),
     (("No space left on device",), "has a full volume", "Enlarge it"),
     (REFUSALS, "refuses the administrator", "Correct the admin Secret or the server"),
+    (("Temporary failure in name resolution",), "cannot be found, because DNS does not answer in the pod", DNS_ADVICE),
     (("connection to server", "could not translate host name"), "cannot be reached", "Start it or correct its address"),
     (("",), "refuses a statement, which changed nothing", "Correct the cause"),
 )

@@ -12,6 +12,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
+from . import name_resolution
 from .model import (
     Done,
     Failed,
@@ -218,8 +219,11 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
     waited = round(rollout.seconds, 1)
     covered = veil(rollout, extra)
     broken = rollout.of(Failed)
-    of = {w: with_events(rollout.verdicts[w].problem, rollout.client) for w in broken or rollout.of(Waiting)}
-    problems = {w: covered.problem(problem) for w, problem in of.items()}
+    found = {w: with_events(rollout.verdicts[w].problem, rollout.client) for w in broken or rollout.of(Waiting)}
+    if log_lines > 0 and not covered.silence:
+        pods = rollout.objects.get("Pod", ())
+        found = {w: name_resolution.explained(problem, pods, rollout.client.log) for w, problem in found.items()}
+    problems = {w: covered.problem(problem) for w, problem in found.items()}
     if not broken:
         silence = covered.silence and f", and the Kubernetes API does not answer: {covered.silence}"
         verb = f"is not done after {timeout} s"

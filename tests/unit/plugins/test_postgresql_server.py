@@ -69,6 +69,12 @@ AGAIN = "then run the playbook again."
             f"Start it or correct its address, {AGAIN}",
         ),
         (
+            'psql: error: could not translate host name "db" to address: Temporary failure in name resolution\n',
+            f"{SERVER} cannot be found, because DNS does not answer in the pod: could not translate host name "
+            '"db" to address: Temporary failure in name resolution. Check that the DNS of the cluster runs, and that '
+            f"django_dns_egress allows its address and port, {AGAIN}",
+        ),
+        (
             f"{FAILED}SSL error: certificate verify failed\n",
             f"{SERVER} cannot be trusted: its certificate is not signed by the authority in the Secret, or it has "
             f"expired. Renew it or correct the authority, {AGAIN}",

@@ -1,0 +1,86 @@
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
+"""Refuse a port of the nodes that another Service has, before anything is changed."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import (
+    Identity,
+    Obj,
+    identity,
+    namespace_of,
+)
+
+# The ports that are default ones of sites, then all that a cluster has by default.
+USUAL = (*range(30000, 30086), *range(30086, 32768))
+# The API server refuses a port with these words.
+ALLOCATED = "already allocated"
+
+
+def ports_of(service: Mapping[str, Any] | None) -> set[int]:
+    """Return the ports of the nodes that a Service has or asks for, that of its health check included."""
+    spec = (service or {}).get("spec") or {}
+    found = [*(port.get("nodePort") for port in spec.get("ports") or []), spec.get("healthCheckNodePort")]
+    return {int(port) for port in found if port}
+
+
+def asked(
+    planned: Mapping[str, Any] | None, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
+) -> dict[int, tuple[str, str]]:
+    """Return the ports that no Service of ours has yet, each with namespace and name of the Service to have it.
+
+    Args:
+        planned: the Service of a later task, of which nothing exists if this task has something to create.
+    """
+    ports = {}
+    for obj in (obj for obj in wanted if obj["kind"] == "Service"):
+        for port in ports_of(obj) - ports_of(existing[identity(obj)]):
+            ports[port] = (namespace_of(obj), obj["metadata"]["name"])
+    if planned and planned["type"] == "NodePort" and planned["number"] and not all(existing.values()):
+        ports[planned["number"]] = (planned["namespace"], planned["service"])
+    return ports
+
+
+def refuse_taken(
+    planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
+) -> None:
+    """Raise ManifestError if another Service has a port that is asked for. Without a new port no request is made."""
+    ports = asked(planned, wanted, existing)
+    if not ports:
+        return
+    try:
+        services = client.list("Service", namespace="")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        for port, (namespace, name) in ports.items():
+            refuse_allocated(client, port, namespace, name)
+        return
+    holders = {port: (namespace_of(item), item["metadata"]["name"]) for item in services for port in ports_of(item)}
+    for port, owner in ports.items():
+        if (holder := holders.get(port, owner)) != owner:
+            free = next((number for number in (*range(port + 1, 30086), *USUAL) if number not in holders), port)
+            raise taken(port, owner[1], f"Service {holder[1]} in namespace {holder[0]}", f", for instance {free}")
+
+
+def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> None:
+    """Raise ManifestError if a dry run finds the port taken, for a user who may not list the Services of others."""
+    spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": port, "protocol": "TCP"}]}
+    metadata = {"name": "cloud-django-port", "namespace": namespace}
+    dry = copy.copy(client)
+    dry.dry_run = True
+    try:
+        dry.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    except ApiError as error:
+        # Whatever else is refused, the Service itself will be refused for.
+        if ALLOCATED in str(error):
+            raise taken(port, name, "a Service that this user may not list") from None
+
+
+def taken(port: int, name: str, holder: str, example: str = "") -> ManifestError:
+    """Return the error for a port that another Service has."""
+    step = f"Set web_node_port to a free port{example}, {AGAIN}"
+    return ManifestError(f"Node port {port} for Service {name}", f"is taken by {holder}", step)

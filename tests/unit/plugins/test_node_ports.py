@@ -1,0 +1,121 @@
+"""A port of the nodes that another Service has is refused before the first change, with that Service's name."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
+from test_reconcile import OWNER, Memory, Obj, manifest, namespace, ours
+
+PLANNED = {"namespace": "polls", "service": "polls-web", "type": "NodePort", "number": 30037}
+SENTENCE = (
+    "Node port 30037 for Service polls-web is taken by Service shop-web in namespace shop. "
+    "Set web_node_port to a free port, for instance 30039, then run the playbook again."
+)
+
+
+class Counting(Memory):
+    """A cluster that notes each list of Services, which it may refuse, and each dry run of one."""
+
+    may_list = True
+    allocated = False
+
+    def list(self, kind: str, api_version: str = "", namespace: str | None = None, **selectors: Any) -> list[Obj]:
+        if kind != "Service":
+            return super().list(kind, api_version, namespace, **selectors)
+        assert namespace == "", "of all namespaces"
+        self.written.append("list Services")
+        if not self.may_list:
+            raise ApiError("The Services", "may not be listed", "", 403)
+        return [item for item in self.held.values() if item["kind"] == "Service"]
+
+    def create(self, manifest: Any) -> Obj:
+        if manifest["kind"] == "Service":
+            assert self.dry_run, "nothing is created"
+            self.written.append("dry run")
+            if self.allocated:
+                raise ApiError("The Service", "Invalid value: 30037: provided port is already allocated", "", 422)
+        return super().create(manifest)
+
+
+def service(name: str, place: str, *ports: int, **spec: Any) -> Obj:
+    return manifest("Service", name, namespace=place, spec={"ports": [{"nodePort": port} for port in ports]} | spec)
+
+
+def apply(cluster: Counting, *objects: Obj, planned: Any = None) -> dict[str, Any]:
+    params = {"unwanted": [], "leave_foreign": [], "prune": [], "generate": {}, "secret_values": {}}
+    params |= {"objects": list(objects), "owner": OWNER, "configuration_hash": False, "timeout": 0, "wait": True}
+    guard = functools.partial(node_ports.refuse_taken, planned)
+    return Run(cluster, params, lambda obj: True, lambda job: False, guards=[guard]).present()
+
+
+OTHERS = (service("shop-web", "shop", 30037), service("health", "shop", healthCheckNodePort=30038))
+SITE = service("polls-web", "polls", 30037)
+SETTINGS = manifest("ConfigMap", "settings", namespace="polls", data={"A": "1"})
+
+
+def test_a_port_of_another_service_stops_the_task_before_its_first_object() -> None:
+    cluster = Counting(namespace(), *OTHERS)
+    with pytest.raises(ManifestError) as caught:
+        apply(cluster, SETTINGS, SITE)
+    assert str(caught.value) == SENTENCE
+    assert cluster.written == ["list Services"]
+
+
+def test_a_new_site_is_refused_before_its_namespace_exists() -> None:
+    cluster = Counting(*OTHERS)
+    with pytest.raises(ManifestError) as caught:
+        apply(cluster, namespace(), planned=PLANNED)
+    assert str(caught.value) == SENTENCE
+    assert cluster.written == ["list Services"]
+
+
+@pytest.mark.parametrize("change", [{"type": "ClusterIP"}, {"number": 0}, {"type": ""}])
+def test_a_site_without_a_node_port_needs_none(change: dict[str, Any]) -> None:
+    cluster = Counting(*OTHERS)
+    apply(cluster, namespace(), planned=PLANNED | change)
+    assert "list Services" not in cluster.written
+
+
+def test_an_unchanged_run_makes_no_request() -> None:
+    cluster = Counting(ours(namespace()), ours(SETTINGS), ours(SITE))
+    apply(cluster, namespace(), planned=PLANNED)
+    apply(cluster, SETTINGS, SITE, planned=PLANNED)
+    assert "list Services" not in cluster.written
+
+
+def test_the_site_may_have_its_own_port_already() -> None:
+    cluster = Counting(ours(namespace()), ours(SITE))
+    apply(cluster, SETTINGS, planned=PLANNED)
+    assert cluster.written[0] == "list Services"
+
+
+def test_a_free_port_of_a_service_that_exists_is_given() -> None:
+    cluster = Counting(namespace(), *OTHERS, ours(service("polls-web", "polls", 30050)))
+    apply(cluster, service("polls-web", "polls", 30040))
+    with pytest.raises(ManifestError, match="Node port 30038 for Service polls-web is taken by Service health"):
+        apply(cluster, service("polls-web", "polls", 30038))
+
+
+@pytest.mark.parametrize("allocated", [True, False])
+def test_a_user_who_may_not_list_services_is_told_by_a_dry_run(allocated: bool) -> None:
+    cluster = Counting(namespace())
+    cluster.may_list, cluster.allocated = False, allocated
+    if not allocated:
+        assert apply(cluster, SITE)["changed"]
+        return
+    with pytest.raises(
+        ManifestError, match=r"is taken by a Service that this user may not list\. Set web_node_port to a"
+    ):
+        apply(cluster, SITE)
+    assert [entry for entry in cluster.written if entry.startswith("apply")] == []
+
+
+def test_the_example_is_free_and_a_default_of_sites_where_one_is_left() -> None:
+    cluster = Counting(namespace(), *(service(f"s{port}", "shop", port) for port in range(30000, 30086)))
+    with pytest.raises(ManifestError, match="for instance 30086,"):
+        apply(cluster, service("polls-web", "polls", 30085))
