@@ -82,7 +82,10 @@ def test_another_site_is_told_from_the_release(site: Site, tmp_path: Path, elsew
     )
     assert (there["way"], there["status"], there["attempts"], there.get("warnings", [])) == ("address", 200, 1, [])
     assert (other["way"], other["status"]) == ("port-forward", 200)
-    assert "has no mark of this release, so something else answers there (status 200)" in other["warnings"][0]
+    assert (
+        "has no mark of this release: something else answers there, or removes headers (status 200)"
+        in other["warnings"][0]
+    )
     assert required["failed"]
     assert "something else answers there" in required["msg"]
     assert refused["failed"]

@@ -158,15 +158,15 @@ def fault_of(answer: Answer) -> Fault | None:
     if answer.status == 400:
         reason = f"has the status 400, which Django gives to a host that is not in ALLOWED_HOSTS, here {host}"
         step = "Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it"
-        return Fault(reason, f"{step}, {AGAIN}", final=True, is_ours=True)
+        return Fault(reason, step, final=True, is_ours=True)
     if answer.status >= 500:
-        step = f"See the log of the pods with kubectl logs, {AGAIN}"
-        return Fault(f"has the status {answer.status}", step, is_ours=True)
+        return Fault(f"has the status {answer.status}", "See the log of the pods with kubectl logs", is_ours=True)
     target = location_of(answer)
     # A page may set a cookie first, and redirect to itself.
     if target and same_page(urlsplit(answer.url), urlsplit(target)) and "Set-Cookie" not in answer.headers:
         step = "Let the project take the scheme from X-Forwarded-Proto (SECURE_PROXY_SSL_HEADER of Django)"
-        return Fault(f"has the status {answer.status} and redirects to itself", f"{step}, {AGAIN}", True, True)
+        reason = f"has the status {answer.status} and redirects to itself"
+        return Fault(reason, step, final=True, is_ours=True)
     return None
 
 
@@ -176,8 +176,8 @@ def judge(answer: Answer, release: str) -> Fault | None:
         return fault_of(answer)
     other = "the mark of another release" if MARK in answer.headers else "no mark of this release"
     elsewhere = f" of {answer.url}" if location_of(answer) else ""
-    step = "Check DNS, gateway and proxies"
-    return Fault(f"has {other}, so something else answers there (status {answer.status}{elsewhere})", step)
+    reason = f"has {other}: something else answers there, or removes headers (status {answer.status}{elsewhere})"
+    return Fault(reason, "Check DNS, gateways and proxies")
 
 
 def proxy_of(url: str) -> str:
@@ -252,10 +252,10 @@ def try_pod(client: Client, params: Mapping[str, Any], pause: float = PAUSE) -> 
             if not (fault := fault_of(answer)):
                 return pod, answer.status
         except (OSError, http.client.HTTPException) as error:
-            fault = Fault(f"does not come: {cause_of(error)}", f"See the log of the pod with kubectl logs, {AGAIN}")
+            fault = Fault(f"does not come: {cause_of(error)}", "See the log of the pod with kubectl logs")
         if fault.final or time.monotonic() + pause >= deadline:
             thing = f"The page {params['url']} of this release, from pod {pod} through a port-forward,"
-            raise CloudDjangoError(thing, fault.reason, fault.next_step)
+            raise CloudDjangoError(thing, fault.reason, f"{fault.next_step}, {AGAIN}")
         time.sleep(pause)
 
 
@@ -274,7 +274,7 @@ def prove(
         return Proof(tried.attempts, answer.status, "address")
     # Without a mark it may be another site that is wrong.
     if fault and (params["address"] == "require" or (params["marked"] and fault.is_ours)):
-        raise CloudDjangoError(f"{why}.", "", fault.next_step)
+        raise CloudDjangoError(f"{why}.", "", f"{fault.next_step}, {AGAIN}")
     if not fault:
         why = f"The page {params['url']} was not requested there, since that is an address of the cluster"
         if answer:
@@ -289,5 +289,5 @@ def prove(
     except CloudDjangoError as error:
         raise CloudDjangoError(f"{why}. {error}" if fault else str(error)) from error
     itself = f"This release works: its pod {pod} answers with status {status} through a port-forward"
-    step = f" {fault.next_step.removesuffix(f', {AGAIN}')}." if fault else ""
+    step = f" {fault.next_step}." if fault else ""
     return Proof(tried.attempts, status, "port-forward", f"{why}. {itself}.{step}")

@@ -173,8 +173,11 @@ def test_a_page_that_redirects_to_itself_is_an_error(start: Callable[..., Site])
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({}, "has no mark of this release, so something else answers there (status 200)"),
-        ({"release": "0" * 32}, "has the mark of another release, so something else answers there (status 200)"),
+        ({}, "has no mark of this release: something else answers there, or removes headers (status 200)"),
+        (
+            {"release": "0" * 32},
+            "has the mark of another release: something else answers there, or removes headers (status 200)",
+        ),
         ({"statuses": [404]}, "(status 404)"),
         ({"statuses": [400]}, "(status 400)"),
         ({"statuses": [302], "headers": {"Location": "https://login.example/"}}, "(status 302 of http://127.0.0.1:"),
@@ -198,7 +201,7 @@ def test_another_site_at_the_address_is_a_warning_if_the_release_works(
 
 
 def test_another_site_at_the_address_is_an_error_if_the_address_is_required(start: Callable[..., Site]) -> None:
-    with pytest.raises(CloudDjangoError, match="no mark of this release, so something else answers there"):
+    with pytest.raises(CloudDjangoError, match="no mark of this release: something else answers there"):
         prove(start().url, address="require")
 
 
