@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 import urllib.request
@@ -207,10 +208,32 @@ def try_address(params: Mapping[str, Any], get: Get = fetch, pause: float = PAUS
             fault = judge(answer, release)
         # What a URL, a proxy or a certificate can raise is no one family of errors.
         except Exception as error:
-            fault = Fault(f"does not come: {cause_of(error)}", "Check that this machine reaches that address")
+            final = params["address"] == "try" and lasts(error)
+            fault = Fault(f"does not come: {words_of(error)}", "Check that this machine reaches that address", final)
         if not fault or fault.final or time.monotonic() + pause >= deadline:
             return Attempted(attempts, answer, fault)
         time.sleep(pause)
+
+
+def inner_of(error: BaseException) -> BaseException:
+    """Return the error that urllib puts another one around."""
+    inner = getattr(error, "reason", None)
+    return inner if isinstance(inner, BaseException) else error
+
+
+def words_of(error: BaseException) -> str:
+    """Return an error of the network in a few words."""
+    cause = inner_of(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted here ({getattr(cause, 'verify_message', '') or cause_of(cause)})"
+    return cause_of(error)
+
+
+def lasts(error: BaseException) -> bool:
+    """Tell whether an error of the network is about a name or a certificate, which take longer than a run to come."""
+    cause = inner_of(error)
+    is_unknown = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
+    return is_unknown or isinstance(cause, ssl.SSLCertVerificationError)
 
 
 def in_words(params: Mapping[str, Any], tried: Attempted) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
@@ -228,6 +230,29 @@ def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
     assert "user" not in proof.warning
     assert proof.status == 200
     assert proxy.seen[0][0] == "http://10.0.0.9:30037/"
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 1),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate"), 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), 2),
+        (ConnectionRefusedError(111, "Connection refused"), 2),
+    ],
+    ids=["unknown name", "certificate", "no resolver", "refused"],
+)
+def test_a_name_or_certificate_that_is_missing_is_not_waited_for(error: OSError, attempts: int) -> None:
+    """A run that requires the address waits, since something else may be about to make them."""
+
+    def counted(address: str) -> int:
+        def get(*_: Any) -> page.Answer:
+            raise URLError(error)
+
+        params = {"url": "https://polls.example.org/", "marked": False, "address": address, "timeout": 0.5}
+        return page.try_address(params, get, pause=0.3).attempts
+
+    assert (counted("try"), counted("require")) == (attempts, 2)
 
 
 def test_an_address_of_the_cluster_is_not_asked(start: Callable[..., Site]) -> None:
