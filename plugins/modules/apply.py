@@ -195,6 +195,15 @@ unfinished:
   elements: dict
   returned: when O(state=present)
   sample: [{kind: Deployment, name: polls-web}]
+releases:
+  description:
+    - Each workload whose pod template has the annotation C(cloud-django/release), which is filled in with a hash of
+      the images and the configuration of its pods, whatever its value was.
+    - The annotation C(cloud-django/configuration-hash) of the same pods is the other value.
+  type: list
+  elements: dict
+  returned: when O(state=present)
+  sample: [{kind: Deployment, name: polls-web, release: 0b9c..., configuration_hash: 41ac...}]
 exists:
   description: Whether the namespace exists, or all of them, before the run.
   type: bool

@@ -1,88 +1,127 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Request a page of a web site until it answers."""
+"""Prove that a release of a site answers."""
 
 DOCUMENTATION = r"""
 module: page_info
-short_description: Request a page until the site answers
+short_description: Prove that a release of a site answers
 version_added: 0.1.0
 description:
-  - Sends a GET request for a page, and tries again until the answer has the status 200.
-  - Proxies of the environment are used, and certificates are verified.
+  - Requests a page at the public address of a site, until the release that was applied answers. Proxies of the
+    environment are used, and certificates are verified.
+  - Any answer of the release counts, such as a redirect to a login or status 404. Status 400, which Django gives to a
+    wrong host, those from 500 on, and a redirect of a page to itself do not.
+  - The request has the header C(X-Front-Proof) with O(configuration_hash), which nobody else knows. A front that has
+    the same value adds the header C(X-Front-Release) with O(release) to the answer. See the role C(web).
+  - Where the address does not lead to the release, a port-forward to one of its pods shows whether it works. The module
+    then succeeds with a warning about the address.
+extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode: {description: It only reads., support: full}
+notes:
+  - For a port-forward, a user needs the verb C(list) on pods, and C(create) and C(get) on C(pods/portforward).
 options:
   url:
-    description: Address of the page.
+    description: Public address of the page.
     type: str
     required: true
-  timeout:
-    description: How many seconds the page may take at most to answer, all attempts together.
+  release:
+    description: Name of the release, as M(cloud_django.kubernetes.apply) returns it.
+    type: str
+    required: true
+  configuration_hash:
+    description: Hash of the configuration of the release's pods, as M(cloud_django.kubernetes.apply) returns it.
+    type: str
+    required: true
+  marked:
+    description:
+      - Whether an answer names its release. If not, what answers at the address is not known, and one of the pods is
+        asked as well.
+    type: bool
+    default: true
+  address:
+    description:
+      - What follows where the release does not answer at the address. V(try) is a warning if one of its pods answers
+        through a port-forward, V(require) an error. V(skip) only asks a pod.
+    type: str
+    choices: [try, require, skip]
+    default: try
+  namespace:
+    description: Namespace of the pods.
+    type: str
+    required: true
+  labels:
+    description: Labels of the pods.
+    type: dict
+    required: true
+  port:
+    description: Port of the pods that answers.
     type: int
-    default: 30
+    required: true
+  tls:
+    description: Whether that port speaks TLS.
+    type: bool
+    default: false
+  timeout:
+    description: How many seconds the page may take at most to come from the address, all attempts together.
+    type: int
+    default: 10
 """
 
 EXAMPLES = r"""
-- name: Check that the site answers
+- name: Prove that the release of the site answers
   cloud_django.kubernetes.page_info:
-    url: https://polls.example.org/readyz
+    url: https://polls.example.org/
+    release: "{{ applied.releases[0].release }}"
+    configuration_hash: "{{ applied.releases[0].configuration_hash }}"
+    namespace: polls
+    labels:
+      app.kubernetes.io/component: web
+    port: 8080
 """
 
 RETURN = r"""
 attempts:
-  description: How many requests it took.
+  description: How many times the address was asked.
   type: int
   returned: success
   sample: 1
+status:
+  description: Status of the answer that proves it.
+  type: int
+  returned: success
+  sample: 200
+way:
+  description: Where that answer came from, V(address) or V(port-forward).
+  type: str
+  returned: success
+  sample: address
 """
 
-import time
-from collections.abc import Callable
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, options_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import CONFIGURATION, RELEASE
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.page import prove
 
-# Seconds for one attempt, and between two.
-ATTEMPT = 10
-PAUSE = 1.0
+OPTIONS = options_of(DOCUMENTATION)
 
 
-def fetch(url: str, timeout: float) -> int:
-    """Return the status of a page. Raises whatever the network raises, and HTTPError for a status of failure."""
-    with open_url(url, headers={"Accept": "*/*"}, timeout=timeout, follow_redirects="safe") as answer:
-        return answer.status
-
-
-def request(url: str, timeout: float, get: Callable[[str, float], int] = fetch, pause: float = PAUSE) -> int:
-    """Return how many attempts it took until the page came. Raises CloudDjangoError when the time is over."""
-    deadline = time.monotonic() + timeout
-    attempts = 0
-    while True:
-        attempts += 1
-        try:
-            status = get(url, max(1.0, min(ATTEMPT, deadline - time.monotonic())))
-            if status == 200:
-                return attempts
-            cause = f"it answers with the status {status}"
-        # What a URL, a proxy or a certificate can raise is no one family of errors.
-        except Exception as error:
-            cause = cause_of(error)
-        if time.monotonic() + pause >= deadline:
-            raise CloudDjangoError(
-                f"The page {url}",
-                f"does not come within {timeout:g} s ({attempts} attempts): {cause}",
-                "Check that this machine reaches that address, then run the playbook again",
-            )
-        time.sleep(pause)
+def run(module: Any) -> dict[str, Any]:
+    """Return what the module returns, and show its warning. Raises CloudDjangoError."""
+    params = module.params
+    annotations = {RELEASE: params["release"], CONFIGURATION: params["configuration_hash"]}
+    proof = prove(params | {"annotations": annotations}, lambda: connect(module))
+    if proof.warning:
+        module.warn(proof.warning)
+    return {"attempts": proof.attempts, "status": proof.status, "way": proof.way}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(options_of(DOCUMENTATION), supports_check_mode=True)
-    conclude(module, lambda: {"attempts": request(module.params["url"], module.params["timeout"])})
+    module = k8s_module(OPTIONS)
+    conclude(module, lambda: run(module))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -313,18 +314,13 @@ class Client:
         # Not by the generated client, whose models take longer to import than everything else here together.
         from kubernetes.stream.ws_client import websocket_call
 
-        configuration = self.dynamic.configuration
         query = [("container", container), ("command", list(command)), ("stdin", str(bool(stdin)).lower())]
         query += [("stdout", "true"), ("stderr", "true"), ("tty", "false")]
-        # By the settings, since releases of the client differ in what they call a token.
-        sent = [way for way in configuration.auth_settings().values() if way["in"] == "header" and way["value"]]
         try:
             socket = websocket_call(
-                configuration,
-                "GET",
-                f"{configuration.host}{self.path('Pod', pod)}/exec",
+                *self.stream_to(pod, "exec"),
                 query_params=query,
-                headers={way["key"].lower(): way["value"] for way in sent},
+                headers=self.credentials(),
                 binary=True,
                 _preload_content=False,
             )
@@ -346,6 +342,41 @@ class Client:
             return Result(connection.exit_code(socket.read_channel(3)), out, err)
         finally:
             socket.close()
+
+    @contextlib.contextmanager
+    def forward(self, pod: str, port: int, timeout: float = REQUEST_LIMIT[1]) -> Iterator[Any]:
+        """Yield a socket that leads to a port of a pod, whatever its NetworkPolicy says; `timeout` is in seconds."""
+        from kubernetes.stream.ws_client import portforward_call
+
+        query = [("ports", str(port))]
+        call = functools.partial(
+            portforward_call, *self.stream_to(pod, "portforward"), query_params=query, headers=self.credentials()
+        )
+        try:
+            # The library sets no limit to the time that it takes to connect.
+            forwarded = connection.within(timeout, call)
+        except (ApiException, TimeoutError) as error:
+            raise ApiError(
+                f"Port {port} of pod {pod} cannot be forwarded:",
+                connection.short(connection.handshake(getattr(error, "reason", error))),
+                f"Have the user of this kubeconfig allowed to create pods/portforward, {AGAIN}",
+                getattr(error, "status", 0) or 0,
+            ) from error
+        try:
+            yield forwarded.socket(port)
+        finally:
+            forwarded.close()
+
+    def stream_to(self, pod: str, verb: str) -> tuple[Any, str, str]:
+        """Return configuration, method and address of a stream to a pod."""
+        configuration = self.dynamic.configuration
+        return configuration, "GET", f"{configuration.host}{self.path('Pod', pod)}/{verb}"
+
+    def credentials(self) -> dict[str, str]:
+        """Return the headers that a stream needs."""
+        # By the settings, since releases of the client differ in what they call a token.
+        ways = self.dynamic.configuration.auth_settings().values()
+        return {way["key"].lower(): way["value"] for way in ways if way["in"] == "header" and way["value"]}
 
 
 def connect(module: Any, dry_run: bool = False) -> Client:

@@ -19,6 +19,8 @@ Reference = tuple[str, str]
 
 # Pods are replaced when this annotation of their template changes.
 CONFIGURATION = "cloud-django/configuration-hash"
+# A template with this annotation, however empty, gets the name of its release: a hash of images and configuration.
+RELEASE = "cloud-django/release"
 
 # The API server sets these; they say nothing about what was asked for.
 _SERVER_METADATA = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
@@ -183,12 +185,34 @@ def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str
 
 
 def with_hash(obj: Obj, digest: str) -> Obj:
-    """Return the workload with the hash in its pod template's annotations."""
+    """Return the workload with the hash, and the name of its release, in its pod template's annotations."""
     obj = copy.deepcopy(obj)
     template = pod_template(obj) or {}
     metadata = template.get("metadata") or {}
-    template["metadata"] = metadata | {"annotations": (metadata.get("annotations") or {}) | {CONFIGURATION: digest}}
+    annotations = (metadata.get("annotations") or {}) | {CONFIGURATION: digest}
+    if RELEASE in annotations:
+        annotations[RELEASE] = release_name(template, digest)
+    template["metadata"] = metadata | {"annotations": annotations}
     return obj
+
+
+def release_name(template: Obj, digest: str) -> str:
+    """Return the name of a release, which is other pods' with another image or another configuration."""
+    spec = template.get("spec") or {}
+    containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
+    material = [digest, [[container.get("name"), container.get("image")] for container in containers]]
+    return hashlib.sha256(json.dumps(material).encode()).hexdigest()[:32]
+
+
+def releases(objects: Iterable[Obj]) -> list[dict[str, str]]:
+    """Return the releases among workloads, as far as their pod templates name them."""
+    found = []
+    for obj in objects:
+        annotations = ((pod_template(obj) or {}).get("metadata") or {}).get("annotations") or {}
+        if name := annotations.get(RELEASE):
+            workload = {"kind": obj["kind"], "name": obj["metadata"]["name"]}
+            found.append(workload | {"release": name, "configuration_hash": annotations.get(CONFIGURATION, "")})
+    return found
 
 
 # --- What differs, without the API server's additions and the values of Secrets ---------------------------------------

@@ -147,7 +147,7 @@ class Run:
         unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
         workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
         exists = all(manifests.lasting(found) for found in self.namespaces.values())
-        return self.result(exists) | {"unfinished": workloads}
+        return self.result(exists) | {"unfinished": workloads, "releases": manifests.releases(wanted)}
 
     def read(self, obj: Obj) -> Obj | None:
         """Return an existing object; None without a request in a namespace that does not exist."""

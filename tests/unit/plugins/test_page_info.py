@@ -1,63 +1,312 @@
-"""How page_info waits for a page, against a server of its own."""
+"""How page_info proves that a release answers: against servers of its own, and pods that lead to them."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.error import URLError
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.modules.page_info import request
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import page
+
+HASH, RELEASE = "c" * 32, "b" * 32
+ANNOTATIONS = {"cloud-django/release": RELEASE, "cloud-django/configuration-hash": HASH}
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 
-class Site(BaseHTTPRequestHandler):
-    """Answers with each status once, and with the last one from then on."""
+@dataclass
+class Site:
+    """A server that answers with each status once, and with the last one from then on."""
 
-    statuses: list[int]
+    statuses: list[int] = field(default_factory=lambda: [200])
+    # As the front does for who knows the hash of the configuration; empty for a server that is no front of ours.
+    release: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # The only host that has pages; empty for all.
+    host: str = ""
+    seen: list[Any] = field(default_factory=list)
+    port: int = 0
 
-    def do_GET(self) -> None:
-        self.send_response(self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0])
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
 
-    def log_message(self, *arguments: object) -> None:
-        """Print nothing."""
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.seen.append((request.path, dict(request.headers)))
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        request.send_response(400 if self.host not in ("", request.headers["Host"]) else status)
+        for name, value in {"Content-Length": "0", **self.headers}.items():
+            request.send_header(name, value)
+        if self.release and request.headers.get("X-Front-Proof") == HASH:
+            request.send_header("X-Front-Release", self.release)
+        request.end_headers()
 
 
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/readyz"
-        server.shutdown()
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with contextlib.ExitStack() as stack:
+
+        def serve(**options: Any) -> Site:
+            site = Site(**options)
+
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    site.answer(self)
+
+                def log_message(self, *arguments: object) -> None:
+                    """Print nothing."""
+
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            site.port = server.server_port
+            threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.01}).start()
+            stack.callback(server.shutdown)
+            return site
+
+        yield serve
 
 
-def test_a_page_that_comes_takes_one_attempt(address: str) -> None:
-    Site.statuses = [200]
-    assert request(address, 5) == 1
+class Cluster:
+    """A cluster with pods, whose port leads to a site."""
+
+    def __init__(self, site: Site | None = None, error: ApiError | None = None, **changes: Any) -> None:
+        self.site, self.error = site, error
+        self.pods = [{"metadata": {"name": "web-1", "annotations": ANNOTATIONS}, "status": READY} | changes]
+
+    def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        assert (kind, labels) == ("Pod", {"a": "b"})
+        return self.pods
+
+    @contextlib.contextmanager
+    def forward(self, pod: str, port: int) -> Iterator[socket.socket]:
+        assert (pod, port) == ("web-1", 8080)
+        if self.error:
+            raise self.error
+        with socket.create_connection(("127.0.0.1", self.site.port if self.site else 9), timeout=5) as sock:
+            yield sock
 
 
-def test_a_page_that_is_not_ready_is_requested_again(address: str) -> None:
-    Site.statuses = [503, 404, 200]
-    assert request(address, 5, pause=0.01) == 3
+def prove(url: str, cluster: Cluster | None = None, **options: Any) -> page.Proof:
+    """Prove as the module does; without a cluster there must be no need to ask it."""
+    params = {"url": url, "release": RELEASE, "configuration_hash": HASH, "annotations": ANNOTATIONS, "marked": True}
+    params |= {"address": "try", "namespace": "polls", "labels": {"a": "b"}, "port": 8080, "tls": False, "timeout": 0}
+
+    def open_client() -> Any:
+        assert cluster, "the cluster was asked"
+        return cluster
+
+    return page.prove(params | options, open_client, pause=0.01)
 
 
-def test_a_page_that_never_comes_is_an_error_with_its_cause(address: str) -> None:
-    Site.statuses = [503]
+# --- The release answers at the address -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 401, 403, 404, 405])
+def test_a_page_of_the_release_takes_one_request(start: Callable[..., Site], status: int) -> None:
+    """Also one that needs a login, or that the project does not have."""
+    site = start(statuses=[status], release=RELEASE, headers={"Location": "/login/"})
+    assert prove(f"{site.url}") == page.Proof(1, status, "address")
+    [(path, headers)] = site.seen
+    assert (path, headers["Host"], headers["X-Front-Proof"]) == ("/", f"127.0.0.1:{site.port}", HASH)
+
+
+def test_a_page_that_fails_for_a_moment_is_requested_again(start: Callable[..., Site]) -> None:
+    site = start(statuses=[503, 502, 200], release=RELEASE)
+    assert prove(site.url, timeout=5) == page.Proof(3, 200, "address")
+
+
+def test_a_gateway_that_redirects_to_another_path_of_its_host_is_followed(start: Callable[..., Site]) -> None:
+    site = start(release=RELEASE)
+    gateway = start(statuses=[301], headers={"Location": f"{site.url}page"})
+    assert prove(gateway.url).way == "address"
+    assert site.seen[0][0] == "/page"
+
+
+@pytest.mark.parametrize("target", ["http://localhost:{port}/", "ftp://127.0.0.1/", "http://[/"])
+def test_no_other_host_gets_the_key(start: Callable[..., Site], target: str) -> None:
+    other = start()
+    site = start(statuses=[302], headers={"Location": target.format(port=other.port)})
+    with pytest.raises(CloudDjangoError):
+        prove(site.url, address="require")
+    assert other.seen == []
+
+
+# --- The release answers, and it is wrong -----------------------------------------------------------------------------
+
+
+def test_a_site_whose_every_page_is_400_is_an_error_at_once(start: Callable[..., Site]) -> None:
+    """As the project does to a host that is not in ALLOWED_HOSTS, while /readyz answers 200 to any host."""
+    site = start(release=RELEASE, host="polls.example.org")
     with pytest.raises(CloudDjangoError) as error:
-        request(address, 0.05, pause=0.04)
-    assert str(error.value).startswith(f"The page {address} does not come within 0.05 s")
-    assert "503" in str(error.value)
+        prove(site.url, timeout=60)
+    assert str(error.value) == (
+        f"The page {site.url} has the status 400, which Django gives to a host that is not in ALLOWED_HOSTS, here "
+        "127.0.0.1. Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it, then run the "
+        "playbook again."
+    )
 
 
-def test_a_page_of_another_status_is_no_page(address: str) -> None:
-    Site.statuses = [204]
-    with pytest.raises(CloudDjangoError, match="it answers with the status 204"):
-        request(address, 0, pause=0)
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_release_that_fails_is_an_error(start: Callable[..., Site], status: int) -> None:
+    with pytest.raises(CloudDjangoError, match=f"has the status {status}. See the log of the pods"):
+        prove(start(statuses=[status], release=RELEASE).url)
 
 
-def test_an_address_that_nobody_listens_at_is_named() -> None:
-    with pytest.raises(CloudDjangoError, match="Connection refused"):
-        request("http://127.0.0.1:9/", 0, pause=0)
+def test_a_page_that_redirects_to_itself_is_an_error(start: Callable[..., Site]) -> None:
+    site = start(statuses=[301], release=RELEASE)
+    site.headers = {"Location": site.url}
+    with pytest.raises(CloudDjangoError, match=r"status 301 and redirects to itself\. .*X-Forwarded-Proto"):
+        prove(site.url, timeout=60)
+    site.headers = {"Location": site.url, "Set-Cookie": "language=en"}
+    assert prove(site.url).status == 301
+
+
+# --- The address does not lead to the release -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({}, "has no mark of this release: something else answers there, or removes headers (status 200)"),
+        (
+            {"release": "0" * 32},
+            "has the mark of another release: something else answers there, or removes headers (status 200)",
+        ),
+        ({"statuses": [404]}, "(status 404)"),
+        ({"statuses": [400]}, "(status 400)"),
+        ({"statuses": [302], "headers": {"Location": "https://login.example/"}}, "(status 302 of http://127.0.0.1:"),
+    ],
+    ids=["other site", "other release", "gateway without a route", "other site with other hosts", "login elsewhere"],
+)
+def test_another_site_at_the_address_is_a_warning_if_the_release_works(
+    start: Callable[..., Site], other: dict[str, Any], words: str
+) -> None:
+    site, elsewhere = start(), start(**other)
+    site.host = f"127.0.0.1:{elsewhere.port}"
+    proof = prove(elsewhere.url, Cluster(site))
+    assert (proof.status, proof.way) == (200, "port-forward")
+    assert words in proof.warning
+    assert (
+        "This release works: its pod web-1 answers with status 200 through a port-forward. Check DNS" in proof.warning
+    )
+    # The pod is asked with the host of the address, and needs no key.
+    [(path, headers)] = site.seen
+    assert (path, headers["X-Forwarded-Proto"], headers.get("X-Front-Proof")) == ("/", "http", None)
+
+
+def test_another_site_at_the_address_is_an_error_if_the_address_is_required(start: Callable[..., Site]) -> None:
+    with pytest.raises(CloudDjangoError, match="no mark of this release: something else answers there"):
+        prove(start().url, address="require")
+
+
+def test_another_site_does_not_hide_that_the_release_refuses_its_host(start: Callable[..., Site]) -> None:
+    with pytest.raises(CloudDjangoError) as error:
+        prove(start().url, Cluster(start(host="polls.example.org")))
+    assert "something else answers there" in str(error.value)
+    assert "from pod web-1 through a port-forward, has the status 400" in str(error.value)
+
+
+def test_an_address_where_nothing_listens_is_a_warning_if_the_release_works(start: Callable[..., Site]) -> None:
+    proof = prove("http://127.0.0.1:9/", Cluster(start()))
+    assert "The page http://127.0.0.1:9/ does not come: Connection refused. This release works" in proof.warning
+
+
+def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
+    start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = start(statuses=[502])
+    monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("no_proxy", "localhost")
+    proof = prove("http://10.0.0.9:30037/", Cluster(start(host="10.0.0.9:30037")))
+    assert f"through the proxy 127.0.0.1:{proxy.port} that the environment names" in proof.warning
+    assert "user" not in proof.warning
+    assert proof.status == 200
+    assert proxy.seen[0][0] == "http://10.0.0.9:30037/"
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 1),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate"), 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), 2),
+        (ConnectionRefusedError(111, "Connection refused"), 2),
+    ],
+    ids=["unknown name", "certificate", "no resolver", "refused"],
+)
+def test_a_name_or_certificate_that_is_missing_is_not_waited_for(error: OSError, attempts: int) -> None:
+    """A run that requires the address waits, since something else may be about to make them."""
+
+    def counted(address: str) -> int:
+        def get(*_: Any) -> page.Answer:
+            raise URLError(error)
+
+        params = {"url": "https://polls.example.org/", "marked": False, "address": address, "timeout": 0.5}
+        return page.try_address(params, get, pause=0.3).attempts
+
+    assert (counted("try"), counted("require")) == (attempts, 2)
+
+
+def test_an_address_of_the_cluster_is_not_asked(start: Callable[..., Site]) -> None:
+    site = start(host="polls-web.polls")
+    proof = prove("http://polls-web.polls/", Cluster(site), address="skip")
+    assert (proof.attempts, proof.way) == (0, "port-forward")
+    assert "was not requested there, since that is an address of the cluster. This release works" in proof.warning
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": {}},
+        {"metadata": {"name": "web-1", "annotations": ANNOTATIONS, "deletionTimestamp": "now"}},
+        {"metadata": {"name": "web-1", "annotations": ANNOTATIONS | {"cloud-django/release": "0"}}},
+        {"metadata": {"name": "web-1"}},
+    ],
+    ids=["not ready", "ends", "other release", "of a release before"],
+)
+def test_only_a_ready_pod_of_the_release_is_asked(start: Callable[..., Site], changes: dict[str, Any]) -> None:
+    site = start()
+    with pytest.raises(CloudDjangoError, match=r"Connection refused\. No pod of this release is ready\. See why"):
+        prove("http://127.0.0.1:9/", Cluster(site, **changes))
+    assert site.seen == []
+
+
+def test_a_port_that_may_not_be_forwarded_is_an_error_with_both_reasons() -> None:
+    refused = ApiError("Port 8080 of pod web-1 cannot be forwarded:", "forbidden", "Ask for it", 403)
+    with pytest.raises(CloudDjangoError, match=r"Connection refused\. Port 8080 of pod web-1 cannot be"):
+        prove("http://127.0.0.1:9/", Cluster(error=refused))
+
+
+# --- Without a front --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_front_the_page_and_a_pod_are_proven_and_the_rest_is_said(start: Callable[..., Site]) -> None:
+    site = start()
+    proof = prove(site.url, Cluster(site), marked=False)
+    assert "X-Front-Proof" not in site.seen[0][1]
+    assert proof.warning == (
+        f"The page {site.url} comes, but without a front no answer tells which release it is from. This release works: "
+        "its pod web-1 answers with status 200 through a port-forward."
+    )
+
+
+def test_without_a_front_and_a_port_forward_the_page_is_what_is_proven(start: Callable[..., Site]) -> None:
+    refused = ApiError("Port 8080 of pod web-1 cannot be forwarded:", "forbidden", "Ask for it", 403)
+    proof = prove(start().url, Cluster(error=refused), marked=False)
+    assert proof.way == "address"
+    assert "without a front no answer tells which release it is from. Port 8080 of pod" in proof.warning
+
+
+def test_without_a_front_another_site_is_told_from_a_release_that_refuses_its_host(start: Callable[..., Site]) -> None:
+    elsewhere = start(statuses=[400])
+    assert "status 400" in prove(elsewhere.url, Cluster(start()), marked=False).warning
+    with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, has the status 400"):
+        prove(elsewhere.url, Cluster(start(host="other")), marked=False)

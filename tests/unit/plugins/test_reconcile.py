@@ -362,6 +362,36 @@ def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
     assert template()["metadata"]["annotations"] == {manifests.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
 
 
+def test_a_release_is_named_by_images_and_configuration_where_a_template_asks_for_it() -> None:
+    def releases(
+        image: str = "polls:1", setting: str = "a", surge: int = 1, annotation: str = manifests.RELEASE
+    ) -> Any:
+        pod = {"containers": [{"name": "web", "image": image, "envFrom": [{"configMapRef": {"name": "settings"}}]}]}
+        wanted = deployment(**pod)
+        wanted["spec"] |= {"surge": surge}
+        wanted["spec"]["template"]["metadata"] = {"annotations": {annotation: ""}}
+        cluster = Memory(namespace(), namespace="polls")
+        settings = manifest("ConfigMap", "settings", data={"A": setting})
+        _, result = run(cluster, objects=[settings, wanted])
+        held = cluster.held["/apis/apps/v1/namespaces/polls/deployments/web"]["spec"]["template"]["metadata"]
+        if result["releases"]:
+            [release] = result["releases"]
+            assert held["annotations"] == {
+                manifests.RELEASE: release["release"],
+                manifests.CONFIGURATION: release["configuration_hash"],
+            }
+        return result["releases"]
+
+    [first] = releases()
+    assert {key: first[key] for key in ("kind", "name")} == {"kind": "Deployment", "name": "web"}
+    assert [len(first[key]) for key in ("release", "configuration_hash")] == [32, 32]
+    assert releases() == releases(surge=2) == [first]
+    others = [releases(image="polls:2"), releases(setting="b"), releases(image="polls:2", setting="b"), [first]]
+    assert len({release["release"] for [release] in others}) == 4
+    # The database, for instance, which a new name would restart.
+    assert releases(annotation="other") == []
+
+
 def test_everything_that_pods_read_is_found() -> None:
     sources = [{"secret": {"name": "a"}}, {"configMap": {"name": "b"}}, {"serviceAccountToken": {}}]
     variables = [{"name": "A", "value": "1"}, {"valueFrom": {"secretKeyRef": {"name": "e", "key": "k"}}}]
