@@ -128,7 +128,7 @@ def test_arguments_are_validated_of_the_roles_that_run(arguments: tuple[str, ...
     assert code != 0
     assert "changed=0 " in output
     found = output.partition("Validation of arguments failed:")[2]
-    assert {role for role in ("web", "image", "lease") if f" {role}: argument" in found} == reported
+    assert {role for role in ("web", "image", "lease") if f" {role}: {role}_" in found} == reported
 
 
 def test_no_role_repeats_the_default_of_another() -> None:
