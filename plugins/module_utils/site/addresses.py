@@ -22,6 +22,13 @@ def is_address(host: str) -> bool:
     return False
 
 
+def is_network(text: str) -> bool:
+    """Return whether a text is an IP address or a network of them."""
+    with suppress(ValueError):
+        return bool(ipaddress.ip_network(text, strict=False))
+    return False
+
+
 def host_problem(host: str) -> str:
     """Return why a browser, Django or an Ingress does not take a host, with the next step; empty if all do."""
     if is_address(host):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
@@ -173,19 +174,6 @@ def database_role_settings(database_role_settings: Mapping[str, Any]) -> Iterato
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 
-def secret_problem(text: str) -> str:
-    """Return why a server and the readers of a file do not end up with the same bytes; empty if they do."""
-    if "\n" in text or "\r" in text:
-        return "has a line break, at which readers of a file end. Remove it (YAML: |- instead of |)"
-    if "\0" in text:
-        return "has a NUL byte, which no server stores. Remove it"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "is no text in UTF-8. Write it anew"
-    return ""
-
-
 @rule
 def postgresql_admin_password(postgresql_admin_password: str) -> Iterator[str]:
     yield from _secret("postgresql_admin_password", postgresql_admin_password)
@@ -295,6 +283,14 @@ def web_allowed_hosts(web_allowed_hosts: list[str]) -> Iterator[str]:
     for host in web_allowed_hosts:
         if problem := addresses.allowed_host_problem(host):
             yield f"web_allowed_hosts has {shown(host)}, which {problem}."
+
+
+@rule
+def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
+    """The star is refused by the role, with a reason of its own."""
+    for network in web_trusted_proxies:
+        if network != "*" and not addresses.is_network(network):
+            yield f"web_trusted_proxies has {shown(network)}, which is no address or network. Write one, as 10.0.0.0/8."
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------

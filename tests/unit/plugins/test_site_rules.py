@@ -356,6 +356,12 @@ def test_allowed_hosts_are_accepted() -> None:
     assert complaints(web_allowed_hosts=["*", ".example.org", "127.0.0.1", "[::1]", "Polls.example.org"]) == []
 
 
+@pytest.mark.parametrize("network", ["proxy", "10.0.0.0/33", "", "10.0.0.0/8,::1", "private_ranges"])
+def test_a_proxy_that_is_no_network_is_refused(network: str) -> None:
+    [error] = complaints(web_trusted_proxies=["10.0.0.0/8", "::1", "192.0.2.1/24", network])
+    assert error.startswith(f"web_trusted_proxies has {network or 'empty'}, which is no address or network.")
+
+
 # --- Settings and commands --------------------------------------------------------------------------------------------
 
 
