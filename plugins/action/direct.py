@@ -24,6 +24,11 @@ from ansible.plugins.loader import module_loader
 from ansible.utils.display import Display
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Screen
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import die_with_parent
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.validation import (
+    Validation,
+    message,
+    role_of_its_own,
+)
 
 _PROFILE = "legacy"
 
@@ -35,9 +40,13 @@ class ActionModule(ActionBase):
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module here, or as Ansible usually does."""
-        super().run(tmp, task_vars)
+        """Run the module here, or as Ansible usually does, once the variables of a role that runs alone are valid."""
+        result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        if (role := role_of_its_own(self._task, self._templar, variables)) and (
+            complaints := Validation(self._templar, variables).complaints([role])
+        ):
+            return result | {"failed": True, "msg": message(complaints)}
         name = self._module()
         if not name or not self._runs_here(variables):
             return self._execute_module(task_vars=variables, wrap_async=bool(self._task.async_val))

@@ -7,9 +7,14 @@ module: validate_arguments
 short_description: Validate the arguments of several roles in one task
 version_added: 0.1.0
 description:
-  - Validates variables against C(meta/argument_specs.yml) of several roles, as Ansible does in a task of each role.
-    Import the roles with C(rolespec_validate=false) after it.
-  - Fails as well if the variable C(__<role>_refusal) of a role, where there is one, holds a sentence.
+  - Validates variables against C(meta/argument_specs.yml) of several roles and of those that they depend on, as Ansible
+    does in a task of each role. Import the roles with C(rolespec_validate=false) after it.
+  - The types are those of the specification without a conversion, so that a text is no list.
+  - Validates names, addresses, numbers and secrets as well, which Kubernetes, PostgreSQL or Django would refuse or
+    change later, and the sentences in the variable C(__<role>_refusals) of a role, where there is one.
+  - Fails if two hosts of the play deploy the same site to the same cluster.
+  - Reports all of it together. A role that is used alone is validated in the same way by its first task that reaches
+    the cluster.
 attributes:
   check_mode: {description: The module is read-only., support: full}
 options:
@@ -28,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: The errors of all roles, each with its role, or a refusal. Values of options with C(no_log) are masked.
+  description: All complaints, one on each line. Values of options with C(no_log) are masked.
   type: str
   returned: failure
 """

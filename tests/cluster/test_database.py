@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgresql_support import (
@@ -394,7 +395,24 @@ def test_a_lost_secret_gets_a_new_password_on_both_sides(where) -> None:
 
 @pytest.mark.parametrize("name", ["Polls", "polls-site", "1polls", "po lls", 'polls";', "é"])
 def test_names_that_need_quoting_are_refused(where, name: str) -> None:
-    assert play(database_name=name).sentence().startswith(f"The name {name} cannot be used in the database")
+    assert f"database_name is {name}, which is no name of 1 to 63 small letters" in play(database_name=name).sentence()
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"database_schema": "public"}, "database_schema is public, a schema of PostgreSQL's own."),
+        ({"database_passwords": {"app": "hunter2\n"}}, "database_passwords.app has a line break"),
+        ({"database_extensions": "citext"}, "database_extensions is citext, text and not a list."),
+    ],
+)
+def test_variables_are_refused_before_anything_changes(where, variables: dict[str, Any], words: str) -> None:
+    before = secret(where, "polls-database-app")
+    told = play(roles=["database"], **variables)
+    assert words in told.sentence()
+    assert told.changed == 0
+    assert secret(where, "polls-database-app") == before
+    assert play(roles=["database"]).succeeded().changed == 0
 
 
 def test_absent_keeps_by_default_and_purges_when_told(where) -> None:

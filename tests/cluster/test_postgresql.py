@@ -582,7 +582,7 @@ def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -
     [
         ({"postgresql_storage_size": "10Mi"}, "has 1Gi, and volumes cannot shrink to 10Mi"),
         ({"postgresql_storage_size": "9Gi"}, "its storage class standard cannot enlarge it to 9Gi"),
-        ({"postgresql_storage_size": "much"}, "The size much of the volume is no amount that Kubernetes knows"),
+        ({"postgresql_storage_size": "much"}, "postgresql_storage_size: much is not an amount that Kubernetes knows"),
         ({"postgresql_storage_class": "other"}, "is of storage class standard, and cannot become one of other"),
         ({"postgresql_certificate_days": 30}, "would be renewed in each run. Set postgresql_certificate_days higher."),
         ({"postgresql_admin_username": "root"}, "has no role root. Set postgresql_admin_username back"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -90,6 +91,43 @@ def test_arguments_of_all_roles_are_validated_in_the_first_task() -> None:
     assert [name for name, task in site_roles() if task["tags"] != [name]] == ["lease"]
 
 
+def test_scale_validates_all_of_its_roles_before_it_reaches_the_cluster() -> None:
+    [content] = plays_of("scale")[1:]
+    names = [next(iter(task)) if "name" not in task else [*task][1] for task in content["pre_tasks"]]
+    validate = names.index("cloud_django.kubernetes.validate_arguments")
+    imports = [task["ansible.builtin.import_role"] for task in content["tasks"]]
+    assert content["pre_tasks"][validate]["tags"] == ["always"]
+    assert content["pre_tasks"][validate][names[validate]]["roles"] == [
+        role["name"].rpartition(".")[2] for role in imports
+    ]
+    assert all(role["rolespec_validate"] is False for role in imports)
+    assert content["pre_tasks"][validate + 1]["ansible.builtin.import_role"]["tasks_from"] == "guard.yml"
+
+
+@pytest.mark.parametrize("playbook", ["site", "scale"])
+def test_what_variables_alone_can_tell_is_told_together(playbook: str) -> None:
+    variables = {
+        "app_namespace": "my_polls",
+        "app_public_url": "http://my_pc:30037",
+        "web_surge": 0,
+        "database_schema": "public",
+        "database_passwords": {"app": "hunter2\n"},
+        "web_allowed_hosts": "polls.example.org",
+        "web_replicas": 3,
+    }
+    code, output = play(
+        PROJECT / "inventory" / "mirrors",
+        PROJECT / "playbooks" / f"{playbook}.yml",
+        f"--extra-vars={json.dumps(variables)}",
+    )
+    assert code != 0
+    assert "changed=0 " in output
+    assert "hunter2" not in output
+    told = output.rpartition("Validation of arguments failed:")[2]
+    for name in variables.keys() - {"web_replicas"}:
+        assert f" {name}" in told, name
+
+
 @pytest.mark.parametrize(
     ("tags", "skipped", "validated"),
     [
@@ -128,7 +166,7 @@ def test_arguments_are_validated_of_the_roles_that_run(arguments: tuple[str, ...
     assert code != 0
     assert "changed=0 " in output
     found = output.partition("Validation of arguments failed:")[2]
-    assert {role for role in ("web", "image", "lease") if f" {role}: argument" in found} == reported
+    assert {role for role in ("web", "image", "lease") if f" {role}: {role}_" in found} == reported
 
 
 def test_settings_that_a_role_refuses_fail_before_the_first_change() -> None:

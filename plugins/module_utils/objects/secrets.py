@@ -108,3 +108,16 @@ def hide(secret: Obj) -> Obj:
     """Return the manifest of a Secret with its keys only."""
     fields = {field: secret[field] for field in ("data", "stringData") if isinstance(secret.get(field), dict)}
     return secret | {field: dict.fromkeys(content, HIDDEN) for field, content in fields.items()}
+
+
+def secret_problem(text: str) -> str:
+    """Return why a server and the readers of a file do not end up with the same bytes; empty if they do."""
+    if "\n" in text or "\r" in text:
+        return "has a line break, at which readers of a file end. Remove it (YAML: |- instead of |)"
+    if "\0" in text:
+        return "has a NUL byte, which no server stores. Remove it"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "is no text in UTF-8. Write it anew"
+    return ""

@@ -8,7 +8,11 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import manifest, random_text
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
+    manifest,
+    random_text,
+    secret_problem,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, plan, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import Role, Wanted
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.plan import Change
@@ -65,8 +69,10 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     roles = []
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
-        if "\0" in password:
-            raise ManifestError(f"The password of role {option['name']}", "has a null character", "Choose another")
+        # One that somebody wrote into the Secret, too.
+        if problem := secret_problem(password):
+            reason, _, step = problem.partition(". ")
+            raise ManifestError(f"The password of role {option['name']}", reason, f"{step}, {AGAIN}")
         settings = {name: str(value) for name, value in (option["settings"] or {}).items()}
         roles.append(Role(option["name"], option["access"], password, option["connection_limit"], settings))
     return Wanted(

@@ -8,7 +8,11 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import manifest, random_text
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
+    manifest,
+    random_text,
+    secret_problem,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.certificates import Pair
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
@@ -34,8 +38,10 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     if not password:
         thing = f"Secret {name}-admin with username and password of the external server's administrator"
         raise ManifestError(thing, "is missing", f"Make it, or set postgresql_admin_password, {AGAIN}")
-    if "\0" in password:
-        raise ManifestError("The password of the administrator", "has a null character", "Choose another")
+    # The server's own programs leave out a line feed at the end of the file in a Secret that the user made.
+    if problem := secret_problem(params["admin_password"] or password.rstrip("\r\n")):
+        reason, _, step = problem.partition(". ")
+        raise ManifestError("The password of the administrator", reason, f"{step}, {AGAIN}")
     kept = admin.get("username") if external and not params["admin_password"] else ""
     values = {"username": kept or params["admin_username"], "password": password}
     todo = []

@@ -17,6 +17,7 @@ FLOORS: dict[str, set[str]] = {
     "postgresql": {"api", "objects", "workloads"},
     "machine": {"api", "images"},
     "images": {"api"},
+    "site": {"api", "objects", "postgresql", "workloads"},
 }
 # What each kind of plugin may import of the others.
 KINDS: dict[str, set[str]] = {

@@ -208,10 +208,20 @@ def test_secrets_of_roles_are_looked_at_first(ready: FakeClient) -> None:
 def test_names_and_passwords_that_cannot_be_are_refused(ready: FakeClient) -> None:
     with pytest.raises(ManifestError, match="The name Polls cannot be used in the database"):
         access.present(wishes(schema="Polls"), False, ready)
-    given = wishes()
-    given["roles"][0]["password"] = "a\0b"
-    with pytest.raises(ManifestError, match="has a null character"):
-        access.present(given, False, ready)
+    for password, reason in {"a\0b": "has a NUL byte", "hunter2\n": "has a line break"}.items():
+        given = wishes()
+        given["roles"][0]["password"] = password
+        with pytest.raises(ManifestError, match=reason) as raised:
+            access.present(given, False, ready)
+        assert password not in str(raised.value)
+
+
+def test_a_password_in_a_secret_that_pods_would_not_read_is_refused(ready: FakeClient) -> None:
+    """Its line feed is a part of it to the server, and not to the reader of the file."""
+    ready.apply(secret("polls-database-app", username="polls_app", password="hunter2\n"))
+    with pytest.raises(ManifestError, match="The password of role polls_app has a line break"):
+        access.present(wishes(), False, ready)
+    assert ready.scripts == []
 
 
 def external(**changes: Any) -> dict[str, Any]:

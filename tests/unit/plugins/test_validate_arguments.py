@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cloud_django.kubernetes.plugins.action.validate_arguments import ActionModule
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.validation import Validation
 
 PROJECT = Path(__file__).parents[3]
 DEFAULTS = {"app_name": "polls", "app_namespace": "polls", "app_public_url": ""}
@@ -50,13 +50,66 @@ def test_errors_of_all_roles_are_reported_with_role_and_option(tmp_path: Path) -
     assert "lease: lease_wait: 'no_such_variable' is undefined" in output
 
 
-@pytest.mark.parametrize(("refusal", "expected"), [("{{ 'The two do not fit.' }}", 2), ("{{ '' }}", 0)])
-def test_what_a_role_refuses_fails_after_its_arguments(tmp_path: Path, refusal: str, expected: int) -> None:
-    code, output = run(tmp_path, ["namespace", "lease"], {"__lease_refusal": refusal})
-    assert code == expected, output
-    assert ("The two do not fit." in output) is bool(expected)
-    both = {"__lease_refusal": refusal, "namespace_state": "away"}
-    assert "Validation of arguments failed" in run(tmp_path, ["namespace", "lease"], both)[1]
+def test_complaints_of_all_roles_are_told_together(tmp_path: Path) -> None:
+    variables = {
+        "app_name": "my_polls",
+        "namespace_state": "away",
+        "namespace_limits": "a",
+        "__namespace_refusals": ["{{ 'The two do not fit.' }}", ""],
+        "__lease_refusals": "{{ ['Nor do these.'] }}",
+    }
+    code, output = run(tmp_path, ["namespace", "lease"], variables)
+    assert code != 0
+    said = ["namespace_limits is a, text and not a list.", "namespace_state must be one of: "]
+    said += [
+        "app_name is my_polls, which",
+        "The two do not fit. Nor do these. No changes were made to the site. Correct",
+    ]
+    for sentence in said:
+        assert sentence in output
+    assert "changed=0 " in output
+
+
+def test_refusals_that_are_empty_are_none(tmp_path: Path) -> None:
+    code, output = run(tmp_path, ["namespace"], {"__namespace_refusals": ["", "{{ '' }}"]})
+    assert code == 0, output
+
+
+def test_a_refusal_that_fails_beside_other_complaints_is_left_out(tmp_path: Path) -> None:
+    """Its templates may need what is told to be wrong."""
+    broken = {"__namespace_refusals": ["{{ namespace_limits.none.at_all }}"]}
+    code, output = run(tmp_path, ["namespace"], broken | {"namespace_limits": "a"})
+    assert code != 0
+    assert "namespace_limits is a, text" in output
+    assert "at_all" not in output
+    code, output = run(tmp_path, ["namespace"], broken)
+    assert code != 0
+    assert "at_all" in output
+
+
+def test_roles_that_others_depend_on_are_validated_once(tmp_path: Path) -> None:
+    code, output = run(tmp_path, ["migrations", "superuser", "web"], {"django_settings": {"DEBUG": True}})
+    assert code != 0
+    assert "The setting DEBUG in django_settings is no text" in output
+    assert Validation(None, {}).with_dependencies(["migrations", "web"]) == ["django", "migrations", "web"]
+
+
+def test_what_is_removed_may_have_any_value(tmp_path: Path) -> None:
+    variables = {"web_surge": 0, "web_state": "absent", "app_image": "none"}
+    code, output = run(tmp_path, ["web"], variables)
+    assert code == 0, output
+    assert run(tmp_path, ["web"], variables | {"web_state": "present"})[0] != 0
+
+
+def test_all_defaults_have_the_types_of_their_options(tmp_path: Path) -> None:
+    roles = sorted(path.parents[1].name for path in (PROJECT / "roles").glob("*/defaults/main.yml"))
+    given = {"app_image": "none", "image_context": str(tmp_path), "cluster_provider": "existing"}
+    code, output = run(tmp_path, [role for role in roles if role != "teardown"], given)
+    assert code == 0, output
+
+
+def errors_of(spec: dict[str, Any], variables: dict[str, Any]) -> list[str]:
+    return Validation(Templar(None, variables), variables).check(spec)[0]
 
 
 @pytest.mark.parametrize(
@@ -64,20 +117,137 @@ def test_what_a_role_refuses_fails_after_its_arguments(tmp_path: Path, refusal: 
     [
         ({"type": "int"}, "hunter2"),
         ({"type": "list", "elements": "int"}, ["hunter2"]),
-        ({"type": "int"}, {"a": "hunter2"}),
+        ({"type": "str"}, 12345),
+        ({"type": "list", "elements": "str"}, [12345]),
     ],
 )
 @pytest.mark.parametrize("no_log", [True, False])
 def test_no_secret_is_shown(option: dict[str, Any], value: Any, no_log: bool) -> None:
     [error] = errors_of({"pin": option | {"no_log": no_log}}, {"pin": value})
     assert "pin" in error
-    assert ("hunter2" in error) is not no_log
+    assert ("hunter2" in error or "12345" in error) is not no_log
 
 
-def errors_of(spec: dict[str, Any], variables: dict[str, Any]) -> list[str]:
-    action = ActionModule.__new__(ActionModule)
-    action._templar = Templar(None, variables)
-    return list(action._errors(spec, variables))
+@pytest.mark.parametrize("value", [12345, ["hunter2"], {"app": "hunter2"}])
+def test_no_secret_inside_of_another_is_shown(value: Any) -> None:
+    spec = {"pins": {"type": "dict", "no_log": True, "options": {"app": {"type": "str", "choices": ["a"]}}}}
+    [error] = errors_of(spec, {"pins": value})
+    assert "hunter2" not in error
+    assert "12345" not in error
+
+
+# --- A role alone, a play of several hosts, and scale -----------------------------------------------------------------
+
+
+def play(folder: Path, content: list[dict[str, Any]], inventory: str, *arguments: str) -> tuple[int, str]:
+    """Run a play that reaches no cluster; return its exit status and its output on one line."""
+    (folder / "play.yml").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
+    command = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        f"--inventory={folder}/hosts.yml",
+        folder / "play.yml",
+    ]
+    ended = subprocess.run(
+        [*command, *arguments],
+        cwd=PROJECT,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+
+HOST = "all: {hosts: {a: {ansible_connection: local}}}"
+CLUSTER = {"kubeconfig": "/nonexistent", "context": "none"}
+
+
+def alone(role: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+    defaults = {"group/cloud_django.kubernetes.k8s": CLUSTER}
+    given = DEFAULTS | {"ansible_python_interpreter": sys.executable, "app_image": "none"} | variables
+    roles = [{"role": f"cloud_django.kubernetes.{role}"}]
+    return [{"hosts": "all", "gather_facts": False, "module_defaults": defaults, "vars": given, "roles": roles}]
+
+
+@pytest.mark.parametrize(
+    ("role", "variables", "told"),
+    [
+        ("postgresql", {"postgresql_admin_password": "hunter2\n"}, "postgresql_admin_password has a line break"),
+        ("database", {"database_schema": "public"}, "database_schema is public, a schema of PostgreSQL's own"),
+        ("migrations", {"migrations_commands": ["check"]}, "migrations_commands[0] is check, text and not a list"),
+        ("web", {"web_allowed_hosts": "polls.example.org"}, "web_allowed_hosts is polls.example.org, text and not"),
+        ("web", {"web_surge": 0, "web_grace_period": 1}, "and web_grace_period is 1 s."),
+    ],
+)
+def test_a_role_alone_is_validated_before_it_reaches_the_cluster(
+    tmp_path: Path, role: str, variables: dict[str, Any], told: str
+) -> None:
+    code, output = play(tmp_path, alone(role, {"web_service_type": "ClusterIP"} | variables), HOST)
+    assert code != 0
+    assert told in output
+    assert "hunter2" not in output
+    assert "/nonexistent" not in output
+    assert "changed=0 " in output
+
+
+@pytest.mark.parametrize("variables", [{}, {"namespace_state": "absent", "app_name": "my_polls"}])
+def test_a_role_alone_goes_on_to_the_cluster(tmp_path: Path, variables: dict[str, Any]) -> None:
+    """A removal too, whatever its variables are."""
+    _, output = play(tmp_path, alone("namespace", variables), HOST)
+    assert "Validation of arguments failed" not in output
+    assert "The kubeconfig /nonexistent" in output
+
+
+def test_a_role_whose_play_has_validated_it_is_not_validated_again(tmp_path: Path) -> None:
+    [content] = alone("namespace", {"app_name": "my_polls"})
+    name = content.pop("roles")[0]["role"]
+    content["tasks"] = [{"ansible.builtin.import_role": {"name": name, "rolespec_validate": False}}]
+    _, output = play(tmp_path, [content], HOST)
+    assert "Validation of arguments failed" not in output
+    assert "The kubeconfig /nonexistent" in output
+
+
+HOSTS = """
+all:
+  vars: {ansible_connection: local, cluster_kubeconfig: /nonexistent, cluster_context: none}
+  hosts:
+    a: {app_name: polls, app_namespace: one}
+    b: {app_name: polls, app_namespace: "{{ 'o' ~ 'ne' }}"}
+    c: {app_name: polls, app_namespace: two}
+    d: {app_name: polls, app_namespace: one, cluster_context: other}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "failed"),
+    [([], {"a", "b"}), (["--limit=a,c,d"], set()), (["--limit=a,b"], {"a", "b"}), (["--limit=b"], set())],
+)
+def test_hosts_that_deploy_the_same_site_are_refused(tmp_path: Path, arguments: list[str], failed: set[str]) -> None:
+    files = [str(PROJECT / "roles" / "namespace" / "defaults" / "main.yml")]
+    task = {"cloud_django.kubernetes.validate_arguments": {"roles": ["namespace"]}}
+    content = [{"hosts": "all", "gather_facts": False, "vars_files": files, "tasks": [task]}]
+    _, output = play(tmp_path, content, HOSTS, *arguments)
+    assert {host for host in "abcd" if f"fatal: [{host}]" in output} == failed
+    assert ("The hosts a, b deploy one and the same site, polls in the namespace one of one cluster" in output) is bool(
+        failed
+    )
+
+
+def test_two_kubeconfigs_of_one_cluster_are_one_cluster(tmp_path: Path) -> None:
+    hosts = {}
+    for name in ("a", "b"):
+        kubeconfig = {
+            "contexts": [{"name": name, "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": "https://192.0.2.1:6443"}}],
+        }
+        (tmp_path / name).write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+        hosts[name] = DEFAULTS | {"cluster_kubeconfig": str(tmp_path / name), "cluster_context": name}
+    variables = {"ansible_play_hosts_all": ["a", "b"], "inventory_hostname": "a", "hostvars": hosts}
+    [complaint] = Validation(None, variables).same_site()
+    assert complaint.startswith("The hosts a, b deploy one and the same site")
+    hosts["b"]["cluster_context"] = "missing"
+    assert Validation(None, variables).same_site() == []
 
 
 def test_what_is_omitted_is_not_validated() -> None:

@@ -1,0 +1,384 @@
+# Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
+"""What the variables of a site have to fulfil, beyond their types, before the first change.
+
+Each rule is a function whose parameters are the variables that it needs; it yields one complaint for each fault. It is
+left out where a variable is not known or has a wrong type, which is told already.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
+
+Rule = Callable[..., Iterator[str]]
+RULES: list[Rule] = []
+
+# Suffixes of what is named after app_name and is the value of a label as well, which has 63 characters at most: the
+# revision of a StatefulSet, and a Job with the hash of its content.
+HASH = "-0123456789"
+LABELS = [f"-postgresql{HASH}", f"-migrations{HASH}", f"-superuser{HASH}", "-postgresql", "-web", "-database"]
+LONGEST_APP_NAME = addresses.LONGEST_LABEL - max(map(len, LABELS))
+
+ROLE_SUFFIXES = ("_owner", "_migrate", "_app", "_read", "_backup")
+LONGEST_IDENTIFIER = 63
+TAKEN_SCHEMAS = ("public", "information_schema")
+TAKEN_DATABASES = ("postgres", "template0", "template1")
+# Words that PostgreSQL does not accept as a role even in quotes.
+TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
+
+# Bounds of numbers, where they are not 0 and none.
+LIMITS: dict[str, tuple[int, int | None]] = {
+    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port"), (1, 65535)),
+    **dict.fromkeys(("postgresql_user_id", "database_client_user_id", "django_user_id"), (1, 2**31 - 1)),
+    **dict.fromkeys(("web_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)),
+    **dict.fromkeys(("web_threads", "web_replicas_cpu_target", "postgresql_certificate_days"), (1, None)),
+    "postgresql_ca_days": (1, None),
+    "postgresql_max_connections": (1, 262143),
+    "web_session_affinity_seconds": (0, 86400),
+}
+RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
+
+# What Kubernetes takes for the name of an environment variable from a ConfigMap and of a Job alike.
+VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
+# Environment variables of the pods that no setting of a project can replace.
+OWN_ENVIRONMENT = frozenset(
+    {"DJANGO_SECRET_KEY_FILE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SCHEMA", "DATABASE_USER"}
+    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
+    | {"DATABASE_APPLICATION_NAME", "MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"}
+)
+
+
+def complaints(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with variables of the right types, all rules together."""
+    for rule in RULES:
+        names = inspect.signature(rule).parameters
+        if names.keys() <= values.keys():
+            yield from rule(**{name: values[name] for name in names})
+    for name, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield from number(name, value)
+    for name in RESOURCES:
+        if name in values:
+            yield from resources(name, values[name])
+
+
+def rule(function: Rule) -> Rule:
+    """Register a rule."""
+    RULES.append(function)
+    return function
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@rule
+def app_name(app_name: str) -> Iterator[str]:
+    """A Service is named after it, whose name is a DNS label from a letter on."""
+    longest = max(LABELS, key=len)
+    because = f"the longest name that follows from it is {app_name[:3]}…{longest}, of {addresses.LONGEST_LABEL} at most"
+    if problem := addresses.name_problem(app_name, LONGEST_APP_NAME, True, because):
+        yield f"app_name is {shown(app_name)}, which {problem}."
+
+
+@rule
+def app_namespace(app_namespace: str) -> Iterator[str]:
+    yield from _namespace("app_namespace", app_namespace)
+
+
+@rule
+def namespace_name(app_namespace: str, namespace_name: str) -> Iterator[str]:
+    if namespace_name != app_namespace:
+        yield from _namespace("namespace_name", namespace_name)
+
+
+def _namespace(name: str, value: str) -> Iterator[str]:
+    if problem := addresses.name_problem(value, addresses.LONGEST_LABEL, False, "a namespace has no more"):
+        yield f"{name} is {shown(value)}, which {problem}."
+    elif value.startswith("kube-"):
+        yield f"{name} is {value}, and names with kube- belong to Kubernetes. Choose another one."
+
+
+@rule
+def database_name(database_name: str) -> Iterator[str]:
+    longest = LONGEST_IDENTIFIER - max(map(len, ROLE_SUFFIXES))
+    about = f"database_name is {shown(database_name)}"
+    if not IDENTIFIER.fullmatch(database_name):
+        yield f"{about}, which {_IDENTIFIER_RULE}"
+    elif len(database_name) > longest:
+        yield f"{about}, of {len(database_name)} characters, and {longest} fit: its roles need 8 of 63. Shorten it."
+    elif database_name in TAKEN_DATABASES:
+        yield f"{about}, a database of PostgreSQL's own. Choose another name."
+    elif database_name.startswith("pg_"):
+        yield f"{about}, and names of roles with pg_ belong to PostgreSQL. Choose another name."
+
+
+@rule
+def database_schema(database_schema: str, database_name: str) -> Iterator[str]:
+    about = f"database_schema is {shown(database_schema)}"
+    if database_schema == database_name:
+        # By default. What is wrong with the name of the database is told already.
+        if database_schema in TAKEN_SCHEMAS:
+            yield f"{about}, as database_name, a schema of PostgreSQL's own. Set one of them to another name."
+    elif not IDENTIFIER.fullmatch(database_schema):
+        yield f"{about}, which {_IDENTIFIER_RULE}"
+    elif database_schema in TAKEN_SCHEMAS or database_schema.startswith("pg_"):
+        yield f"{about}, a schema of PostgreSQL's own. Choose another, or remove the line: then it is database_name."
+
+
+@rule
+def postgresql_admin_username(postgresql_backend: str, postgresql_admin_username: str) -> Iterator[str]:
+    """Make initdb accept it. An external server knows its own names."""
+    about = f"postgresql_admin_username is {shown(postgresql_admin_username)}"
+    if postgresql_backend != "builtin":
+        return
+    if not IDENTIFIER.fullmatch(postgresql_admin_username):
+        yield f"{about}, which {_IDENTIFIER_RULE}"
+    elif postgresql_admin_username.startswith("pg_") or postgresql_admin_username in TAKEN_ROLES:
+        yield f"{about}, a name of PostgreSQL's own. Choose another name."
+
+
+@rule
+def admin_is_no_role_of_the_site(postgresql_admin_username: str, database_name: str) -> Iterator[str]:
+    if postgresql_admin_username in [f"{database_name}{suffix}" for suffix in ROLE_SUFFIXES]:
+        yield (
+            f"postgresql_admin_username is {shown(postgresql_admin_username)}, which is a role of the database "
+            f"{database_name} as well. Choose another name."
+        )
+
+
+_IDENTIFIER_RULE = "is no name of 1 to 63 small letters, digits and underscores, from a letter on. Choose another name."
+
+
+def _role_keys(name: str, given: Mapping[str, Any]) -> Iterator[str]:
+    if unknown := [str(key) for key in given if key not in ("migrate", "app", "read", "backup")]:
+        yield f"{name} names {shown(', '.join(unknown))}, which is no login role. Use migrate, app, read or backup."
+
+
+@rule
+def database_connection_limits(database_connection_limits: Mapping[str, Any]) -> Iterator[str]:
+    yield from _role_keys("database_connection_limits", database_connection_limits)
+
+
+@rule
+def database_role_settings(database_role_settings: Mapping[str, Any]) -> Iterator[str]:
+    yield from _role_keys("database_role_settings", database_role_settings)
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+
+@rule
+def postgresql_admin_password(postgresql_admin_password: str) -> Iterator[str]:
+    yield from _secret("postgresql_admin_password", postgresql_admin_password)
+
+
+@rule
+def database_passwords(database_passwords: Mapping[str, str]) -> Iterator[str]:
+    for name, password in database_passwords.items():
+        yield from _secret(f"database_passwords.{name}", password or "")
+
+
+@rule
+def superuser_password(superuser_password: str) -> Iterator[str]:
+    yield from _secret("superuser_password", superuser_password)
+
+
+@rule
+def image_pull_credentials(image_pull_username: str, image_pull_password: str) -> Iterator[str]:
+    yield from _secret("image_pull_username", image_pull_username)
+    yield from _secret("image_pull_password", image_pull_password)
+    if ":" in image_pull_username:
+        yield "image_pull_username has a colon, at which the registry takes the password to begin. Use another user."
+    if bool(image_pull_username) != bool(image_pull_password):
+        missing = "image_pull_password" if image_pull_username else "image_pull_username"
+        yield f"{missing} is empty while the other one is set. Give both, or none for a registry without a login."
+
+
+@rule
+def superuser_identity(superuser_username: str, superuser_email: str) -> Iterator[str]:
+    """They are files beside the password, with the same reader."""
+    for name, text in {"superuser_username": superuser_username, "superuser_email": superuser_email}.items():
+        yield from _secret(name, text)
+        if text != text.strip() and not secret_problem(text):
+            yield f"{name} begins or ends with white space, which Django's login page removes. Remove it."
+    if not superuser_username:
+        yield "superuser_username is empty. Give a name to log in with."
+
+
+def _secret(name: str, text: str) -> Iterator[str]:
+    if problem := secret_problem(text):
+        yield f"{name} {problem}."
+
+
+# --- Settings and commands --------------------------------------------------------------------------------------------
+
+
+@rule
+def django_settings(django_settings: Mapping[str, Any]) -> Iterator[str]:
+    """Each value is text, and reaches web pods and Jobs under the same name."""
+    if kinds := [str(name) for name, value in django_settings.items() if not isinstance(value, str)]:
+        yield (
+            f"The setting {', '.join(kinds)} in django_settings is no text: YAML took its value for something else and "
+            "may have changed it already. Put the value into quotes."
+        )
+    for name, value in django_settings.items():
+        if isinstance(value, str) and "\0" in value:
+            yield f"The setting {name} in django_settings has a NUL byte, which ends a variable. Remove it."
+        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
+            yield (
+                f"The setting {shown(name)} in django_settings is no name of an environment variable: Kubernetes "
+                "leaves it out. Use letters, digits and underscores."
+            )
+        elif name in OWN_ENVIRONMENT:
+            yield f"The setting {name} in django_settings belongs to the roles, which set it in each pod. Remove it."
+
+
+@rule
+def migrations_commands(migrations_commands: list[list[Any]]) -> Iterator[str]:
+    for index, command in enumerate(migrations_commands):
+        if not command or not isinstance(command[0], str) or not command[0]:
+            yield (
+                f"migrations_commands[{index}] is {shown(json.dumps(command, default=str))}, without the name of a "
+                "command. Begin the list with it, for instance [load_demo_polls]."
+            )
+
+
+@rule
+def superuser_command(superuser_command: list[str]) -> Iterator[str]:
+    if not superuser_command:
+        yield "superuser_command is empty, and the image's own command serves the site. Give one that creates the user."
+
+
+# --- Address ----------------------------------------------------------------------------------------------------------
+
+
+@rule
+def public_url(django_public_url: str) -> Iterator[str]:
+    """For what needs no Ingress to fail."""
+    if django_public_url:
+        yield from addresses.url_errors("app_public_url", django_public_url, "")
+
+
+@rule
+def public_url_of_a_route(django_public_url: str, web_ingress_class: str, web_gateways: list[Any]) -> Iterator[str]:
+    kind, variable = ("Ingress", "web_ingress_class") if web_ingress_class else ("HTTPRoute", "web_gateways")
+    if not (web_ingress_class or web_gateways):
+        return
+    if not django_public_url:
+        yield f"app_public_url is empty and {variable} is set, and an {kind} routes by a host. Set app_public_url."
+        return
+    others = set(addresses.url_errors("app_public_url", django_public_url, ""))
+    yield from (e for e in addresses.url_errors("app_public_url", django_public_url, kind) if e not in others)
+
+
+@rule
+def web_allowed_hosts(web_allowed_hosts: list[str]) -> Iterator[str]:
+    for host in web_allowed_hosts:
+        if problem := addresses.allowed_host_problem(host):
+            yield f"web_allowed_hosts has {shown(host)}, which {problem}."
+
+
+@rule
+def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
+    """The star is refused by the role, with a reason of its own."""
+    for network in web_trusted_proxies:
+        if network != "*" and not addresses.is_network(network):
+            yield f"web_trusted_proxies has {shown(network)}, which is no address or network. Write one, as 10.0.0.0/8."
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def number(name: str, value: int) -> Iterator[str]:
+    """Yield a number that is too small or too large."""
+    least, most = LIMITS.get(name, (0, None))
+    if value < least or (most is not None and value > most):
+        bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
+        yield f"{name} is {value}. Give a number {bounds}."
+
+
+@rule
+def web_surge(web_surge: int, web_overrides: Mapping[str, Any]) -> Iterator[str]:
+    """With neither one pod more nor one less, no pod can ever be replaced, which the API refuses."""
+    strategy = _at(web_overrides, "Deployment", "spec", "strategy")
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return
+    rolling = {"maxSurge": web_surge, "maxUnavailable": 0} | _at(strategy, "rollingUpdate")
+    if all(str(rolling[name]).rstrip("%") == "0" for name in ("maxSurge", "maxUnavailable")):
+        variable = "maxSurge in web_overrides" if "maxSurge" in _at(strategy, "rollingUpdate") else "web_surge"
+        yield (
+            f"{variable} is 0 and maxUnavailable is 0 as well, so that no pod could be replaced. Set web_surge to 1 or "
+            "more, or in web_overrides {Deployment: {spec: {strategy: {rollingUpdate: {maxUnavailable: 1}}}}}."
+        )
+
+
+def _at(value: Any, *keys: str) -> Mapping[str, Any]:
+    """Return the dictionary at a path of another one; an empty one if there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+@rule
+def autoscaler(web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
+    if 0 < web_replicas_maximum < web_replicas:
+        yield (
+            f"web_replicas_maximum is {web_replicas_maximum} and web_replicas is {web_replicas}, its minimum. Raise "
+            "the maximum, or set it to 0 for no autoscaler."
+        )
+
+
+def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
+    """Yield amounts that Kubernetes does not know, and requests above their limits."""
+    amounts: dict[tuple[str, str], Any] = {}
+    for part in ("requests", "limits"):
+        held = value.get(part) or {}
+        if not isinstance(held, Mapping):
+            yield f"{name}.{part} is {shown(held)}, not a dictionary. Write for instance {{cpu: 100m, memory: 256Mi}}."
+            continue
+        for resource, amount in held.items():
+            try:
+                amounts[part, resource] = parse(amount)
+            except ValueError as error:
+                yield f"{name}.{part}.{resource}: {error}"
+    for part, resource in amounts:
+        limit = amounts.get(("limits", resource))
+        if part == "requests" and limit is not None and amounts[part, resource] > limit:
+            asked, allowed = value["requests"][resource], value["limits"][resource]
+            yield f"{name} requests {asked} of {resource}, above its limit of {allowed}. Lower one or raise the other."
+
+
+@rule
+def storage_size(postgresql_storage_size: str) -> Iterator[str]:
+    try:
+        size = parse(postgresql_storage_size)
+    except ValueError as error:
+        yield f"postgresql_storage_size: {error}"
+    else:
+        if size <= 0:
+            yield f"postgresql_storage_size is {shown(postgresql_storage_size)}. Give one above 0, for instance 10Gi."
+
+
+# --- Several sites ----------------------------------------------------------------------------------------------------
+
+
+def same_site(host: str, sites: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
+    """Yield the hosts of a run that deploy the same site as one of them does.
+
+    Args:
+        sites: for each host its cluster, the namespace and the name of the site, in this order.
+    """
+    if twins := [other for other, site in sites.items() if other != host and site == sites.get(host)]:
+        _, namespace, name = sites[host]
+        yield (
+            f"The hosts {', '.join(sorted([host, *twins]))} deploy one and the same site, {shown(name)} in the "
+            f"namespace {shown(namespace)} of one cluster, and would change it at the same time. Give each an app_name "
+            "or app_namespace of its own, or run for one of them with --limit."
+        )

@@ -1,0 +1,498 @@
+"""What the variables of a site have to fulfil: each case is one that failed later, somewhere else, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.template import Templar, trust_as_template
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, rules, types
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
+
+PROJECT = Path(__file__).parents[3]
+
+
+def complaints(**values: Any) -> list[str]:
+    return list(rules.complaints(values))
+
+
+def url(value: str, routed_by: str = "") -> list[str]:
+    return list(addresses.url_errors("app_public_url", value, routed_by))
+
+
+# --- Types ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ({"type": "list"}, "polls.example.org", "x is polls.example.org, text and not a list. Write it as a list"),
+        ({"type": "list"}, 5, "x is 5, a number and not a list."),
+        ({"type": "list"}, {"a": 1}, "x is a dictionary and not a list."),
+        ({"type": "list", "elements": "str"}, ["a", 5], "x[1] is 5, a number and not text. Put the value into quotes."),
+        ({"type": "list", "elements": "list"}, ["migrate"], "x[0] is migrate, text and not a list."),
+        ({"type": "list", "elements": "dict"}, ["name=a"], "x[0] is name=a, text and not a dictionary."),
+        ({"type": "dict"}, "a=b", "x is a=b, text and not a dictionary."),
+        ({"type": "str"}, 83, "x is 83, a number and not text. Put the value into quotes."),
+        ({"type": "str"}, False, "x is False, a truth value and not text."),
+        ({"type": "str"}, ["a"], "x is a list and not text."),
+        ({"type": "str"}, None, "x is null. Remove the line, or write '' for nothing."),
+        ({"type": "list"}, None, "x is null. Remove the line."),
+        ({"type": "path"}, 1.5, "x is 1.5, a number and not a path."),
+        ({"type": "int"}, True, "x is True, a truth value and not a whole number."),
+        ({"type": "int"}, "few", "x is few, text and not a whole number."),
+        ({"type": "int"}, 1.0, "x is 1.0, a number and not a whole number."),
+        ({"type": "bool"}, "perhaps", "x is perhaps, text and not true or false."),
+        ({"type": "dict", "options": {"app": {"type": "str"}}}, {"app": 5}, "x.app is 5, a number and not text."),
+    ],
+)
+def test_another_type_is_refused(option: dict[str, Any], value: Any, told: str) -> None:
+    [error] = type_errors("x", option, value)
+    assert error.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ({"type": "list", "elements": "str"}, []),
+        ({"type": "list", "elements": "list"}, [["load_demo_polls", 5]]),
+        ({"type": "int"}, "5"),
+        ({"type": "bool"}, "no"),
+        ({"type": "raw"}, 5),
+        ({}, "text"),
+        ({"type": "dict", "options": {"app": {"type": "str"}}}, {"other": 5}),
+    ],
+)
+def test_the_type_of_the_option_is_accepted(option: dict[str, Any], value: Any) -> None:
+    assert list(type_errors("x", option, value)) == []
+
+
+@pytest.mark.parametrize("value", [12345, True, ["hunter2"]])
+def test_a_secret_of_another_type_is_not_shown(value: Any) -> None:
+    [error] = type_errors("x", {"type": "str", "no_log": True}, value)
+    assert str(value) not in error
+    assert "hunter2" not in error
+
+
+def test_values_are_shown_on_one_line_without_the_user_of_a_url() -> None:
+    assert types.shown("http://me:secret@proxy:3128\nx") == "http://***@proxy:3128\\nx"
+    assert len(types.shown("x" * 1000)) < 100
+    assert types.shown("") == "empty"
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "p" * 45,
+            "has 45 characters, and 41 fit: the longest name that follows from it is ppp…-postgresql-0123456789",
+        ),
+        ("p" * 42, "has 42 characters"),
+        ("my_polls", "for instance my-polls."),
+        ("Polls", "for instance polls."),
+        ("polls.v2", "for instance polls-v2."),
+        ("123", "is no name in Kubernetes"),
+        ("2polls", "for instance polls."),
+        ("polls-", "for instance polls."),
+        ("", "is no name in Kubernetes"),
+        ("pöll", "is no name in Kubernetes"),
+        ("polls\n", "app_name is polls\\n, which is no name"),
+    ],
+)
+def test_a_name_that_no_service_can_have_is_refused(name: str, told: str) -> None:
+    [error] = complaints(app_name=name)
+    assert error.startswith("app_name is ")
+    assert told in error
+
+
+@pytest.mark.parametrize("name", ["polls", "p", "my-polls", "polls-v2", "p2", "p" * 41])
+def test_a_name_is_accepted(name: str) -> None:
+    assert complaints(app_name=name) == []
+
+
+def test_the_longest_name_fits_each_label_that_follows_from_it() -> None:
+    """Each object of each role that is named after app_name."""
+    suffixes = set()
+    for path in (PROJECT / "roles").glob("*/vars/**/*.yml"):
+        suffixes |= set(re.findall(r'name: "\{\{ app_name \}\}(-[a-z-]+)"', path.read_text(encoding="utf-8")))
+    assert {"-web", "-postgresql-admin", "-registry"} <= suffixes
+    # Names of Secrets and of pods may have more characters, and are no labels.
+    assert all(len("p" * rules.LONGEST_APP_NAME + suffix) <= 63 for suffix in suffixes)
+    assert max(len("p" * rules.LONGEST_APP_NAME + suffix) for suffix in rules.LABELS) == 63
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("my_polls", "for instance my-polls."),
+        ("Polls", "for instance polls."),
+        ("polls.v2", "for instance polls-v2."),
+        ("p" * 64, "has 64 characters, and 63 fit: a namespace has no more."),
+        ("kube-system", "names with kube- belong to Kubernetes"),
+    ],
+)
+def test_a_namespace_that_cannot_be_made_is_refused(name: str, told: str) -> None:
+    [error] = complaints(app_namespace=name)
+    assert error.startswith(f"app_namespace is {name}, ")
+    assert told in error
+    [error] = complaints(app_namespace="polls", namespace_name=name)
+    assert error.startswith(f"namespace_name is {name}, ")
+
+
+def test_a_namespace_is_accepted_once() -> None:
+    assert complaints(app_namespace="2polls") == []
+    assert len(complaints(app_namespace="A", namespace_name="A")) == 1
+
+
+@pytest.mark.parametrize(
+    "schema", ["public", "pg_catalog", "pg_toast", "information_schema", "pg_mine", "My", "a-b", ""]
+)
+def test_a_schema_of_the_servers_own_is_refused(schema: str) -> None:
+    [error] = complaints(database_name="polls", database_schema=schema)
+    assert error.startswith(f"database_schema is {schema or 'empty'}, ")
+
+
+@pytest.mark.parametrize(
+    "name", ["postgres", "template0", "template1", "pg_polls", "Polls", "my-polls", "p" * 56, "p" * 64, ""]
+)
+def test_a_database_that_cannot_have_its_roles_is_refused(name: str) -> None:
+    [error] = complaints(database_name=name)
+    assert error.startswith("database_name is ")
+
+
+def test_a_schema_that_follows_from_the_database_is_told_once() -> None:
+    assert len(complaints(database_name="Polls", database_schema="Polls")) == 1
+    [error] = complaints(database_name="public", database_schema="public")
+    assert error.startswith("database_schema is public, as database_name, a schema of PostgreSQL's own.")
+
+
+def test_names_of_the_database_are_accepted() -> None:
+    assert complaints(database_name="p" * 55, database_schema="polls") == []
+    assert complaints(database_name="my_polls", database_schema="publicity", postgresql_admin_username="postgres") == []
+
+
+def test_an_administrator_that_is_a_role_of_the_site_is_refused() -> None:
+    assert len(complaints(database_name="polls", postgresql_admin_username="polls_owner")) == 1
+    for name in ("pg_admin", "public", "none", "x$y", "Admin"):
+        assert len(complaints(postgresql_backend="builtin", postgresql_admin_username=name)) == 1, name
+        assert complaints(postgresql_backend="external", postgresql_admin_username=name) == []
+
+
+def test_a_role_that_does_not_exist_is_refused() -> None:
+    [error] = complaints(database_connection_limits={"reader": 3, "read": 2})
+    assert error.startswith("database_connection_limits names reader, which is no login role.")
+    [error] = complaints(database_role_settings={"owner": {}})
+    assert "owner" in error
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+SECRETS = {
+    "postgresql_admin_password": lambda text: {"postgresql_admin_password": text},
+    "superuser_password": lambda text: {"superuser_password": text},
+    "image_pull_password": lambda text: {"image_pull_username": "robot", "image_pull_password": text},
+    **{
+        f"database_passwords.{login}": lambda text, login=login: {"database_passwords": {login: text}}
+        for login in ("migrate", "app", "read", "backup")
+    },
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    "text", ["hunter2\n", "\nhunter2", "hun\nter2", "hunter2\r\n", "hunter2\r", "hunter2\0", "hunter2\ud800"]
+)
+def test_a_secret_that_a_reader_would_not_give_back_is_refused(name: str, text: str) -> None:
+    [error] = complaints(**SECRETS[name](text))
+    assert error.startswith(f"{name} ")
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("text", [" x ", "\tx", "$$(A) '\"\\ é🔑 {{ {% -x @:/?#%", "x" * 1000, "\u2028", "\xa0"])
+def test_a_secret_with_any_other_character_is_accepted(name: str, text: str) -> None:
+    assert complaints(**SECRETS[name](text)) == []
+
+
+def test_no_secret_option_is_left_out() -> None:
+    """A new secret of a role needs a rule."""
+    found = set()
+    for path in (PROJECT / "roles").glob("*/meta/argument_specs.yml"):
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"].get("options", {})
+        found |= {name for name, option in options.items() if option.get("no_log")}
+    assert found == {name.partition(".")[0] for name in SECRETS}
+
+
+def test_credentials_that_a_registry_misreads_are_refused() -> None:
+    assert "colon" in complaints(image_pull_username="a:b", image_pull_password="x")[0]
+    assert "image_pull_password is empty" in complaints(image_pull_username="a", image_pull_password="")[0]
+    assert complaints(image_pull_username="", image_pull_password="") == []
+
+
+@pytest.mark.parametrize("values", [("admin\n", ""), (" admin", ""), ("admin", "a@example.org\n"), ("", "")])
+def test_a_superuser_who_could_not_log_in_is_refused(values: tuple[str, str]) -> None:
+    assert len(complaints(superuser_username=values[0], superuser_email=values[1])) == 1
+
+
+# --- Address ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("http://my_pc:30037", "has an underscore, to which Django answers with status 400"),
+        ("https://umfragen-münchen.de", "Write xn--umfragen-mnchen-8vb.de."),
+        ("HTTPS://polls.example.org", "whose scheme has capital letters. Write https://polls.example.org."),
+        ("https://Polls.example.org", "Write polls.example.org."),
+        ("polls.example.org", "does not begin with http:// or https:// and a host"),
+        ("ftp://polls.example.org", "does not begin with http:// or https:// and a host"),
+        ("https://", "does not begin with http:// or https:// and a host"),
+        ("https:/polls.example.org", "does not begin with"),
+        ("https://polls.example.org/polls", "has more than scheme, host and port"),
+        ("https://polls.example.org?", "has more than scheme, host and port"),
+        ("https://polls.example.org/#a", "has more than scheme, host and port"),
+        ("https://polls.example.org\\a", ""),
+        ("https://polls.example.org:0", "whose port is none"),
+        ("https://polls.example.org:", "whose port is none"),
+        ("https://polls.example.org:65536", "is no URL"),
+        ("https://polls.example.org:http", "is no URL"),
+        ("https://polls.example.org.", "ends with a dot"),
+        ("https://polls..example.org", "is no host name"),
+        ("https://-polls.example.org", "is no host name"),
+        ("https://*.example.org", "is no host name"),
+        (f"https://{'p' * 64}.org", "is longer than DNS allows"),
+        (f"https://{'p.' * 130}org", "is longer than DNS allows"),
+        ("https://10.1", "is an IPv4 address to browsers"),
+        ("https://192.0.2.300", "is an IPv4 address to browsers"),
+        ("https://example.0x7f", "is an IPv4 address to browsers"),
+        ("https://[2001:DB8:0::1]", "Write 2001:db8::1."),
+        ("https://[fe80::1%eth0]", "has a zone"),
+        ("https://[2001:db8::1", "is no URL"),
+        (" https://polls.example.org", "which has white space"),
+        ("https://polls.example.org\n", "which has white space"),
+        ("https://polls.exa\tmple.org", "which has white space"),
+    ],
+)
+def test_an_address_that_no_page_answers_at_is_refused(value: str, told: str) -> None:
+    errors = url(value)
+    assert errors
+    assert told in errors[0]
+    assert errors[0].startswith("app_public_url is ")
+    assert "\n" not in errors[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "https://polls.example.org",
+            "https://polls.example.org/",
+            "http://localhost:30037",
+            "http://192.0.2.1:30037",
+        ),
+        *("https://xn--umfragen-mnchen-8vb.de", "https://[2001:db8::1]:8443", "https://a-b.c1:443", "http://polls"),
+    ],
+)
+def test_an_address_is_accepted(value: str) -> None:
+    assert url(value) == []
+
+
+def test_a_user_in_an_address_is_refused_and_not_shown() -> None:
+    [error] = url("https://me:hunter2@polls.example.org")
+    assert "***@polls.example.org" in error
+    assert "hunter2" not in error
+
+
+ROUTED = {"web_ingress_class": "", "web_gateways": []}
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"), [({"web_ingress_class": "nginx"}, "Ingress"), ({"web_gateways": [{}]}, "HTTPRoute")]
+)
+def test_a_route_needs_the_name_of_a_host(route: dict[str, Any], kind: str) -> None:
+    for value, told in {
+        "http://192.0.2.1": f"an IP address, and an {kind} routes names only",
+        "https://[2001:db8::1]": f"an IP address, and an {kind} routes names only",
+        "": f"is set, and an {kind} routes by a host. Set app_public_url.",
+        "https://my_pc": "has an underscore",
+    }.items():
+        [error] = complaints(django_public_url=value, **ROUTED | route)
+        assert told in error
+    assert complaints(django_public_url="https://polls.example.org", **ROUTED | route) == []
+    assert (
+        complaints(django_public_url="http://192.0.2.1", **ROUTED) == complaints(django_public_url="", **ROUTED) == []
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "my_pc",
+        "https://a.org",
+        "a.org:8000",
+        "a.org/x",
+        "a.org,b.org",
+        "a b",
+        "",
+        "::1",
+        "[::1]:80",
+        "münchen.de",
+        "1.2",
+    ],
+)
+def test_an_allowed_host_that_matches_none_is_refused(host: str) -> None:
+    [error] = complaints(web_allowed_hosts=["localhost", host])
+    assert error.startswith(f"web_allowed_hosts has {host or 'empty'}, which ")
+
+
+def test_allowed_hosts_are_accepted() -> None:
+    assert complaints(web_allowed_hosts=["*", ".example.org", "127.0.0.1", "[::1]", "Polls.example.org"]) == []
+
+
+@pytest.mark.parametrize("network", ["proxy", "10.0.0.0/33", "", "10.0.0.0/8,::1", "private_ranges"])
+def test_a_proxy_that_is_no_network_is_refused(network: str) -> None:
+    [error] = complaints(web_trusted_proxies=["10.0.0.0/8", "::1", "192.0.2.1/24", network])
+    assert error.startswith(f"web_trusted_proxies has {network or 'empty'}, which is no address or network.")
+
+
+# --- Settings and commands --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"DEBUG": True}, {"A": "\0"}, {"my key": "x"}, {"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"DATABASE_HOST": "x"}],
+)
+def test_a_setting_that_does_not_reach_all_pods_is_refused(settings: dict[str, Any]) -> None:
+    assert len(complaints(django_settings=settings)) == 1
+
+
+def test_settings_are_accepted() -> None:
+    assert complaints(django_settings={"DJANGO_ADMIN_PATH": "a$$b$(DATABASE_HOST)c\n", "a.b-C": ""}) == []
+
+
+def test_no_setting_is_in_the_environment_twice() -> None:
+    found = set()
+    for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
+        found |= set(re.findall(r"name: ((?:DJANGO|DATABASE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text()))
+    assert found == rules.OWN_ENVIRONMENT
+
+
+@pytest.mark.parametrize("command", [[], [""], [5], [["migrate"]]])
+def test_a_command_without_a_name_is_refused(command: list[Any]) -> None:
+    [error] = complaints(migrations_commands=[["check"], command])
+    assert error.startswith("migrations_commands[1] is ")
+
+
+def expanded(value: str, environment: dict[str, str]) -> str:
+    """Return what Kubernetes makes of a value in the environment of a container."""
+    return re.sub(r"\$(\$|\((\w+)\))", lambda m: "$" if m[1] == "$" else environment.get(m[2], m[0]), value)
+
+
+@pytest.mark.parametrize("value", ["a$$b$(DATABASE_HOST)c", "$", "$$$", "$(NONE)", "$x", "$$(DATABASE_HOST)", "plain"])
+def test_jobs_and_web_pods_get_the_same_text(value: str) -> None:
+    variables = {"django_settings": {"A": value}, "django_public_url": "", "migrations_commands": [["echo", value]]}
+    for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
+        variables |= yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
+
+    def trusted(held: Any) -> Any:
+        if isinstance(held, dict):
+            return {key: trusted(each) for key, each in held.items()}
+        if isinstance(held, list):
+            return [trusted(each) for each in held]
+        return trust_as_template(held) if isinstance(held, str) and "{{" in held else held
+
+    templar = Templar(None, {name: trusted(held) for name, held in variables.items()})
+    web = templar.template(trust_as_template("{{ __django_text_settings }}"))["A"]
+    [job] = [
+        entry["value"]
+        for entry in templar.template(trust_as_template("{{ __migrations_settings }}"))
+        if entry["name"] == "A"
+    ]
+    commands = templar.template(trust_as_template("{{ __migrations_own_environment[2] }}"))["value"]
+    environment = {"DATABASE_HOST": "polls-postgresql.polls.svc"}
+    assert expanded(job, environment) == web == value
+    assert json.loads(expanded(commands, environment)) == [["echo", value]]
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def strategy(**values: Any) -> dict[str, Any]:
+    return {"Deployment": {"spec": {"strategy": values}}}
+
+
+@pytest.mark.parametrize(
+    ("surge", "overrides"),
+    [
+        (0, {}),
+        (0, strategy(rollingUpdate={"maxUnavailable": "0%"})),
+        (1, strategy(rollingUpdate={"maxSurge": 0})),
+        (0, {"Deployment": None}),
+    ],
+)
+def test_a_rollout_that_may_replace_no_pod_is_refused(surge: int, overrides: dict[str, Any]) -> None:
+    [error] = complaints(web_surge=surge, web_overrides=overrides)
+    assert "is 0 and maxUnavailable is 0 as well" in error
+
+
+@pytest.mark.parametrize(
+    ("surge", "overrides"),
+    [
+        (1, {}),
+        (0, strategy(rollingUpdate={"maxUnavailable": 1})),
+        (0, strategy(rollingUpdate={"maxSurge": "25%"})),
+        (0, strategy(type="Recreate")),
+    ],
+)
+def test_a_rollout_is_accepted(surge: int, overrides: dict[str, Any]) -> None:
+    assert complaints(web_surge=surge, web_overrides=overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"web_replicas": -1}, "web_replicas is -1. Give a number of 0 or more."),
+        ({"web_port": 0}, "web_port is 0. Give a number from 1 to 65535."),
+        ({"web_node_port": 70000}, "web_node_port is 70000."),
+        ({"web_timeout": 0}, "web_timeout is 0."),
+        ({"web_threads": 0}, "web_threads is 0."),
+        ({"django_user_id": 0}, "django_user_id is 0."),
+        ({"web_session_affinity_seconds": 90000}, "web_session_affinity_seconds is 90000."),
+        ({"web_replicas": 5, "web_replicas_maximum": 3}, "web_replicas_maximum is 3 and web_replicas is 5"),
+        ({"web_resources": {"limits": {"cpu": "many"}}}, "web_resources.limits.cpu: many is not an amount"),
+        ({"web_resources": {"limits": ["1"]}}, "web_resources.limits is "),
+        (
+            {"web_resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}},
+            "web_resources requests 1Gi of memory, above its limit of 512Mi.",
+        ),
+        ({"postgresql_storage_size": "ten"}, "postgresql_storage_size: ten is not an amount"),
+        ({"postgresql_storage_size": "0"}, "postgresql_storage_size is 0."),
+    ],
+)
+def test_a_number_that_the_api_refuses_is_refused(values: dict[str, Any], told: str) -> None:
+    [error] = complaints(**values)
+    assert error.startswith(told)
+
+
+def test_several_complaints_are_told_together() -> None:
+    assert (
+        len(complaints(app_name="my_polls", app_namespace="Polls", web_port=0, django_public_url="http://my_pc")) == 4
+    )
+
+
+# --- Several sites ----------------------------------------------------------------------------------------------------
+
+
+def test_hosts_that_deploy_the_same_site_are_refused() -> None:
+    sites = {"a": ("c", "polls", "polls"), "b": ("c", "polls", "polls"), "c": ("c", "other", "polls")}
+    [error] = rules.same_site("b", sites)
+    assert error.startswith("The hosts a, b deploy one and the same site, polls in the namespace polls of one cluster")
+    assert list(rules.same_site("c", sites)) == []
+    assert list(rules.same_site("a", {"a": sites["a"], "b": ("d", "polls", "polls")})) == []
