@@ -8,7 +8,8 @@ short_description: Request a page until the site answers
 version_added: 0.1.0
 description:
   - Sends a GET request for a page, and tries again until the answer has the status 200.
-  - Proxies of the environment are used, and certificates are verified.
+  - Proxies of the environment are used, and certificates are verified. This machine is reached directly, and so are the
+    networks in C(no_proxy).
 attributes:
   check_mode: {description: It only reads., support: full}
 options:
@@ -20,6 +21,10 @@ options:
     description: How many seconds the page may take at most to answer, all attempts together.
     type: int
     default: 30
+  local:
+    description: Whether the page comes from a cluster on this machine, which no proxy reaches.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -41,6 +46,7 @@ from collections.abc import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, options_of
@@ -72,9 +78,11 @@ def request(url: str, timeout: float, get: Callable[[str, float], int] = fetch, 
             cause = cause_of(error)
         if time.monotonic() + pause >= deadline:
             raise CloudDjangoError(
-                f"The page {url}",
+                f"The page {url}{proxies.through(url)}",
                 f"does not come within {timeout:g} s ({attempts} attempts): {cause}",
-                "Check that this machine reaches that address, then run the playbook again",
+                "Check that this machine reaches that address"
+                + (", or name its host in no_proxy" if proxies.through(url) else "")
+                + ", then run the playbook again",
             )
         time.sleep(pause)
 
@@ -82,6 +90,7 @@ def request(url: str, timeout: float, get: Callable[[str, float], int] = fetch, 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(options_of(DOCUMENTATION), supports_check_mode=True)
+    proxies.reach_directly(module.params["url"], local=module.params["local"])
     conclude(module, lambda: {"attempts": request(module.params["url"], module.params["timeout"])})
 
 
