@@ -35,6 +35,10 @@ _LAST_LINES = 20
 # As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
+# What would make docker, buildx, kind or a Python do something else than their arguments say.
+_FOREIGN = re.compile(
+    "DOCKER_DEFAULT_PLATFORM|BUILDX_BUILDER|KIND_CLUSTER_NAME|KIND_EXPERIMENTAL_PROVIDER|PYTHON(PATH|HOME|OPTIMIZE)"
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 display = Display()
@@ -69,7 +73,7 @@ def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subproces
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=options["chdir"],
-            env=os.environ | {name: str(value) for name, value in options["environment"].items()},
+            env=environment_of(options),
             start_new_session=True,
             preexec_fn=before_the_command,
         )
@@ -78,6 +82,12 @@ def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subproces
         raise AnsibleActionFail(
             f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
         ) from None
+
+
+def environment_of(options: dict[str, Any]) -> dict[str, str]:
+    """Return the environment of a command: what changes its meaning comes from its options only."""
+    present = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+    return present | {name: str(value) for name, value in options["environment"].items()}
 
 
 @contextlib.contextmanager

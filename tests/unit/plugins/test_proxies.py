@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +21,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.modules import page_info
 
+PROJECT = Path(__file__).parents[3]
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PROXY = "http://someone:secret@proxy.example.org:3128"
 # What offices set.
@@ -264,3 +267,24 @@ def module_of(kubeconfig: str) -> Any:
 
     params = dict.fromkeys(AUTH_ARG_SPEC) | {"kubeconfig": kubeconfig, "context": "polls", "namespace": "polls"}
     return SimpleNamespace(params=params, server_side_dry_run=False, requires=lambda *_, **__: None)
+
+
+def test_modules_of_kubernetes_core_reach_an_api_of_this_machine_directly(
+    kubeconfig: Path, site: tuple[int, list[str]], proxy: list[str]
+) -> None:
+    write(kubeconfig, f"http://127.0.0.1:{site[0]}")
+    filtered = "{{ '" + str(kubeconfig) + "' | cloud_django.kubernetes.pinned_kubeconfig('polls', '') }}"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "module_defaults": {
+            "group/cloud_django.kubernetes.k8s": {"kubeconfig": filtered, "context": "polls"},
+        },
+        "tasks": [{"kubernetes.core.k8s_info": {"kind": "Pod", "namespace": "polls"}}],
+    }
+    path = kubeconfig.with_name("play.yml")
+    path.write_text(json.dumps([play]), encoding="utf-8")
+    program = Path(sys.executable).with_name("ansible-playbook")
+    subprocess.run([program, path], cwd=PROJECT, capture_output=True, timeout=60, check=False)
+    assert proxy == []
+    assert site[1]

@@ -20,7 +20,12 @@ from typing import Any, NamedTuple
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cloud_django.kubernetes.plugins.action import run_with_progress as plugin
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import Progress, open_output, wait
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import (
+    Progress,
+    environment_of,
+    open_output,
+    wait,
+)
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 SETTINGS = {
@@ -293,6 +298,15 @@ def test_environment_is_added_to_the_controllers(play: Play, tmp_path: Path, mon
     }
     play.run(options)
     assert (tmp_path / "log").read_text() == "from outside, from the task, 5\n"
+
+
+def test_variables_that_change_the_meaning_of_a_command_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/s390x")
+    monkeypatch.setenv("PYTHONPATH", "/foreign")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///docker.sock")
+    found = environment_of({"environment": {"BUILDX_BUILDER": "given"}})
+    assert not {"DOCKER_DEFAULT_PLATFORM", "PYTHONPATH"} & found.keys()
+    assert (found["DOCKER_HOST"], found["BUILDX_BUILDER"]) == ("unix:///docker.sock", "given")
 
 
 def test_command_runs_in_the_given_directory(play: Play, tmp_path: Path) -> None:
