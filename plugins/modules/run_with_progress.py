@@ -45,6 +45,12 @@ options:
   total:
     description: How many such lines a whole run prints, more or less.
     type: int
+  hints:
+    description: >-
+      Sentences for the user by regular expression. If the command fails, the error holds the sentence of each
+      expression that a line of the output matched, and that line.
+    type: dict
+    default: {}
   interval:
     description: Seconds between two progress lines.
     type: float

@@ -35,6 +35,8 @@ _LAST_LINES = 20
 # As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
+# Lines of the libraries of minikube and kind about themselves.
+_NOISE = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d|[\W_]*$")
 # What would make docker, buildx, kind or a Python do something else than their arguments say.
 _FOREIGN = re.compile(
     "DOCKER_DEFAULT_PLATFORM|BUILDX_BUILDER|KIND_CLUSTER_NAME|KIND_EXPERIMENTAL_PROVIDER|PYTHON(PATH|HOME|OPTIMIZE)"
@@ -218,6 +220,9 @@ class Progress:
         self.interval = options["interval"]
         self.total = options["total"]
         self.pattern = re.compile(options["count"]) if options["count"] else None
+        # The sentences for the user, each with the last line that it is about.
+        self.expressions = {re.compile(each): sentence for each, sentence in (options.get("hints") or {}).items()}
+        self.hints: dict[str, str] = {}
         self.count = 0
         # Many commands say early why they fail, and then print pages of what they know about it.
         self.first_error = ""
@@ -237,9 +242,12 @@ class Progress:
         if line:
             self.last_lines.append(line)
             if not self.first_error and _ERROR.match(line.lstrip()):
-                self.first_error = line.strip().lstrip("*X ").rstrip(".")[:_LONGEST_ERROR]
+                self.first_error = shortened(line.strip().lstrip("*X ").rstrip("."))
             if self.pattern and self.pattern.search(line):
                 self.count += 1
+            for expression, sentence in self.expressions.items():
+                if expression.search(line):
+                    self.hints[sentence] = shortened(line.strip())
 
     def describe(self, seconds: float) -> str:
         """Return the progress after `seconds` in words."""
@@ -247,5 +255,12 @@ class Progress:
             return f"{seconds:.0f} s, {min(self.count, self.total)} of about {self.total}"
         if self.pattern:
             return f"{seconds:.0f} s, {self.count} steps"
-        last = self.last_lines[-1][:100] if self.last_lines else "no output yet"
+        last = next((line[:100] for line in reversed(self.last_lines) if not _NOISE.match(line)), "no output yet")
         return f"{seconds:.0f} s, {last}"
+
+
+def shortened(line: str) -> str:
+    """Return a line without its middle if it is long, because the reason is at its end."""
+    if len(line) <= _LONGEST_ERROR:
+        return line
+    return f"{line[: _LONGEST_ERROR // 3]} ... {line[-(_LONGEST_ERROR - _LONGEST_ERROR // 3 - 5) :]}"

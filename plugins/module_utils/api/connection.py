@@ -224,7 +224,10 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
 
 def unreachable(where: str, cause: str) -> ApiError:
     """Return the error for an API that does not answer."""
-    step = "Check that the cluster runs and that this is its kubeconfig, then run the playbook again"
+    step = (
+        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again. If `make up` made "
+        "the cluster, that starts it"
+    )
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
 
 

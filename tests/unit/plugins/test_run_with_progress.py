@@ -131,7 +131,7 @@ def test_an_error_that_scrolled_away_is_told_first(play: Play) -> None:
         ("* Exiting due to RSRC_INSUFFICIENT: no.", "Exiting due to RSRC_INSUFFICIENT: no"),
         ("X Exiting due to GUEST_START", "Exiting due to GUEST_START"),
         ("panic: index out of range", "panic: index out of range"),
-        ("error " + "x" * 400, "error " + "x" * 294),
+        ("error " + "x" * 400 + " why", "error " + "x" * 94 + " ... " + "x" * 191 + " why"),
         ("no error: all is well", ""),
         ("errors.go", ""),
         ("Everything: fine", ""),
