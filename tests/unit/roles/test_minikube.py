@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[3]
 NO_REGISTRY = [
     "* Pulling base image v0.0.50 ...",
     "E1129 10:11:12.131415    4711 cache.go:227] Error downloading kic artifacts:  failed to download kic base image",
-    "X Exiting due to GUEST_PROVISION: error provisioning guest: Failed to start host: creating host: create: creating: "
+    "X Exiting due to GUEST_PROVISION: error provisioning guest: Failed to start host: creating host: create: "
     "setting up container node: preparing volume for polls container: docker run --rm --name polls-preload-sidecar "
     "--label created_by.minikube.sigs.k8s.io=true --label name.minikube.sigs.k8s.io=polls --entrypoint /usr/bin/test "
     "-v polls:/var gcr.io/k8s-minikube/kicbase:v0.0.50 -d /var/lib: exit status 125",
