@@ -41,9 +41,16 @@ def _failure(options: dict[str, Any], code: int, progress: Progress) -> str:
     """Return the error for a command that failed: its own first word of it, where the log is, and the last lines."""
     why = f": {progress.first_error}" if progress.first_error else ""
     where = f" The whole log is in {options['log']}." if options["log"] else ""
-    hints = "".join(f" {hint}" for hint in progress.found_hints)
+    hints = [f"{sentence} The reason: {line}" for sentence, line in progress.hints.items()]
     return "\n".join(
-        [f"{options['label']} failed with exit code {code}{why}.{hints}{where} It ended with:", *progress.last_lines]
+        [
+            f"{options['label']} failed with exit code {code}{why}.{where}",
+            *hints,
+            "It ended with:",
+            *progress.last_lines,
+        ]
+        if hints
+        else [f"{options['label']} failed with exit code {code}{why}.{where} It ended with:", *progress.last_lines]
     )
 
 

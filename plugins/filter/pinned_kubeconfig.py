@@ -10,6 +10,7 @@ description:
   - In C(module_defaults) of a play it guards each task that reaches the API, whichever tasks the play starts with.
   - Fails as well if the environment holds other options of a connection, C(K8S_AUTH_HOST) and its like, which the
     modules of kubernetes.core would follow.
+  - Proxies of the environment are not used for a server on this machine, nor for one whose network is in C(no_proxy).
   - A file that is not there yet, or that has no such context, passes, since the task says so better.
 options:
   _input:
@@ -56,6 +57,8 @@ def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
         connection.refuse_environment(os.environ)
     except ApiError as error:
         raise AnsibleFilterError(str(error)) from None
+    # Here, because each task that reaches the API passes by, those of kubernetes.core as well.
+    connection.bypass_proxies(path, context)
     if not server:
         return path
     found = connection.cluster_entry(path, context).get("server", "")

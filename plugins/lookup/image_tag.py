@@ -25,8 +25,13 @@ options:
     description: Whether to return all 64 hexadecimal digits of the hash, as for a label, instead of the 12 of a tag.
     type: bool
     default: false
+  dockerfile:
+    description: Whether the build contexts need a C(Dockerfile).
+    type: bool
+    default: true
 notes:
-  - A path that does not exist or is no directory is an error, and so is a file that cannot be read.
+  - A path that does not exist or is no directory is an error, and so is a file that cannot be read. A directory without
+    a C(Dockerfile), or one that holds the user's home and no C(.dockerignore), is an error before any of it is read.
 """
 
 EXAMPLES = r"""
@@ -51,10 +56,10 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import build_context
 
 
-def hash_image(context: Path, arguments: dict[str, object]) -> str:
+def hash_image(context: Path, arguments: dict[str, object], dockerfile: bool = True) -> str:
     """Return the SHA-256, in hexadecimal, of all that goes into an image."""
     # The filter's JSON, because another formula would give every image a new tag.
-    content = to_json([build_context.hash_context(context), arguments], sort_keys=True)
+    content = to_json([build_context.hash_context(context, dockerfile), arguments], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -64,9 +69,9 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict | None = None, **kwargs: object) -> list[str]:
         """Return one tag per term; raise AnsibleLookupError for a path that is no directory."""
         self.set_options(var_options=variables, direct=kwargs)
-        arguments = self.get_option("arguments")
+        arguments, dockerfile = self.get_option("arguments"), self.get_option("dockerfile")
         length = 64 if self.get_option("full") else 12
         try:
-            return [hash_image(Path(term).expanduser(), arguments)[:length] for term in terms]
+            return [hash_image(Path(term).expanduser(), arguments, dockerfile)[:length] for term in terms]
         except build_context.ContextError as error:
             raise AnsibleLookupError(str(error)) from error

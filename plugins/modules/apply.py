@@ -144,8 +144,8 @@ options:
     default: ""
   wait:
     description:
-      - Whether to wait, when O(state=absent), until the objects are gone with their pods. The wait ends early where it is
-        hopeless, as for a claim that another pod uses.
+      - Whether to wait, when O(state=absent), until the objects are gone with their pods. The wait ends early where it
+        is hopeless, as for a claim that another pod uses.
     type: bool
     default: true
   timeout:

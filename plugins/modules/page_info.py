@@ -7,8 +7,9 @@ module: page_info
 short_description: Prove that a release of a site answers
 version_added: 0.1.0
 description:
-  - Requests a page at the public address of a site, until the release that was applied answers. Proxies of the
-    environment are used, and certificates are verified.
+  - Requests a page at the public address of a site, until the release that was applied answers. Certificates are
+    verified.
+  - Proxies of the environment are used. This machine is reached directly, and so are the networks in C(no_proxy).
   - Any answer of the release counts, such as a redirect to a login or status 404. Status 400, which Django gives to a
     wrong host, those from 500 on, and a redirect of a page to itself do not.
   - The request has the header C(X-Front-Proof) with O(configuration_hash), which nobody else knows. A front that has
@@ -66,6 +67,10 @@ options:
     description: How many seconds the page may take at most to come from the address, all attempts together.
     type: int
     default: 10
+  local:
+    description: Whether the page comes from a cluster on this machine, which no proxy reaches.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -100,6 +105,7 @@ way:
 
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import CONFIGURATION, RELEASE
@@ -111,6 +117,7 @@ OPTIONS = options_of(DOCUMENTATION)
 def run(module: Any) -> dict[str, Any]:
     """Return what the module returns, and show its warning. Raises CloudDjangoError."""
     params = module.params
+    proxies.reach_directly(params["url"], local=params["local"])
     annotations = {RELEASE: params["release"], CONFIGURATION: params["configuration_hash"]}
     proof = prove(params | {"annotations": annotations}, lambda: connect(module))
     if proof.warning:

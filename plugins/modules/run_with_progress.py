@@ -46,7 +46,9 @@ options:
     description: How many such lines a whole run prints, more or less.
     type: int
   hints:
-    description: What to do about a failure, by its output. The error ends with the texts whose pattern was found.
+    description: >-
+      What to do about a failure, by its output. The error has the text of each pattern that a line matched, and that
+      line.
     type: list
     elements: dict
     default: []
@@ -56,7 +58,7 @@ options:
         type: str
         required: true
       text:
-        description: The sentences.
+        description: The sentences. An empty text is left out.
         type: str
         required: true
   interval:

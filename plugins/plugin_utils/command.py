@@ -35,6 +35,12 @@ _LAST_LINES = 20
 # As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
+# Lines of the libraries of minikube and kind about themselves.
+_NOISE = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d|[\W_]*$")
+# What would make docker, buildx, kind or a Python do something else than their arguments say.
+_FOREIGN = re.compile(
+    "DOCKER_DEFAULT_PLATFORM|BUILDX_BUILDER|KIND_CLUSTER_NAME|KIND_EXPERIMENTAL_PROVIDER|PYTHON(PATH|HOME|OPTIMIZE)"
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 display = Display()
@@ -69,7 +75,7 @@ def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subproces
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=options["chdir"],
-            env=os.environ | {name: str(value) for name, value in options["environment"].items()},
+            env=environment_of(options),
             start_new_session=True,
             preexec_fn=before_the_command,
         )
@@ -78,6 +84,12 @@ def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subproces
         raise AnsibleActionFail(
             f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
         ) from None
+
+
+def environment_of(options: dict[str, Any]) -> dict[str, str]:
+    """Return the environment of a command: what changes its meaning comes from its options only."""
+    present = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+    return present | {name: str(value) for name, value in options["environment"].items()}
 
 
 @contextlib.contextmanager
@@ -208,8 +220,9 @@ class Progress:
         self.interval = options["interval"]
         self.total = options["total"]
         self.pattern = re.compile(options["count"]) if options["count"] else None
-        self.hints = {hint["text"]: re.compile(hint["pattern"]) for hint in options.get("hints") or []}
-        self.found_hints: list[str] = []
+        self.patterns = [(re.compile(each["pattern"]), each["text"]) for each in options.get("hints") or []]
+        # The texts of those that were found, each with the last line that it is about.
+        self.hints: dict[str, str] = {}
         self.count = 0
         # Many commands say early why they fail, and then print pages of what they know about it.
         self.first_error = ""
@@ -228,15 +241,13 @@ class Progress:
         """Take in one line of output."""
         if line:
             self.last_lines.append(line)
-            self.found_hints += [
-                text
-                for text, pattern in self.hints.items()
-                if text and text not in self.found_hints and pattern.search(line)
-            ]
             if not self.first_error and _ERROR.match(line.lstrip()):
-                self.first_error = line.strip().lstrip("*X ").rstrip(".")[:_LONGEST_ERROR]
+                self.first_error = shortened(line.strip().lstrip("*X ").rstrip("."))
             if self.pattern and self.pattern.search(line):
                 self.count += 1
+            for pattern, text in self.patterns:
+                if text and pattern.search(line):
+                    self.hints[text] = shortened(line.strip())
 
     def describe(self, seconds: float) -> str:
         """Return the progress after `seconds` in words."""
@@ -244,5 +255,12 @@ class Progress:
             return f"{seconds:.0f} s, {min(self.count, self.total)} of about {self.total}"
         if self.pattern:
             return f"{seconds:.0f} s, {self.count} steps"
-        last = self.last_lines[-1][:100] if self.last_lines else "no output yet"
+        last = next((line[:100] for line in reversed(self.last_lines) if not _NOISE.match(line)), "no output yet")
         return f"{seconds:.0f} s, {last}"
+
+
+def shortened(line: str) -> str:
+    """Return a line without its middle if it is long, because the reason is at its end."""
+    if len(line) <= _LONGEST_ERROR:
+        return line
+    return f"{line[: _LONGEST_ERROR // 3]} ... {line[-(_LONGEST_ERROR - _LONGEST_ERROR // 3 - 5) :]}"

@@ -134,6 +134,9 @@ def templated(inventory: Path, folder: Path, names: list[str]) -> dict[str, Any]
 
 def copied(name: str, copy: Path) -> Path:
     shutil.copytree(PROJECT / "inventory" / name, copy)
+    # Beside it is the project of its user.
+    (copy.parents[1] / "Dockerfile").touch()
+    (copy.parents[1] / ".dockerignore").touch()
     return copy
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
 
@@ -54,25 +55,54 @@ def same_server(one: str, other: str) -> bool:
     return parts(one) == parts(other)
 
 
+def raw_cluster_entry(path: Any, context: str) -> dict[str, Any]:
+    """Return what a kubeconfig holds about the cluster of a context; nothing if it does not say so."""
+    # With the client, whose absence is told better by kubernetes.core.
+    import yaml
+
+    try:
+        document = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+        name = next(entry["context"]["cluster"] for entry in document["contexts"] if entry["name"] == context)
+        return dict(next(entry["cluster"] for entry in document["clusters"] if entry["name"] == name))
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, StopIteration):
+        return {}
+
+
 def cluster_entry(path: Any, context: str) -> dict[str, Any]:
     """Return how a kubeconfig says that the server of a context is reached; nothing if it does not say so.
 
     A certificate authority in a file of its own is read, so that the entry can stand anywhere.
     """
-    # With the client, whose absence is told better by kubernetes.core.
-    import yaml
-
+    entry = raw_cluster_entry(path, context)
     try:
-        file = Path(path).expanduser()
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-        name = next(entry["context"]["cluster"] for entry in document["contexts"] if entry["name"] == context)
-        entry = dict(next(entry["cluster"] for entry in document["clusters"] if entry["name"] == name))
         if authority := entry.pop("certificate-authority", None):
-            entry["certificate-authority-data"] = b64encode((file.parent / authority).read_bytes()).decode()
-        entry.pop("extensions", None)
-        return entry
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, StopIteration):
+            file = Path(path).expanduser().parent / authority
+            entry["certificate-authority-data"] = b64encode(file.read_bytes()).decode()
+    except (OSError, TypeError):
         return {}
+    entry.pop("extensions", None)
+    return entry
+
+
+def is_minikube(entry: Mapping[str, Any]) -> bool:
+    """Tell whether minikube wrote the entry of a cluster, whose nodes are on this machine then."""
+    return any(
+        isinstance(each, dict) and (each.get("extension") or {}).get("provider") == "minikube.sigs.k8s.io"
+        for each in entry.get("extensions") or []
+    )
+
+
+def bypass_proxies(path: Any, context: str) -> str:
+    """Have requests to the server of a context use no proxy if it is on this machine or `no_proxy` stands for it.
+
+    Returns the proxy that they use otherwise, as the end of a phrase; empty without one.
+    """
+    if not proxies.uses_any() or not isinstance(path, str | os.PathLike):
+        return ""
+    entry = raw_cluster_entry(path, context)
+    server = str(entry.get("server") or "")
+    proxies.reach_directly(server, local=is_minikube(entry))
+    return proxies.through(server)
 
 
 def refuse_environment(environment: Mapping[str, str]) -> None:
@@ -183,17 +213,21 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
     Raises ApiError at once if the options name no cluster.
     """
     kubeconfig, context = required_connection(params, dict(os.environ))
+    where = place(kubeconfig, context) + bypass_proxies(kubeconfig, context)
     try:
-        yield place(kubeconfig, context)
+        yield where
     except CloudDjangoError:
         raise
     except Exception as error:
-        raise explain(error, place(kubeconfig, context)) from error
+        raise explain(error, where) from error
 
 
 def unreachable(where: str, cause: str) -> ApiError:
     """Return the error for an API that does not answer."""
-    step = "Check that the cluster runs and that this is its kubeconfig, then run the playbook again"
+    step = (
+        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again. If `make up` made "
+        "the cluster, that starts it"
+    )
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
 
 

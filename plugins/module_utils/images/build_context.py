@@ -41,10 +41,12 @@ class Rule(NamedTuple):
     head: str
 
 
-def hash_context(root: Path) -> str:
-    """Return the SHA-256, in hexadecimal, of what a build would be sent from the directory `root`."""
-    if not root.is_dir():
-        raise ContextError(f"Build context {root} is not a directory: give the folder that holds the Dockerfile.")
+def hash_context(root: Path, dockerfile: bool = True) -> str:
+    """Return the SHA-256, in hexadecimal, of what a build would be sent from the directory `root`.
+
+    Raises ContextError before anything is read if that is no directory for a build, which may need no `dockerfile`.
+    """
+    refuse_context(root, dockerfile)
     digest = hashlib.sha256()
     for path in sorted(context_files(root)):
         for field in (path.encode("utf-8", "surrogateescape"), *_fingerprint(root / path)):
@@ -52,6 +54,29 @@ def hash_context(root: Path) -> str:
             digest.update(b"%d:" % len(field))
             digest.update(field)
     return digest.hexdigest()
+
+
+def refuse_context(root: Path, dockerfile: bool = True) -> None:
+    """Raise ContextError for what cannot be meant as a build context, such as the folder above an inventory."""
+    advice = "set image_context to the folder that holds the Dockerfile"
+    if not root.is_dir():
+        raise ContextError(f"Build context {root} is not a directory: give the folder that holds the Dockerfile.")
+    if dockerfile and not (root / DOCKERFILE).is_file():
+        raise ContextError(f"Build context {root} has no {DOCKERFILE}, so nothing of it was read: {advice}.")
+    # A stray Dockerfile there would send the keys of a user to the build.
+    if holds_home(root) and not any((root / name).is_file() for name in IGNORE_FILES):
+        raise ContextError(
+            f"Build context {root} holds a whole home directory and no .dockerignore, so nothing of it was read: "
+            f"{advice}."
+        )
+
+
+def holds_home(root: Path) -> bool:
+    """Tell whether a directory is the home directory of the user or above it."""
+    try:
+        return Path.home().resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return False
 
 
 def _fingerprint(path: Path) -> tuple[bytes, bytes]:

@@ -7,17 +7,18 @@ import http.client
 import socket
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ansible.module_utils.urls import open_url
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import PORTS, cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 from .model import Obj, is_terminating, name_of
 from .readiness import is_pod_ready
@@ -181,15 +182,6 @@ def judge(answer: Answer, release: str) -> Fault | None:
     return Fault(reason, "Check DNS, gateways and proxies")
 
 
-def proxy_of(url: str) -> str:
-    """Return the proxy that the environment names for an address, without credentials; empty if there is none."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme, "")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return ""
-    return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-
-
 # --- The proof --------------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +191,7 @@ def try_address(params: Mapping[str, Any], get: Get = fetch, pause: float = PAUS
     if params["marked"]:
         headers, release = headers | {KEY: params["configuration_hash"]}, params["release"]
     deadline = time.monotonic() + params["timeout"]
-    attempts = 0
+    attempts, pace = 0, Pace()
     while True:
         attempts += 1
         answer = None
@@ -210,8 +202,11 @@ def try_address(params: Mapping[str, Any], get: Get = fetch, pause: float = PAUS
         except Exception as error:
             final = params["address"] == "try" and lasts(error)
             fault = Fault(f"does not come: {words_of(error)}", "Check that this machine reaches that address", final)
+        if fault and not fault.is_ours and proxies.through(params["url"]):
+            fault = replace(fault, next_step=f"{fault.next_step}, or name its host in no_proxy")
         if not fault or fault.final or time.monotonic() + pause >= deadline:
             return Attempted(attempts, answer, fault)
+        pace.tell(f"The page {params['url']} {fault.reason}")
         time.sleep(pause)
 
 
@@ -238,12 +233,12 @@ def lasts(error: BaseException) -> bool:
 
 def in_words(params: Mapping[str, Any], tried: Attempted) -> str:
     """Return why the public address proves nothing, after how many attempts, and through which proxy."""
-    fault, proxy = tried.fault, proxy_of(params["url"])
+    fault = tried.fault
     if not fault:
         return ""
-    through = f" through the proxy {proxy} that the environment names" if proxy and not fault.is_ours else ""
+    through = "" if fault.is_ours else proxies.through(params["url"])
     within = f" ({tried.attempts} attempts within {params['timeout']:g} s)" if tried.attempts > 1 else ""
-    return f"The page {params['url']} {fault.reason}{through}{within}"
+    return f"The page {params['url']}{through} {fault.reason}{within}"
 
 
 def pod_of(client: Client, params: Mapping[str, Any]) -> str:

@@ -292,6 +292,7 @@ def test_dockerignore_may_name_files_that_are_not_utf_8(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["[a", "a[b", "[]", "[^]", "[z-a]", "[a-]", "a\\", "!", "!/", "![a"])
 def test_malformed_pattern_is_an_error_as_in_docker(tmp_path: Path, line: str) -> None:
     (tmp_path / ".dockerignore").write_text(f"{line}\n")
+    (tmp_path / "Dockerfile").touch()
     with pytest.raises(ContextError) as error:
         hash_context(tmp_path)
     assert str(error.value) == (f"{tmp_path}/.dockerignore has the malformed pattern {line}: correct or remove it.")
@@ -376,7 +377,7 @@ def test_only_directories_that_may_hold_something_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, read: list[str] | None
 ) -> None:
     write(tmp_path, [".git/objects/ab/cd", ".venv/lib/python/x.py", "node_modules/a/b/c.js", "src/app/views.py"])
-    write(tmp_path, {".dockerignore": lines})
+    write(tmp_path, {".dockerignore": lines, "Dockerfile": ""})
     everything = [".", *(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir())]
     scans = Scans(tmp_path, monkeypatch)
     hash_context(tmp_path)
@@ -488,3 +489,35 @@ def test_names_that_are_not_utf_8_count(context: Path) -> None:
         path.unlink()
     assert len(hashes) == 3
     assert hash_context(context) == before
+
+
+def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: bool) -> str:
+    """Return why a context is refused; fail if any of it was read."""
+    monkeypatch.setattr(os, "scandir", lambda _: pytest.fail("It was read."))
+    with pytest.raises(ContextError) as error:
+        hash_context(root, **options)
+    return str(error.value)
+
+
+def test_nothing_is_read_without_a_dockerfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"secret": "key"})
+    assert unread(tmp_path, monkeypatch) == (
+        f"Build context {tmp_path} has no Dockerfile, so nothing of it was read: set image_context to the folder that "
+        "holds the Dockerfile."
+    )
+
+
+def test_a_folder_for_another_tool_needs_no_dockerfile(tmp_path: Path) -> None:
+    assert hash_context(write(tmp_path, {"go.mod": "module polls\n"}), dockerfile=False)
+
+
+@pytest.mark.parametrize("home", [".", "users/me"])
+def test_a_home_directory_is_no_context(home: str, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (context / home).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("HOME", str(context / home))
+    (context / ".dockerignore").unlink(missing_ok=True)
+    assert "holds a whole home directory and no .dockerignore" in unread(context, monkeypatch)
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(context / home))
+    write(context, {".dockerignore": "users\n"})
+    assert hash_context(context)

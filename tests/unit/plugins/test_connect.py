@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import exit_code
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import exit_code, explain
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
 
@@ -21,6 +21,11 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 )
 def test_exit_codes(status: bytes | str, code: int) -> None:
     assert exit_code(status) == code
+
+
+def test_an_api_that_does_not_answer_names_the_command_that_starts_its_cluster() -> None:
+    sentence = str(explain(ConnectionRefusedError(111, "Connection refused"), "context polls"))
+    assert sentence.endswith("then run the playbook again. If `make up` made the cluster, that starts it.")
 
 
 @pytest.mark.parametrize("params", [{}, {"kubeconfig": "x"}, {"context": "x"}])

@@ -567,6 +567,17 @@ def test_without_an_engine_no_profile_is_taken_for_stopped(home: Path, answer: A
     assert minikube(machine(container_ls=answer), home, driver="podman")["state"] == "complete"
 
 
+@pytest.mark.parametrize("mark", ["complete f00dfeed1234", "made", "unreadable"])
+def test_a_profile_whose_container_was_removed_is_told_at_the_first_look(home: Path, mark: str) -> None:
+    (profile(home) / "cloud-django").write_text(mark, encoding="utf-8")
+    run = machine(container_ls="", status=recorded("minikube_stopped.json").replace("Stopped", "Nonexistent"))
+    with pytest.raises(MachineError, match=r"profile polls was removed, .* with `make down`, then run this again"):
+        minikube(run, home)
+    # What is left of it can be removed, and of another driver the node is no container.
+    assert minikube(run, home, state="absent")["managed"]
+    assert minikube(run, home, driver="kvm2")["state"] == "stopped"
+
+
 def test_a_home_that_is_no_whole_path_is_refused() -> None:
     with pytest.raises(MachineError, match="cluster_minikube_home is here, which means another folder"):
         minikube(machine(), Path("here"))

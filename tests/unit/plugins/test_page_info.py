@@ -226,7 +226,7 @@ def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
     monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.port}")
     monkeypatch.setenv("no_proxy", "localhost")
     proof = prove("http://10.0.0.9:30037/", Cluster(start(host="10.0.0.9:30037")))
-    assert f"through the proxy 127.0.0.1:{proxy.port} that the environment names" in proof.warning
+    assert f"through the proxy 127.0.0.1:{proxy.port} (from http_proxy)" in proof.warning
     assert "user" not in proof.warning
     assert proof.status == 200
     assert proxy.seen[0][0] == "http://10.0.0.9:30037/"

@@ -96,6 +96,8 @@ class Project:
             *(self.inventory / name for name in ("minikube", "kind", "mirrors")),
         ):
             folder.mkdir(parents=True)
+            if folder.parent == self.inventory:
+                (folder / "hosts.yml").touch()
         self.script = Path(shutil.copy(SCRIPT, root / "scripts"))
 
     def install(self, program: str) -> None:
@@ -285,3 +287,30 @@ def test_inventory_with_both_forms_of_variables_is_refused(
 def test_script_can_be_run_as_it_is() -> None:
     assert os.access(SCRIPT, os.X_OK)
     assert SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_link_to_an_inventory_of_the_project_stands_for_it(project: Project, tmp_path: Path) -> None:
+    (project.inventory / "kind" / "hosts.yml").touch()
+    link = tmp_path / "link"
+    link.symlink_to(project.inventory / "kind")
+    assert project.choose(str(link)).path == f"{project.inventory}/kind\n"
+
+
+def test_link_in_the_project_to_an_inventory_elsewhere_stays(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "hosts.yml").touch()
+    (project.inventory / "mine").symlink_to(tmp_path / "elsewhere")
+    assert project.choose("inventory/mine").path == "inventory/mine\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        (".", "is a directory with the whole project in it"),
+        ("..", "is a directory with the whole project in it"),
+        ("inventory", "has no file of hosts"),
+    ],
+)
+def test_directory_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
+    choice = project.choose(path)
+    assert choice == Choice(1, "", f"Inventory {path} {problem}: give a folder such as inventory/kind.\n")
