@@ -70,6 +70,14 @@ def test_complaints_of_all_roles_are_told_together(tmp_path: Path) -> None:
     assert "changed=0 " in output
 
 
+def test_the_refusals_of_each_role_have_the_name_that_is_validated() -> None:
+    files = sorted(PROJECT.glob("roles/*/vars/main/refusals.yml"))
+    assert len(files) > 1
+    for path in files:
+        role = path.parents[2].name
+        assert f"__{role}_refusals" in yaml.safe_load(path.read_text(encoding="utf-8")), role
+
+
 def test_refusals_that_are_empty_are_none(tmp_path: Path) -> None:
     code, output = run(tmp_path, ["namespace"], {"__namespace_refusals": ["", "{{ '' }}"]})
     assert code == 0, output

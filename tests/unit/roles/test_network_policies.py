@@ -21,9 +21,9 @@ def rendered(folder: Path, **variables: Any) -> dict[str, Any]:
     """Return the policies of web pods, Jobs and the database's client, and what the role postgresql refuses."""
     names = {"web": "__web_network_policy", "job": "__django_job_network_policy", "client": "__database_network_policy"}
     names |= {"server": "__postgresql_network_policy", "service": "__postgresql_service"}
-    names |= {"refusal": "__postgresql_refusal"}
+    names |= {"refusal": "__postgresql_refusals | join"}
     content = "{{ {" + ", ".join(f"'{key}': {name}" for key, name in names.items()) + "} | to_json }}"
-    entry_points = {"postgresql": "wait", "database": "main", "web": "check_replicas"}
+    entry_points = {"postgresql": "main", "database": "main", "web": "check_replicas"}
     tasks: list[dict[str, Any]] = [
         {"import_role": {"name": f"cloud_django.kubernetes.{role}", "tasks_from": file}, "when": False}
         for role, file in entry_points.items()
@@ -105,12 +105,12 @@ def test_another_resolver_is_allowed_by_one_variable(tmp_path: Path) -> None:
         (
             {"postgresql_settings": {"ssl": False, "Port": 6000}},
             "postgresql_settings has port, ssl, on which the Service, probes, and clients of the server rely. "
-            "Leave it out, then run the playbook again.",
+            "Leave it out.",
         ),
         (
             {"postgresql_settings": {"max_connections": 20}},
             "postgresql_settings has max_connections, on which the Service, probes, and clients of the server rely. "
-            "Set postgresql_max_connections for the number of connections. Leave it out, then run the playbook again.",
+            "Set postgresql_max_connections for the number of connections. Leave it out.",
         ),
     ],
 )
