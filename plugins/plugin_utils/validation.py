@@ -151,7 +151,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def message(complaints: list[str]) -> str:
-    """Return all complaints as one message, which says that nothing was changed and what comes next."""
+    """Return all complaints as one message, with the effect and the next step."""
     end = "No changes were made to the site. Correct this, then rerun the playbook."
     return "\n".join(["Validation of arguments failed:", *complaints, end])
 

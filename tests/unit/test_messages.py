@@ -20,6 +20,7 @@ UNCHANGED = re.compile(r"nothing (?:\w+ ){0,2}?was changed|no changes were made(
 # Where nothing has been changed before, and why that is sure.
 SURE = {
     "playbooks/shared/inventory.yml": "It is the first play of each playbook.",
+    "plugins/lookup/environment_refusal.py": "It is for the first play of each playbook.",
     "plugins/filter/pinned_kubeconfig.py": "No task reaches the cluster without it.",
     "plugins/module_utils/api/target.py": "The target is checked before the first change in it.",
     "roles/web/tasks/check_replicas.yml": "It is the first task of playbooks/scale.yml.",

@@ -153,12 +153,13 @@ def refuse(
             f"minikube's profile {name} is there already{elsewhere} and was not made by this role, so it is left "
             "alone: give another cluster_name, or deploy to it with cluster_provider existing."
         )
-    # minikube itself would look for it for minutes.
-    if mark not in (None, ["begun"]) and config is not None and options["driver"] == "docker" and not containers:
+    # minikube itself would look for it for minutes. A profile of another driver has none, whatever the variable is now.
+    drivers = {options["driver"], (config or {}).get("Driver") or options["driver"]}
+    if mark not in (None, ["begun"]) and config is not None and drivers == {"docker"} and not containers:
         raise MachineError(
             f"The container of minikube's profile {name} was removed, for instance by `docker container prune` while "
-            "it was stopped, so it cannot be started again and nothing was changed: remove what is left of it, and its "
-            "data, with `make down`, then run this again."
+            "it was stopped, so it cannot be started again: remove what is left of it, and its data, with `make down`, "
+            "then run this again."
         )
     if mark not in (None, ["begun"]) and config is None:
         raise MachineError(

@@ -576,6 +576,9 @@ def test_a_profile_whose_container_was_removed_is_told_at_the_first_look(home: P
     # What is left of it can be removed, and of another driver the node is no container.
     assert minikube(run, home, state="absent")["managed"]
     assert minikube(run, home, driver="kvm2")["state"] == "stopped"
+    config = profile(home) / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"Driver": "docker"', '"Driver": "kvm2"'))
+    assert minikube(run, home)["drift"] == ["cluster_driver is docker and it has kvm2"]
 
 
 def test_a_home_that_is_no_whole_path_is_refused() -> None:
