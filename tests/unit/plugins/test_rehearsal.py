@@ -44,7 +44,7 @@ COMBINATION = "postgres: superuser_reserved_connections (500) must be less than 
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Return the manifests of the role by kind, as it renders them with its defaults."""
     folder = tmp_path_factory.mktemp("role")
-    role = {"name": "cloud_django.kubernetes.postgresql", "tasks_from": "wait"}
+    role = {"name": "cloud_django.kubernetes.postgresql", "tasks_from": "main"}
     names = ("service_account", "final_config_map", "stateful_set")
     content = f"{{{{ [{', '.join(f'__postgresql_{name}' for name in names)}] | to_json }}}}"
     variables = {"app_name": "polls", "app_namespace": "polls", "app_public_url": ""}
