@@ -359,7 +359,7 @@ class Client:
             raise ApiError(
                 f"Port {port} of pod {pod} cannot be forwarded:",
                 connection.short(connection.handshake(getattr(error, "reason", error))),
-                f"Have the user of this kubeconfig allowed to create pods/portforward, {AGAIN}",
+                f"Check that the pod runs and that the user may create pods/portforward, {AGAIN}",
                 getattr(error, "status", 0) or 0,
             ) from error
         try:

@@ -121,7 +121,8 @@ def from_pod(sock: Any, url: str, timeout: float, tls: bool) -> Answer:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         sock = context.wrap_socket(sock, server_hostname=parts.hostname)
-    connection = http.client.HTTPConnection(parts.netloc)
+    # The socket is there, and the address names the host only.
+    connection = http.client.HTTPConnection(parts.hostname or "")
     connection.sock = sock
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -204,9 +205,10 @@ def try_address(params: Mapping[str, Any], get: Get = fetch, pause: float = PAUS
             fault = Fault(f"does not come: {words_of(error)}", "Check that this machine reaches that address", final)
         if fault and not fault.is_ours and proxies.through(params["url"]):
             fault = replace(fault, next_step=f"{fault.next_step}, or name its host in no_proxy")
+        if fault:
+            pace.tell(f"The page {params['url']} {fault.reason}")
         if not fault or fault.final or time.monotonic() + pause >= deadline:
             return Attempted(attempts, answer, fault)
-        pace.tell(f"The page {params['url']} {fault.reason}")
         time.sleep(pause)
 
 
@@ -264,9 +266,10 @@ def try_pod(client: Client, params: Mapping[str, Any], pause: float = PAUSE) -> 
     deadline = time.monotonic() + ATTEMPT
     while True:
         pod = pod_of(client, params)
+        left = max(1.0, deadline - time.monotonic())
         try:
-            with client.forward(pod, params["port"]) as sock:
-                answer = from_pod(sock, params["url"], max(1.0, deadline - time.monotonic()), params["tls"])
+            with client.forward(pod, params["port"], left) as sock:
+                answer = from_pod(sock, params["url"], left, params["tls"])
             if not (fault := fault_of(answer)):
                 return pod, answer.status
         except (OSError, http.client.HTTPException) as error:
@@ -293,19 +296,17 @@ def prove(
     # Without a mark it may be another site that is wrong.
     if fault and (params["address"] == "require" or (params["marked"] and fault.is_ours)):
         raise CloudDjangoError(f"{why}.", "", f"{fault.next_step}, {AGAIN}")
-    if not fault:
-        why = f"The page {params['url']} was not requested there, since that is an address of the cluster"
-        if answer:
-            why = f"The page {params['url']} comes, but without a front no answer tells which release it is from"
     try:
         pod, status = try_pod(open_client(), params, pause)
-    except ApiError as error:
-        if answer and not fault:
-            # A user who may not forward a port has to be content with that.
-            return Proof(tried.attempts, answer.status, "address", f"{why}. {error}")
-        raise CloudDjangoError(f"{why}. {error}") from error
     except CloudDjangoError as error:
+        if answer and not fault and isinstance(error, ApiError):
+            # A user who may not forward a port has to be content with that.
+            unknown = f"The page {params['url']} comes, but without a front no answer tells which release it is from"
+            return Proof(tried.attempts, answer.status, "address", f"{unknown}. {error}")
         raise CloudDjangoError(f"{why}. {error}" if fault else str(error)) from error
+    # Without a fault there is nothing to warn of in each run: without a front both answer well, and a Service that only
+    # the cluster reaches has no other way.
+    if not fault:
+        return Proof(tried.attempts, answer.status if answer else status, "address" if answer else "port-forward")
     itself = f"This release works: its pod {pod} answers with status {status} through a port-forward"
-    step = f" {fault.next_step}." if fault else ""
-    return Proof(tried.attempts, status, "port-forward", f"{why}. {itself}.{step}")
+    return Proof(tried.attempts, status, "port-forward", f"{why}. {itself}. {fault.next_step}.")
