@@ -12,6 +12,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 # A browser takes a name that ends like this for an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Python writes these as other letters, and browsers do not.
+_OTHERWISE = re.compile("[ßẞς\u200c\u200d]")
 LONGEST_LABEL, LONGEST_HOST = 63, 253
 
 
@@ -38,15 +40,15 @@ def host_problem(host: str) -> str:
         return "" if address == host.lower() else f"is not as browsers write it. Write {address}"
     if not host.isascii():
         with suppress(UnicodeError):
-            return f"has letters that DNS does not have. Write {host.encode('idna').decode()}"
-        return "has letters that DNS does not have. Use another name"
+            if not _OTHERWISE.search(host):
+                return f"has letters that DNS does not have. Write {host.encode('idna').decode()}"
+        return "has letters that DNS does not have. Write the form with xn-- that it is registered by"
     if "_" in host:
         return "has an underscore, to which Django answers with status 400. Use a name without one, or the IP address"
-    if host != host.lower():
-        return f"has capital letters, which an Ingress refuses. Write {host.lower()}"
     if host.endswith("."):
         return "ends with a dot, which Django removes. Leave out the dot"
-    labels = host.split(".")
+    # Browsers, the Ingress, and Django have capital letters as small ones.
+    labels = host.lower().split(".")
     if len(host) > LONGEST_HOST or any(len(label) > LONGEST_LABEL for label in labels):
         return f"is longer than DNS allows ({LONGEST_HOST}, and {LONGEST_LABEL} between two dots). Use a shorter name"
     if not all(LABEL.fullmatch(label) for label in labels):
@@ -73,7 +75,9 @@ def url_errors(name: str, url: str, routed_by: str) -> Iterator[str]:
         parts = urlsplit(url)
         port, host = parts.port, parts.netloc.rpartition("@")[2]
     except ValueError as error:
-        yield f"{about}, which is no URL: {str(error).rstrip('.')}. Correct it, {example}."
+        # The reason repeats what it takes for the port, which may be part of a password.
+        reason = "" if "@" in url else f": {str(error).rstrip('.')}"
+        yield f"{about}, which is no URL{reason}. Correct it, {example}."
         return
     scheme = url.partition(":")[0]
     if not host or scheme.lower() not in ("http", "https"):

@@ -4,15 +4,19 @@
 Ansible validates a converted copy, and a role gets the value as it was given.
 """
 
+import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 
-_USER = re.compile(r"(?<=//)[^/@\s]*@")
+# As far as possible: a password may have any of these characters itself.
+_USER = re.compile(r"(?<=//).*@", re.DOTALL)
 _LONGEST = 80
 _NAMES = {dict: "a dictionary", list: "a list", str: "text", bool: "a truth value", int: "a number", float: "a number"}
+# YAML takes 2026-01-31 for a date.
+_NAMES |= {datetime.date: "a date", object: "another kind of value"}
 _STEPS = {
     "list": 'Write it as a list, for instance [a, b], and on a command line as JSON: -e \'{"NAME": ["a", "b"]}\'',
     "dict": 'Write it as a dictionary, for instance {a: b}, and on a command line as JSON: -e \'{"NAME": {"a": "b"}}\'',
@@ -43,9 +47,11 @@ def type_errors(name: str, option: Mapping[str, Any], value: Any) -> Iterator[st
         step = "Give it a value" if option.get("required") else "Remove the line, or write '' for nothing"
         yield f"{name} is null. {step if kind in ('str', 'path') or option.get('required') else 'Remove the line'}."
     elif not _FITS[kind](value):
-        found = _NAMES[next((each for each in _NAMES if isinstance(value, each)), str)]
+        found = _NAMES[next(each for each in _NAMES if isinstance(value, each))]
         # What is in a dictionary or a list may be a secret as well.
-        what = f"is {shown(value)}, {found}" if found in ("text", "a number", "a truth value") else f"is {found}"
+        what = (
+            f"is {shown(value)}, {found}" if found in ("text", "a number", "a truth value", "a date") else f"is {found}"
+        )
         what = f"is {found}" if option.get("no_log") else what
         yield f"{name} {what} and not {_expected(kind)}. {_STEPS[kind].replace('NAME', re.split(r'[.[]', name)[0])}."
     elif kind == "list":
