@@ -196,9 +196,11 @@ def image_pull_credentials(image_pull_username: str, image_pull_password: str) -
     yield from _secret("image_pull_password", image_pull_password)
     if ":" in image_pull_username:
         yield "image_pull_username has a colon, at which the registry takes the password to begin. Use another user."
-    if bool(image_pull_username) != bool(image_pull_password):
-        missing = "image_pull_password" if image_pull_username else "image_pull_username"
-        yield f"{missing} is empty while the other one is set. Give both, or none for a registry without a login."
+    if image_pull_username and not image_pull_password:
+        yield (
+            "image_pull_password is empty while image_pull_username is set. Give it, for instance from a vault or the "
+            "environment, or no username for a registry without a login."
+        )
 
 
 @rule
