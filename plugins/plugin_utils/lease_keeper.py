@@ -14,9 +14,11 @@ from pathlib import Path
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
-# How often a Lease is renewed, in seconds.
+# How often a Lease is renewed, and how often it may be time for a line while it is waited for, in seconds.
 RENEWAL = 5.0
+LOOK = 1.0
 
 
 def hold(connect: Callable[[], Client], wanted: lease.Wanted, process: int, patience: float) -> str:
@@ -35,6 +37,10 @@ def hold(connect: Callable[[], Client], wanted: lease.Wanted, process: int, pati
             remove_files()
             os._exit(0)
     os.close(writer)
+    # The process in the background has no screen.
+    pace = Pace()
+    while not select.select([reader], [], [], LOOK)[0]:
+        pace.tell(f"Lease {wanted.name} is not free yet: another run may be changing the site")
     with os.fdopen(reader, encoding="utf-8") as answer:
         told = json.loads(answer.read() or '{"trouble": "The process that keeps the Lease broke off."}')
     if "trouble" in told:

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, endpoints, masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, HTTPError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 Obj = dict[str, Any]
 
@@ -30,6 +31,8 @@ WRITE_LIMIT = (5.0, 35.0)
 # The server renews a watch every WATCH_LENGTH; one that is silent for longer than that is dead.
 WATCH_LENGTH = 60
 WATCH_LIMIT = (5.0, WATCH_LENGTH + 10.0)
+# How often it may be time for a line about a program that goes on.
+LOOK = 1.0
 # Bytes of a container's log.
 LOG_BYTES = 1 << 20
 # How the kubelet begins what it answers with status 200 instead of a log, also while the file of a crash is renamed.
@@ -334,7 +337,10 @@ class Client:
         try:
             if stdin:
                 socket.write_stdin(stdin.encode())
-            socket.run_forever(timeout=timeout)
+            pace = Pace()
+            while socket.is_open() and (left := timeout - pace.seconds) > 0:
+                socket.run_forever(timeout=min(left, LOOK))
+                pace.tell(f"{command[0]} in container {container} of pod {pod} has not ended")
             if socket.is_open():
                 thing, reason = f"Program {command[0]} in pod {pod}", f"did not end within {timeout:g} s"
                 raise ApiError(thing, reason, f"Look for what it waits for, {AGAIN}")

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import client as api_client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import (
     REQUEST_LIMIT,
     WRITE_LIMIT,
@@ -16,6 +18,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import handshake
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import ws_client
 
 FORBIDDEN = (
     "Handshake status 403 Forbidden -+-+- {'content-type': 'application/json'} -+-+- "
@@ -105,3 +108,39 @@ def test_a_missing_namespace_and_a_missing_kind_are_told_apart() -> None:
     service = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.metrics"}}
     with pytest.raises(ApiError, match="the cluster does not know its kind"):
         Client(Api(404)).create(service)
+
+
+class Slow:
+    """A program in a container that takes a while, by a clock that only waiting puts forward."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now = seconds, 0.0
+
+    def run_forever(self, timeout: float) -> None:
+        self.now = min(self.now + timeout, max(self.seconds, self.now))
+
+    def is_open(self) -> bool:
+        return self.now < self.seconds
+
+    def read_channel(self, channel: int) -> bytes:
+        return b'{"status": "Success"}' if channel == 3 else b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(1, 0), (20, 2)])
+def test_a_program_that_takes_long_prints_lines(seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, said = Slow(seconds), []
+    monkeypatch.setattr(ws_client, "websocket_call", lambda *_, **__: slow)
+    monkeypatch.setattr(api_client, "Pace", lambda: progress.Pace(lambda: slow.now))
+    monkeypatch.setattr(progress.Screen, "show", staticmethod(said.append))
+    configuration = SimpleNamespace(host="https://k8s.example.org", auth_settings=dict)
+    client = Client(SimpleNamespace(configuration=configuration), "polls")
+    assert client.exec("polls-0", "postgresql", ["psql"], timeout=30).code == 0
+    assert said == [
+        f"  {8 * i} s: psql in container postgresql of pod polls-0 has not ended" for i in range(1, lines + 1)
+    ]
+    slow.now, slow.seconds = 0, 60
+    with pytest.raises(ApiError, match="Program psql in pod polls-0 did not end within 30 s"):
+        client.exec("polls-0", "postgresql", ["psql"], timeout=30)

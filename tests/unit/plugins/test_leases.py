@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.action.direct import run_here
 from ansible_collections.cloud_django.kubernetes.plugins.action.lease import ActionModule
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import lease as leases
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.lease import Wanted, holder_of, take
 from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as lease_module
@@ -283,6 +284,19 @@ def test_the_sentence_of_a_refusal_arrives(cluster: Kept, process: subprocess.Po
     take(cluster, Wanted("polls-run", "you@there", {}), 0)
     with pytest.raises(ApiError, match="that of you@there"):
         hold(lambda: cluster, OURS, process.pid, 0)
+
+
+def test_a_wait_for_another_run_is_not_silent(
+    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(lease_keeper, "LOOK", 0.05)
+    monkeypatch.setattr(progress, "INTERVAL", 0.1)
+    monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
+    take(cluster, Wanted("polls-run", "you@there", {}), 0)
+    with pytest.raises(ApiError, match="that of you@there"):
+        hold(lambda: cluster, OURS, process.pid, 0.6)
+    assert "Lease polls-run is not free yet" in lines[0]
 
 
 @pytest.mark.parametrize("seconds", [0, 2])
