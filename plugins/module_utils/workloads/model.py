@@ -96,10 +96,14 @@ type Verdict = Done | Waiting | Failed
 
 @dataclass(frozen=True)
 class Memory:
-    """What one workload's judgements must remember: since when each problem lasts, when a pod last terminated."""
+    """What one workload's judgements must remember.
+
+    Since when each problem lasts, when a pod last terminated, and whether a node ever had a pod of a Job.
+    """
 
     first_seen: Mapping[str, float] = field(default_factory=dict)
     terminating: float = float("-inf")
+    placed: bool = False
 
     def forget(self, key: str) -> Memory:
         """Return the memory without one problem, whose grace time then starts anew."""

@@ -22,8 +22,12 @@ def standstill(kind: str, workload: Obj) -> Problem | None:
     return None
 
 
-def failed_job(it: View) -> Problem | None:
-    """Return why a Job failed. FailureTarget comes first, while its pods are still being stopped."""
+def failed_job(it: View, placed: bool) -> Problem | None:
+    """Return why a Job failed. FailureTarget comes first, while its pods are still being stopped.
+
+    Args:
+        placed: whether a node ever had a pod of it.
+    """
     state = next((condition(it.workload, k) for k in ("Failed", "FailureTarget") if holds(it.workload, k)), None)
     if state is None:
         return None
@@ -32,7 +36,7 @@ def failed_job(it: View) -> Problem | None:
     text, advice = f"{reason}: {message}" if message else reason, "Read its log and mend the cause"
     if reason == "DeadlineExceeded":
         advice = "Raise its activeDeadlineSeconds, or see in its log what it waited for"
-        if said := unplaced(it):
+        if not placed and (said := unplaced(it)):
             text, advice = f"{text}, and its pod could not be scheduled: {said}", placing.ADVICE
     return Problem(
         code=reason,
@@ -49,8 +53,6 @@ def unplaced(it: View) -> str:
 
     The pods of a Job that is past its deadline are removed, and only their events are left.
     """
-    if any(model.container_statuses(pod) for pod in it.pods):
-        return ""
     told = [e for e in it.events if e["involvedObject"]["uid"] != model.uid(it.workload)]
     is_last = bool(told) and told[-1].get("reason") == "FailedScheduling"
     return (told[-1].get("message") or "").rstrip(".") if is_last else ""
@@ -185,7 +187,9 @@ def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) 
     lacking = UNMET[kind](it)
     if not lacking:
         return Done(), Memory()
-    if kind == "Job" and (failure := failed_job(it)):
+    if kind == "Job" and any((pod.get("spec") or {}).get("nodeName") for pod in it.pods):
+        memory = replace(memory, placed=True)
+    if kind == "Job" and (failure := failed_job(it, memory.placed)):
         return Failed(failure), memory
     if any(model.is_terminating(pod) for pod in it.pods):
         memory = replace(memory, terminating=clock.now)

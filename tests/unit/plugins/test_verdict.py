@@ -188,6 +188,21 @@ def test_a_job_past_its_deadline_whose_pod_found_no_node_is_told_so() -> None:
     assert "activeDeadlineSeconds" in case.failure().advice
 
 
+def test_a_job_past_its_deadline_whose_pod_had_to_wait_for_its_node_is_not_told_so() -> None:
+    """The events of a pod that is gone do not say that a node had it in the end."""
+    case = Case("job_deadline")
+    [pod] = case.objects["Pod"]
+    pod["spec"]["nodeName"] = "one"
+    conditions, case.status["conditions"] = case.status["conditions"], []
+    assert isinstance(case.judge(), model.Waiting)
+    said = "0/1 nodes are available: 1 Insufficient cpu."
+    case.objects["Event"] = [event(pod, "Pod", "FailedScheduling", said, case.now)]
+    case.objects["Pod"], case.status["conditions"] = [], conditions
+    problem = case.failure()
+    assert "scheduled" not in problem.text
+    assert "activeDeadlineSeconds" in problem.advice
+
+
 # --- Claims of a StatefulSet's pods -----------------------------------------------------------------------------------
 
 
