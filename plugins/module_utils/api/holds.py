@@ -11,12 +11,14 @@ Obj = Mapping[str, Any]
 # In seconds. A client that made its pods go frees a claim within that time; an API service may be restarting.
 CLAIM_PATIENCE = 5.0
 NAMESPACE_PATIENCE = 30.0
-# Conditions of a namespace that its own content cannot end.
-HOPELESS = (
-    "NamespaceDeletionDiscoveryFailure",
-    "NamespaceDeletionGroupVersionParsingFailure",
-    "NamespaceDeletionContentFailure",
-)
+# Conditions of a namespace that its own content cannot end, and what to do.
+API_STEP = "Repair or remove the API service that does not answer (kubectl get apiservices names it)"
+HOPELESS = {
+    "NamespaceDeletionDiscoveryFailure": API_STEP,
+    "NamespaceDeletionGroupVersionParsingFailure": API_STEP,
+    # For instance a webhook that refuses the removal.
+    "NamespaceDeletionContentFailure": "Correct what the message names",
+}
 # Those by which Kubernetes itself orders a deletion.
 OWN_FINALIZERS = {"foregroundDeletion", "orphan", "kubernetes", "kubernetes.io/pvc-protection"}
 
@@ -68,10 +70,8 @@ def of_namespace(namespace: Obj) -> Hold | None:
     text = " ".join(c["message"] for c in conditions if c.get("message")).rstrip(".")
     if not text:
         return None
-    if any(c["type"] in HOPELESS for c in conditions):
-        step = "Repair or remove the API service that does not answer (kubectl get apiservices names it)"
-        return Hold(text, step, NAMESPACE_PATIENCE)
-    return Hold(text)
+    step = next((HOPELESS[c["type"]] for c in conditions if c["type"] in HOPELESS), "")
+    return Hold(text, step, NAMESPACE_PATIENCE) if step else Hold(text)
 
 
 def of(obj: Obj, pods: Sequence[Obj] = ()) -> Hold | None:

@@ -327,11 +327,13 @@ class Run:
         timeout, pace, looked = self.params["timeout"], Pace(), -LOOK
         left, held, hold = ([] if self.check else list(objects)), {}, Hold("")
         while left := [now for obj in left if (now := self.client.read(obj)) and manifests.same_object(now, obj)]:
-            if (is_over := pace.seconds >= timeout) or pace.seconds - looked >= LOOK:
+            # Once more before an error, because it may be another object, or another reason, by now.
+            is_over = pace.seconds >= timeout
+            if is_over or pace.seconds - looked >= LOOK or pace.seconds >= hold.patience:
                 looked = pace.seconds
                 held, hold = self.worst(left)
             reason = f": {hold.text}" if hold.text else ""
-            if is_over or pace.seconds >= hold.patience:
+            if is_over or looked >= hold.patience:
                 where = f"{ownership.place_of(held)} is not gone after {pace.seconds:.0f} s{reason}".lstrip()
                 raise ManifestError(manifests.title(held), where, f"{hold.next_step}, then run the playbook again")
             pace.tell(f"{manifests.title(held)} is being deleted{reason}")

@@ -327,6 +327,32 @@ def test_a_claim_whose_pod_ends_is_waited_for_with_a_line(monkeypatch: pytest.Mo
     assert len(slow.lines) == 7
 
 
+def test_a_claim_that_is_free_in_the_last_moment_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
+    other = going("ConfigMap", "settings")
+    cluster = Memory(namespace(), going("PersistentVolumeClaim", "data"), other, user_of("data"), namespace="polls")
+    at = {"data": 4.5, "settings": 7.0}
+    sleep = slow.sleep
+
+    def passing(seconds: float) -> None:
+        sleep(seconds)
+        for path in [path for path in cluster.held if at.get(path.rpartition("/")[2], slow.now + 1) <= slow.now]:
+            del cluster.held[path]
+
+    monkeypatch.setattr(reconcile.time, "sleep", passing)
+    run(cluster, "absent", objects=[claim, manifest("ConfigMap", "settings")], timeout=600)
+    assert 7 <= slow.now < 8
+
+
+def test_a_namespace_whose_content_is_not_removed_blames_no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    Slow(monkeypatch)
+    state = {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "admission webhook denied it."}
+    cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
+    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct what the message names, then run"):
+        run(cluster, "absent", objects=[namespace()], timeout=120)
+
+
 def test_a_namespace_with_an_api_that_is_down_is_hopeless_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     state = {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "Discovery failed: v1.x."}
