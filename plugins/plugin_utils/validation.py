@@ -9,7 +9,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.common.yaml import yaml_load
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry, raw_entry
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import rules
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
@@ -23,6 +23,8 @@ INVENTORY: dict[str, dict[str, Any]] = {
     "app_data": {"type": "str", "choices": ["keep", "purge"]},
 }
 CLUSTER = ("cluster_provider", "cluster_name", "cluster_kubeconfig", "cluster_context", "cluster_server")
+# What an entry of a kubeconfig says of the server, and not of the way there.
+SERVER = ("server", "tls-server-name", "certificate-authority-data")
 
 
 class Validation:
@@ -34,16 +36,17 @@ class Validation:
     def complaints(self, roles: list[str]) -> list[str]:
         """Return what is wrong with the variables of these roles and of those that they depend on, each once."""
         specs = {role: self.spec(role) for role in self.with_dependencies(roles)}
-        found, values = [], {}
+        found, values, present = [], {}, []
         for role, spec in {"inventory": INVENTORY, **specs}.items():
             errors, valid = self.check(spec)
             found += [f"{role}: {error}" for error in errors]
             # What is removed may have any name or address.
             if valid.get(f"{role}_state") != "absent":
                 values |= valid
+                present.append(role)
         found += rules.complaints(values)
         found += self.same_site()
-        for role in specs:
+        for role in present:
             found += self.refusals(role, bool(found))
         return list(dict.fromkeys(found))
 
@@ -119,10 +122,12 @@ class Validation:
                 # It follows from a role's default, which is the same for all.
                 return None
 
-        cluster = tuple(map(value, CLUSTER))
-        # Two kubeconfigs may lead to one cluster.
-        server = cluster_entry(value("cluster_kubeconfig"), value("cluster_context")).get("server")
-        return server or cluster, value("app_namespace"), value("app_name")
+        place = value("cluster_kubeconfig"), value("cluster_context")
+        entry = cluster_entry(*place)
+        # Two kubeconfigs may lead to one cluster. A gateway has one address for many, which the login tells apart.
+        login = (raw_entry(*place, "user").get("exec") or {}).get("args")
+        server = [*map(entry.get, SERVER), login] if entry.get("server") else [value(name) for name in CLUSTER]
+        return server, value("app_namespace"), value("app_name")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -55,15 +55,15 @@ def same_server(one: str, other: str) -> bool:
     return parts(one) == parts(other)
 
 
-def raw_cluster_entry(path: Any, context: str) -> dict[str, Any]:
-    """Return what a kubeconfig holds about the cluster of a context; nothing if it does not say so."""
+def raw_entry(path: Any, context: str, kind: str = "cluster") -> dict[str, Any]:
+    """Return what a kubeconfig holds about the cluster or the user of a context; nothing if it does not say so."""
     # With the client, whose absence is told better by kubernetes.core.
     import yaml
 
     try:
         document = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-        name = next(entry["context"]["cluster"] for entry in document["contexts"] if entry["name"] == context)
-        return dict(next(entry["cluster"] for entry in document["clusters"] if entry["name"] == name))
+        name = next(entry["context"][kind] for entry in document["contexts"] if entry["name"] == context)
+        return dict(next(entry[kind] for entry in document[f"{kind}s"] if entry["name"] == name))
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, StopIteration):
         return {}
 
@@ -73,7 +73,7 @@ def cluster_entry(path: Any, context: str) -> dict[str, Any]:
 
     A certificate authority in a file of its own is read, so that the entry can stand anywhere.
     """
-    entry = raw_cluster_entry(path, context)
+    entry = raw_entry(path, context)
     try:
         if authority := entry.pop("certificate-authority", None):
             file = Path(path).expanduser().parent / authority
@@ -99,7 +99,7 @@ def bypass_proxies(path: Any, context: str) -> str:
     """
     if not proxies.uses_any() or not isinstance(path, str | os.PathLike):
         return ""
-    entry = raw_cluster_entry(path, context)
+    entry = raw_entry(path, context)
     server = str(entry.get("server") or "")
     proxies.reach_directly(server, local=is_minikube(entry))
     return proxies.through(server)

@@ -103,7 +103,7 @@ def test_roles_that_others_depend_on_are_validated_once(tmp_path: Path) -> None:
 
 
 def test_what_is_removed_may_have_any_value(tmp_path: Path) -> None:
-    variables = {"web_surge": 0, "web_state": "absent", "app_image": "none"}
+    variables = {"web_surge": 0, "web_state": "absent", "app_image": "none", "__web_refusals": ["It does not fit."]}
     code, output = run(tmp_path, ["web"], variables)
     assert code == 0, output
     assert run(tmp_path, ["web"], variables | {"web_state": "present"})[0] != 0
@@ -256,6 +256,33 @@ def test_two_kubeconfigs_of_one_cluster_are_one_cluster(tmp_path: Path) -> None:
     assert complaint.startswith("The hosts a, b deploy one and the same site")
     hosts["b"]["cluster_context"] = "missing"
     assert Validation(None, variables).same_site() == []
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user"),
+    [
+        ({"tls-server-name": "{}.example.org"}, {}),
+        ({"certificate-authority-data": "of {}"}, {}),
+        # As Teleport writes it.
+        ({}, {"exec": {"args": ["credentials", "--kube-cluster={}"]}}),
+    ],
+)
+def test_clusters_behind_one_address_are_not_one_cluster(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any]
+) -> None:
+    hosts = {}
+    for name in ("a", "b"):
+        kubeconfig = {
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": "https://192.0.2.1:443"} | cluster}],
+            "users": [{"name": "x", "user": user}],
+        }
+        (tmp_path / name).write_text(yaml.safe_dump(kubeconfig).replace("{}", name), encoding="utf-8")
+        hosts[name] = DEFAULTS | {"cluster_kubeconfig": str(tmp_path / name), "cluster_context": "x"}
+    variables = {"ansible_play_hosts_all": ["a", "b"], "inventory_hostname": "a", "hostvars": hosts}
+    assert Validation(None, variables).same_site() == []
+    hosts["b"] = hosts["a"]
+    assert len(Validation(None, variables).same_site()) == 1
 
 
 def test_what_is_omitted_is_not_validated() -> None:
