@@ -26,8 +26,12 @@ CONTAINER = "postgresql"
 SCHEDULE_SECONDS = 15
 PULL_SECONDS = 300
 START_SECONDS = 60
-# A quota or a user's rights may have no room for this pod, and still have room for the server's.
-NO_ROOM = ("exceeded quota", "cannot create resource")
+# What may refuse this pod and not the server's: a quota, a user's rights, limits for requests, which are small here,
+# and a webhook, which may want pods to have an owner.
+NO_ROOM = (
+    *("exceeded quota", "cannot create resource", "minimum cpu usage", "minimum memory usage"),
+    *("limit to request ratio", "admission webhook"),
+)
 # Exit codes of the script: the volume's version is another, no database can be made, the server does not start.
 VERSION, DATABASE, SERVER = 3, 4, 5
 
@@ -108,6 +112,8 @@ def pod_of(workload: Obj, has_account: bool) -> Obj:
     # The server takes little memory as long as no client comes, and the node may have no room for a second one.
     server["resources"] = (server.get("resources") or {}) | {"requests": {"cpu": "10m", "memory": "64Mi"}}
     spec["volumes"] = [{"name": v["name"], "emptyDir": {}} if v["name"] in own else v for v in spec["volumes"]]
+    claims = workload["spec"].get("volumeClaimTemplates") or []
+    spec["volumes"] += [{"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims]
     spec |= {"containers": [server], "restartPolicy": "Never"}
     spec |= {"activeDeadlineSeconds": 600, "terminationGracePeriodSeconds": 0}
     spec.pop("initContainers", None)
@@ -204,16 +210,25 @@ def wait_for(client: Client, pod: str) -> None:
     try:
         wait_until_running(client, pod, SCHEDULE_SECONDS)
     except ApiError:
-        status = (client.get("Pod", pod) or {}).get("status", {})
-        waits = [(s.get("state") or {}).get("waiting") or {} for s in status.get("containerStatuses") or []]
-        if [wait.get("reason") for wait in waits] != ["ContainerCreating"]:
+        found = client.get("Pod", pod) or {}
+        has_node = bool((found.get("spec") or {}).get("nodeName"))
+        if not has_node or not was_held(found) or (found.get("status") or {}).get("phase") == "Failed":
             raise
         wait_until_running(client, pod, PULL_SECONDS)
 
 
-def is_scheduled(client: Client, pod: str) -> bool:
-    """Tell whether a node has the pod."""
-    return bool(((client.get("Pod", pod) or {}).get("spec") or {}).get("nodeName"))
+def was_held(pod: Obj) -> bool:
+    """Tell whether no container of a pod was tried: no node takes the pod, or it waits for its volumes or image."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    waits = [(status.get("state") or {}).get("waiting") or {} for status in statuses]
+    return all(wait.get("reason") == "ContainerCreating" for wait in waits)
+
+
+def blames_image(pod: Obj) -> bool:
+    """Tell whether the image keeps a pod from running, and no node, quota, or volume that the server has as well."""
+    has_claim = any("persistentVolumeClaim" in volume for volume in pod.get("spec", {}).get("volumes") or [])
+    is_waiting = (pod.get("status") or {}).get("phase") == "Pending" and bool(pod.get("spec", {}).get("nodeName"))
+    return not was_held(pod) or (is_waiting and not has_claim)
 
 
 def refuse_settings(
@@ -247,9 +262,9 @@ def refuse_settings(
             try:
                 wait_for(client, pod)
             except ApiError as error:
-                if not is_scheduled(client, pod):
+                if not blames_image(client.get("Pod", pod) or {}):
                     return warn(f"{unknown}{error.reason}.")
-                step = f"The running server was not changed. Correct postgresql_image, {AGAIN}"
+                step = f"The running server was not changed. Correct postgresql_image or postgresql_overrides, {AGAIN}"
                 raise ServerError(f"Image {image} for StatefulSet {name}", error.reason, step) from error
             ended = client.exec(pod, CONTAINER, ["sh"], script, timeout=START_SECONDS + 60)
     except ApiError as error:

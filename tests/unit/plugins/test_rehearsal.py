@@ -220,6 +220,10 @@ def test_an_image_that_cannot_be_pulled_is_refused(rendered: dict[str, dict[str,
     [
         Cluster(refusal='pods "x" is forbidden: exceeded quota: few, requested: pods=1'),
         Cluster(refusal='User "u" cannot create resource "pods"'),
+        # The server asks for more than this pod does.
+        Cluster(refusal="minimum memory usage per Container is 128Mi, but request is 64Mi"),
+        Cluster(refusal="memory max limit to request ratio per Container is 2, but provided ratio is 8.000000"),
+        Cluster(refusal='admission webhook "policy.example.org" denied the request: a pod needs an owner'),
     ],
 )
 def test_a_pod_for_which_there_is_no_room_is_a_warning(cluster: Cluster, rendered: dict[str, dict[str, Any]]) -> None:
@@ -232,6 +236,48 @@ def test_a_full_node_is_a_warning(rendered: dict[str, dict[str, Any]], monkeypat
     monkeypatch.setattr(rehearsal, "SCHEDULE_SECONDS", 0)
     [warning] = rehearse(Cluster(waits="Pending", node=""), rendered, changed(rendered, image="postgres:16"))
     assert "does not start" in warning
+
+
+def held(rendered: dict[str, dict[str, Any]], **spec: Any) -> dict[str, Any]:
+    """Return the manifest of the pod, on a node, with no container that was tried."""
+    pod = rehearsal.pod_of(rendered["StatefulSet"], has_account=False)
+    return pod | {"spec": pod["spec"] | {"nodeName": "n1"} | spec, "status": {"phase": "Pending"}}
+
+
+def test_what_keeps_this_pod_alone_from_running_does_not_blame_the_image(rendered: dict[str, dict[str, Any]]) -> None:
+    creating, started, failed = (
+        {"containerStatuses": [{"state": state}]}
+        for state in ({"waiting": {"reason": "ContainerCreating"}}, {"terminated": {"reason": "StartError"}}, {})
+    )
+    claim = [{"name": "archive", "persistentVolumeClaim": {"claimName": "archive"}}]
+    pod = held(rendered)
+    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | creating})
+    assert rehearsal.blames_image(pod | {"status": {"phase": "Failed"} | started})
+    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | failed})
+    # A node that rejects it, a volume that another node has, and no node at all.
+    assert not rehearsal.blames_image(pod | {"status": {"phase": "Failed", "reason": "OutOfmemory"}})
+    assert not rehearsal.blames_image(held(rendered, volumes=claim) | {"status": {"phase": "Pending"} | creating})
+    assert not rehearsal.blames_image(held(rendered, nodeName=""))
+    assert not rehearsal.blames_image({})
+
+
+def test_a_slow_kubelet_has_time(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod that has a node, and no status of a container yet, was refused as one with a wrong image."""
+    monkeypatch.setattr(rehearsal, "SCHEDULE_SECONDS", 0)
+    cluster, looks = Cluster(), iter(range(4))
+
+    def get(kind: str, name: str, *_: Any) -> dict[str, Any]:
+        return held(rendered) | {"status": {"phase": "Running" if next(looks) > 2 else "Pending"}}
+
+    monkeypatch.setattr(cluster, "get", get)
+    assert rehearse(cluster, rendered, changed(rendered, image="postgres:16")) == []
+    assert len(cluster.scripts) == 1
+
+
+def test_a_claim_of_the_workload_is_an_empty_volume(rendered: dict[str, dict[str, Any]]) -> None:
+    workload = copy.deepcopy(rendered["StatefulSet"])
+    workload["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "archive"}}]
+    assert {"name": "archive", "emptyDir": {}} in rehearsal.pod_of(workload, has_account=True)["spec"]["volumes"]
 
 
 def test_another_refusal_of_the_pod_stops_the_run(rendered: dict[str, dict[str, Any]]) -> None:
