@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 
@@ -95,7 +96,7 @@ class Server:
 
     def load_certificate(self, certificate: str, timeout: float) -> None:
         """Have the server load the certificate of its Secret. Raises ServerError after `timeout` seconds without."""
-        until = time.monotonic() + timeout
+        pace = Pace()
         # kubelet looks after a pod's volumes at once when the pod itself changes, and else after a minute or more.
         asked = {"cloud-django/certificate-asked-for": f"{time.time():.0f}"}
         self.client.patch("Pod", self.pod, {"metadata": {"annotations": asked}})
@@ -107,12 +108,13 @@ class Server:
             if state["certificate"] == certificate:
                 self.sql("SELECT pg_reload_conf()")
                 reloaded = True
-            if time.monotonic() > until:
+            if pace.seconds > timeout:
                 raise ServerError(
                     f"The server in pod {self.pod}",
                     f"does not serve its renewed certificate after {timeout:g} s",
                     f"Look into its log, {AGAIN}; deleting the pod helps in any case",
                 )
+            pace.tell(f"the server in pod {self.pod} does not have its renewed certificate yet")
             time.sleep(POLL_SECONDS)
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Whether pods, claims and workloads are ready: the one rule for each kind of object."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progre
 
 from . import placing
 from .model import Obj, View, container_statuses, holds, is_terminating, partition, update_strategy, wanted_replicas
+
+# By these an autoscaler of nodes (that of Kubernetes, Karpenter) says that it makes room for a pod.
+MAKES_ROOM = ("TriggeredScaleUp", "Nominated")
 
 
 def is_pod_ready(pod: Obj | None) -> bool:
@@ -32,9 +36,16 @@ def job_failed(job: Obj) -> bool:
     return holds(job, "Failed") or holds(job, "FailureTarget")
 
 
+def gets_room(client: Client, pod: str) -> bool:
+    """Tell whether an autoscaler of nodes has announced a node for a pod."""
+    with contextlib.suppress(ApiError):
+        return any(event.get("reason") in MAKES_ROOM for event in client.events("Pod", pod))
+    return False
+
+
 def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable[[float], Any] = time.sleep) -> None:
     """Wait for a pod's containers. Raises ApiError at the timeout, or at once if the pod ended or cannot start."""
-    pace = Pace()
+    pace, gets_node = Pace(), False
     while True:
         found = client.get("Pod", pod) or {}
         status = found.get("status", {})
@@ -43,7 +54,9 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
         if status.get("phase") == "Running" and not any(waiting):
             return
         hopeless = any(word in reason for word in ("ErrImage", "ImagePull", "ConfigError", "RunContainerError"))
-        hopeless = hopeless or (placing.fits_nowhere(found) and pace.seconds > placing.PLACING_PATIENCE)
+        if placing.fits_nowhere(found) and pace.seconds > placing.PLACING_PATIENCE:
+            gets_node = gets_node or gets_room(client, pod)
+            hopeless = hopeless or not gets_node
         if hopeless or status.get("phase") in ("Failed", "Succeeded") or pace.seconds > timeout:
             cause = reason or next((c["message"] for c in status.get("conditions") or [] if c.get("message")), "")
             reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"

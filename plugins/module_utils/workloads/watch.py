@@ -15,14 +15,12 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 from .model import Clock, Done, Failed, Memory, Missing, Obj, Problem, Verdict, Waiting, kinds_to_watch
-from .readiness import is_complete
+from .readiness import gets_room, is_complete
 from .verdict import judge
 
 # What is listed and watched of a kind, where that is not all.
 SELECTORS = {"Event": {"field_selector": "type=Warning"}}
 OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision", "PersistentVolumeClaim")
-# By these an autoscaler of nodes (that of Kubernetes, Karpenter) says that it makes room for a pod.
-MAKES_ROOM = ("TriggeredScaleUp", "Nominated")
 
 # All in seconds.
 TICK = 0.5
@@ -77,13 +75,6 @@ def exists(client: Client, missing: Missing) -> bool | None:
     if found is None:
         return False
     return not missing.key or missing.key in {**(found.get("data") or {}), **(found.get("binaryData") or {})}
-
-
-def gets_room(client: Client, pod: str) -> bool:
-    """Tell whether an autoscaler of nodes has announced a node for a pod."""
-    with contextlib.suppress(ApiError):
-        return any(event.get("reason") in MAKES_ROOM for event in client.events("Pod", pod))
-    return False
 
 
 type Workload = tuple[str, str]

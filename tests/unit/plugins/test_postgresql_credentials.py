@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import (
@@ -233,8 +234,12 @@ def test_a_certificate_that_is_never_loaded_is_told(laid: FakeClient, monkeypatc
     monkeypatch.setattr(server, "POLL_SECONDS", 0)
     Running(laid).certificate = "old"
     monkeypatch.setattr(laid, "patch", lambda *_: None)
-    with pytest.raises(ServerError, match="does not serve its renewed certificate after 0 s"):
-        lay(laid, reload_timeout=0)
+    lines: list[str] = []
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
+    with pytest.raises(ServerError, match=r"does not serve its renewed certificate after 0\.1 s"):
+        lay(laid, reload_timeout=0.1)
+    assert "does not have its renewed certificate yet" in lines[0]
 
 
 def test_another_administrator_is_refused(laid: FakeClient) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, readiness
 from workload_cases import Case
@@ -89,6 +90,38 @@ def test_a_pod_that_does_not_start_is_an_error(status: dict[str, Any] | None, ti
     with pytest.raises(ApiError) as caught:
         readiness.wait_until_running(Pods(status), "polls", timeout, lambda _: None)
     assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, then run the playbook again.")
+
+
+UNPLACED = {
+    "phase": "Pending",
+    "conditions": [
+        {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu"}
+    ],
+}
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", 15)])
+def test_a_pod_that_fits_nowhere_is_waited_for_if_an_autoscaler_makes_room(
+    said: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    class Cluster(Pods):
+        asked = 0
+
+        def events(self, kind: str, name: str) -> list[dict[str, Any]]:
+            assert (kind, name) == ("Pod", "polls")
+            self.asked += 1
+            return [{"reason": said}]
+
+    def sleep(pause: float) -> None:
+        now[0] += pause
+
+    monkeypatch.setattr(readiness, "Pace", lambda: progress.Pace(lambda: now[0]))
+    cluster = Cluster(UNPLACED)
+    with pytest.raises(ApiError, match="Pod polls does not start: 0/1 nodes are available: 1 Insufficient cpu"):
+        readiness.wait_until_running(cluster, "polls", 60, sleep)
+    assert (seconds <= now[0] < seconds + 1, cluster.asked) == (True, 1)
 
 
 # --- Workloads --------------------------------------------------------------------------------------------------------
