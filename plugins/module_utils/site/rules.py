@@ -44,6 +44,8 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "web_session_affinity_seconds": (0, 86400),
 }
 RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
+# Names of objects that the user makes.
+OBJECTS = ["postgresql_storage_class", "web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
 
 # What Kubernetes takes for the name of an environment variable from a ConfigMap and of a Job alike.
 VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
@@ -67,6 +69,8 @@ def complaints(values: Mapping[str, Any]) -> Iterator[str]:
     for name in RESOURCES:
         if name in values:
             yield from resources(name, values[name])
+    for name in OBJECTS:
+        yield from _object(name, values.get(name) or "")
 
 
 def rule(function: Rule) -> Rule:
@@ -103,6 +107,14 @@ def _namespace(name: str, value: str) -> Iterator[str]:
         yield f"{name} is {shown(value)}, which {problem}."
     elif value.startswith("kube-"):
         yield f"{name} is {value}, and names with kube- belong to Kubernetes. Choose another one."
+
+
+def _object(name: str, value: str) -> Iterator[str]:
+    if value and (len(value) > addresses.LONGEST_HOST or not all(map(addresses.LABEL.fullmatch, value.split(".")))):
+        yield (
+            f"{name} is {shown(value)}, a name that no object in Kubernetes has: it has small letters, digits, hyphens "
+            "and dots. Write it as kubectl lists it."
+        )
 
 
 @rule

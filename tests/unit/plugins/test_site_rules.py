@@ -157,6 +157,15 @@ def test_a_namespace_is_accepted_once() -> None:
     assert len(complaints(app_namespace="A", namespace_name="A")) == 1
 
 
+@pytest.mark.parametrize("name", rules.OBJECTS)
+def test_a_name_that_no_object_has_is_refused(name: str) -> None:
+    for value in ("Nginx", "my_secret", "-x", "x" * 254, "a..b"):
+        [error] = complaints(**{name: value})
+        assert error.startswith(f"{name} is {value[:9]}")
+    for value in ("", "nginx", "internal.example.org", "0-x"):
+        assert complaints(**{name: value}) == []
+
+
 @pytest.mark.parametrize(
     "schema", ["public", "pg_catalog", "pg_toast", "information_schema", "pg_mine", "My", "a-b", ""]
 )
