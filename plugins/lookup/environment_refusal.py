@@ -42,7 +42,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible import constants, context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.lookup import LookupBase
 
@@ -54,7 +54,7 @@ def user_refusal(host: str, variables: Mapping[str, Any], command: Mapping[str, 
     """Return why the tasks of a host would run elsewhere or as another user; empty if they would not.
 
     Args:
-        command: options of the command, which hold what Ansible is configured to do as well.
+        command: options of the command, and what Ansible is configured to do without them.
         user: who runs the command.
     """
     connection = str(variables.get("ansible_connection") or command.get("connection") or "ssh")
@@ -117,6 +117,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict | None = None, **kwargs: object) -> list[str]:
         """Return the first refusal."""
-        of_hosts, user = (variables or {}).get("hostvars", {}), present_user()
-        found = (user_refusal(host, of_hosts[host], context.CLIARGS, user) for host in terms)
+        of_hosts, user, command = (variables or {}).get("hostvars", {}), present_user(), dict(context.CLIARGS)
+        command["become_user"] = command.get("become_user") or constants.DEFAULT_BECOME_USER
+        found = (user_refusal(host, of_hosts[host], command, user) for host in terms)
         return [next(filter(None, found), "") or version_refusal(kubernetes_core())]

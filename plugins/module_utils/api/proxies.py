@@ -95,10 +95,11 @@ def reach_directly(url: str, environment: MutableMapping[str, str] = os.environ,
     if not host or not (local or is_exempt(host, port, environment)):
         return
     entries = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    names = [entry for entry in entries.split(",") if entry.strip()]
+    names = [entry.strip() for entry in entries.split(",") if entry.strip()]
     if host not in names:
         names.append(host)
-    environment["no_proxy"] = environment["NO_PROXY"] = ",".join(names)
+    # Some libraries know the entry for all hosts only where it is alone.
+    environment["no_proxy"] = environment["NO_PROXY"] = "*" if "*" in names else ",".join(names)
 
 
 def through(url: str, environment: Mapping[str, str] = os.environ) -> str:

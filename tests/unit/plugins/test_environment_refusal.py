@@ -114,6 +114,10 @@ def test_playbooks_refuse_another_place_or_user(tmp_path: Path, arguments: list[
     assert words in play(tmp_path, *arguments, host=host)
 
 
+def test_playbooks_refuse_a_user_of_the_environment(tmp_path: Path) -> None:
+    assert "would run as user deploy" in play(tmp_path, "--become", ANSIBLE_BECOME_USER="deploy")
+
+
 def test_playbooks_refuse_an_old_collection_that_is_found_first(tmp_path: Path) -> None:
     folder = tmp_path / "ansible_collections" / "kubernetes" / "core"
     folder.mkdir(parents=True)

@@ -89,6 +89,14 @@ def test_what_is_reached_directly_is_named_to_each_library_and_program() -> None
     assert environment["no_proxy"] == environment["NO_PROXY"] == "localhost,127.0.0.1,172.18.0.2"
 
 
+@pytest.mark.parametrize("no_proxy", ["*", "localhost, *"])
+def test_the_entry_for_all_hosts_stays_alone(no_proxy: str) -> None:
+    """For urllib, requests and curl it would be a name with others beside it."""
+    environment = OFFICE | {"no_proxy": no_proxy}
+    proxies.reach_directly("http://172.18.0.2:30037/", environment)
+    assert environment["no_proxy"] == environment["NO_PROXY"] == "*"
+
+
 def test_an_environment_without_a_proxy_stays_as_it_is() -> None:
     environment = {"no_proxy": "10.0.0.0/8"}
     proxies.reach_directly("http://10.0.0.1/", environment, local=True)
