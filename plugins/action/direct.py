@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         if (role := role_of_its_own(self._task, self._templar, variables)) and (
             complaints := Validation(self._templar, variables).complaints([role])
         ):
-            return result | {"failed": True, "msg": message(complaints)}
+            return result | {"failed": True, "msg": message(complaints, role)}
         name = self._module()
         if not name or not self._runs_here(variables):
             return self._execute_module(task_vars=variables, wrap_async=bool(self._task.async_val))

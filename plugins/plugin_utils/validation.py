@@ -22,7 +22,10 @@ INVENTORY: dict[str, dict[str, Any]] = {
     "app_public_url": {"type": "str"},
     "app_data": {"type": "str", "choices": ["keep", "purge"]},
 }
-CLUSTER = ("cluster_provider", "cluster_name", "cluster_kubeconfig", "cluster_context", "cluster_server")
+CLUSTER = (
+    *("cluster_provider", "cluster_name", "cluster_kubeconfig", "cluster_context", "cluster_server", "cluster_uid"),
+    *("cluster_account_kubeconfig", "cluster_state_directory"),
+)
 # What an entry of a kubeconfig says of the server, and not of the way there.
 SERVER = ("server", "tls-server-name", "certificate-authority-data")
 
@@ -155,10 +158,14 @@ def _texts(value: Any) -> Iterator[str]:
         yield from _texts(each)
 
 
-def message(complaints: list[str]) -> str:
-    """Return all complaints as one message, with the effect and the next step."""
-    end = "No changes were made to the site. Correct this, then rerun the playbook."
-    return "\n".join(["Validation of arguments failed:", *complaints, end])
+def message(complaints: list[str], role: str = "") -> str:
+    """Return all complaints as one message, with the effect and the next step.
+
+    Args:
+        role: the one that they are about, where others may have made changes before.
+    """
+    end = f"Role {role} made no changes." if role else "No changes were made to the site."
+    return "\n".join(["Validation of arguments failed:", *complaints, f"{end} Correct this, then rerun the playbook."])
 
 
 def role_of_its_own(task: Any, templar: Any, variables: Mapping[str, Any]) -> str:
