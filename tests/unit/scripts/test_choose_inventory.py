@@ -309,8 +309,10 @@ def test_link_in_the_project_to_an_inventory_elsewhere_stays(project: Project, t
         (".", "is a directory with the whole project in it"),
         ("..", "is a directory with the whole project in it"),
         ("inventory", "has no file of hosts"),
+        ("scripts", "is a part of the project"),
+        ("scripts/choose_inventory", "is a part of the project"),
     ],
 )
-def test_directory_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
+def test_path_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
     choice = project.choose(path)
     assert choice == Choice(1, "", f"Inventory {path} {problem}: give a folder such as inventory/kind.\n")
