@@ -148,3 +148,15 @@ def test_the_kubeconfig_gets_a_current_context() -> None:
 def test_scale_reports_how_long_the_number_lasts() -> None:
     last = read("playbooks/scale.yml")[1]["post_tasks"][-1]
     assert "until the next `make up`, which sets the number in the inventory" in last["ansible.builtin.debug"]["msg"]
+    # A dry run scales nothing.
+    assert last["when"] == "not ansible_check_mode"
+
+
+@pytest.mark.parametrize(("instances", "is_named"), [(0, False), (128, True), (512, False)])
+def test_the_inotify_limit_is_named_where_it_is_known_and_small(instances: int, is_named: bool) -> None:
+    """Docker Desktop has it in a machine of its own, where it cannot be read."""
+    [hint] = [
+        each for each in read("roles/cluster/vars/main/main.yml")["__cluster_hints"] if "kubelet" in each["pattern"]
+    ]
+    known = {"__cluster_inotify_text": "Raise it", "__cluster_inotify_instances": instances}
+    assert bool(Templar(None, known).template(trust_as_template(hint["text"]))) is is_named
