@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.template import Templar, trust_as_template
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
@@ -119,3 +122,18 @@ def test_the_example_is_free_and_a_default_of_sites_where_one_is_left() -> None:
     cluster = Counting(namespace(), *(service(f"s{port}", "shop", port) for port in range(30000, 30086)))
     with pytest.raises(ManifestError, match="for instance 30086,"):
         apply(cluster, service("polls-web", "polls", 30085))
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"namespace_name": "polls", "app_namespace": "polls"}, "polls"),
+        # Of a second namespace, while the site has its port already.
+        ({"namespace_name": "extra", "app_namespace": "polls"}, "polls"),
+        ({"namespace_name": "extra"}, "extra"),
+    ],
+)
+def test_the_planned_service_is_that_of_the_site(variables: dict[str, str], place: str) -> None:
+    path = Path(__file__).parents[3] / "roles/namespace/vars/main/namespace.yml"
+    planned = yaml.safe_load(path.read_text(encoding="utf-8"))["__namespace_web_port"]
+    assert Templar(None, variables).template(trust_as_template(planned["namespace"])) == place
