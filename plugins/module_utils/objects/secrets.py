@@ -110,10 +110,17 @@ def hide(secret: Obj) -> Obj:
     return secret | {field: dict.fromkeys(content, HIDDEN) for field, content in fields.items()}
 
 
-def secret_problem(text: str) -> str:
-    """Return why a server and the readers of a file do not end up with the same bytes; empty if they do."""
-    if "\n" in text or "\r" in text:
-        return "has a line break, at which readers of a file end. Remove it (YAML: |- instead of |)"
+def secret_problem(text: str, is_line: bool = True) -> str:
+    """Return why a server and the readers of a file do not end up with the same bytes; empty if they do.
+
+    Args:
+        is_line: whether a reader takes one line, as `initdb` and a browser do. Django projects take the whole file,
+            without a line break at its end.
+    """
+    if text.endswith(("\n", "\r")):
+        return "has a line break at its end, which readers of a file leave out. Remove it (YAML: |- instead of |)"
+    if is_line and ("\n" in text or "\r" in text):
+        return "has a line break, at which readers of a file end. Remove it"
     if "\0" in text:
         return "has a NUL byte, which no server stores. Remove it"
     try:

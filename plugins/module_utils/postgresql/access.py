@@ -70,7 +70,7 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
         # One that somebody wrote into the Secret, too.
-        if problem := secret_problem(password):
+        if problem := secret_problem(password, is_line=False):
             reason, _, step = problem.partition(". ")
             raise ManifestError(f"The password of role {option['name']}", reason, f"{step}, {AGAIN}")
         settings = {name: str(value) for name, value in (option["settings"] or {}).items()}

@@ -194,7 +194,7 @@ def postgresql_admin_password(postgresql_admin_password: str) -> Iterator[str]:
 @rule
 def database_passwords(database_passwords: Mapping[str, str]) -> Iterator[str]:
     for name, password in database_passwords.items():
-        yield from _secret(f"database_passwords.{name}", password or "")
+        yield from _secret(f"database_passwords.{name}", password or "", is_line=False)
 
 
 @rule
@@ -226,8 +226,8 @@ def superuser_identity(superuser_username: str, superuser_email: str) -> Iterato
         yield "superuser_username is empty. Give a name to log in with."
 
 
-def _secret(name: str, text: str) -> Iterator[str]:
-    if problem := secret_problem(text):
+def _secret(name: str, text: str, is_line: bool = True) -> Iterator[str]:
+    if problem := secret_problem(text, is_line):
         yield f"{name} {problem}."
 
 

@@ -221,13 +221,20 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("name", SECRETS)
-@pytest.mark.parametrize(
-    "text", ["hunter2\n", "\nhunter2", "hun\nter2", "hunter2\r\n", "hunter2\r", "hunter2\0", "hunter2\ud800"]
-)
+@pytest.mark.parametrize("text", ["hunter2\n", "hunter2\r\n", "hunter2\r", "hunter2\0", "hunter2\ud800"])
 def test_a_secret_that_a_reader_would_not_give_back_is_refused(name: str, text: str) -> None:
     [error] = complaints(**SECRETS[name](text))
     assert error.startswith(f"{name} ")
     assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("text", ["\nhunter2", "hun\nter2", "hun\rter2"])
+def test_a_secret_of_several_lines_is_for_readers_of_a_whole_file(name: str, text: str) -> None:
+    """initdb and browsers take one line. Django's own reader and the server take all that there is."""
+    found = complaints(**SECRETS[name](text))
+    assert len(found) == (0 if name.startswith("database_passwords") else 1)
+    assert "hunter2" not in "".join(found)
 
 
 @pytest.mark.parametrize("name", SECRETS)
