@@ -28,6 +28,7 @@ LONGEST_APP_NAME = addresses.LONGEST_LABEL - max(map(len, LABELS))
 
 ROLE_SUFFIXES = ("_owner", "_migrate", "_app", "_read", "_backup")
 LONGEST_IDENTIFIER = 63
+ADMINISTRATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 TAKEN_SCHEMAS = ("public", "information_schema")
 TAKEN_DATABASES = ("postgres", "template0", "template1")
 # Words that PostgreSQL does not accept as a role even in quotes.
@@ -150,8 +151,9 @@ def postgresql_admin_username(postgresql_backend: str, postgresql_admin_username
     about = f"postgresql_admin_username is {shown(postgresql_admin_username)}"
     if postgresql_backend != "builtin":
         return
-    if not IDENTIFIER.fullmatch(postgresql_admin_username):
-        yield f"{about}, which {_IDENTIFIER_RULE}"
+    # A server that exists cannot change it, so nothing is refused that initdb and pg_ident.conf take.
+    if not ADMINISTRATOR.fullmatch(postgresql_admin_username):
+        yield f"{about}, not a name of 1 to 63 letters, digits, underscores, hyphens and dots. Choose another name."
     elif postgresql_admin_username.startswith("pg_") or postgresql_admin_username in TAKEN_ROLES:
         yield f"{about}, a name of PostgreSQL's own. Choose another name."
 
