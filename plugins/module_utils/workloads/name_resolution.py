@@ -26,18 +26,18 @@ def unresolved(lines: Iterable[str]) -> str | None:
     return found[1] if found else ""
 
 
-def explained(problem: Problem, pods: Sequence[Obj], read: Callable[[str, str, bool, int], list[str]]) -> Problem:
+def explained(problem: Problem, pods: Sequence[Obj], read: Callable[[str, str, bool], list[str]]) -> Problem:
     """Return the problem, with DNS as its cause if a container of its pod cannot resolve names.
 
     Args:
-        read: returns the last lines of a container, as `Client.log` does.
+        read: returns the last lines of a container, those before its last crash if that is asked for.
     """
     pod = next((pod for pod in pods if name_of(pod) == problem.pod), None)
     if pod is None or not problem.container:
         return problem
     names = [container["name"] for container in running_containers(pod["spec"])]
     for container in dict.fromkeys([problem.container, *names]):
-        name = unresolved(read(problem.pod, container, problem.previous, LINES))
+        name = unresolved(read(problem.pod, container, problem.previous)[-LINES:])
         if name is not None:
             about = f" for the name {name}" if name else ""
             text = f"DNS does not answer in pod {problem.pod}{about} ({problem.text})"

@@ -2,6 +2,7 @@
 """What the module rollout reports about workloads, without the values of Secrets."""
 
 import contextlib
+import functools
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -218,11 +219,17 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
     """Return the arguments of fail_json for a rollout that failed or timed out."""
     waited = round(rollout.seconds, 1)
     covered = veil(rollout, extra)
+
+    @functools.cache
+    def log_of(pod: str, container: str, previous: bool) -> list[str]:
+        """Return the last lines of a container, which are read once for both who need them."""
+        return rollout.client.log(pod, container, previous, max(log_lines, name_resolution.LINES))
+
     broken = rollout.of(Failed)
     found = {w: with_events(rollout.verdicts[w].problem, rollout.client) for w in broken or rollout.of(Waiting)}
     if log_lines > 0 and not covered.silence:
         pods = rollout.objects.get("Pod", ())
-        found = {w: name_resolution.explained(problem, pods, rollout.client.log) for w, problem in found.items()}
+        found = {w: name_resolution.explained(problem, pods, log_of) for w, problem in found.items()}
     problems = {w: covered.problem(problem) for w, problem in found.items()}
     if not broken:
         silence = covered.silence and f", and the Kubernetes API does not answer: {covered.silence}"
@@ -234,7 +241,7 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
     events = [masking.shorten(covered.text(event)) for event in told_events]
     log: list[str] = []
     if log_lines > 0 and problem.container and not covered.silence:
-        log = rollout.client.log(problem.pod, problem.container, problem.previous, log_lines)
+        log = log_of(problem.pod, problem.container, problem.previous)[-log_lines:]
         # Masked as a whole, since a value may span lines.
         log = [line[:2000] for line in covered.text("\n".join(log)).splitlines()]
     sentences = [sentence(*workload, rollout.client.namespace, p) for workload, p in problems.items()]
