@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.placing import PLACING_PATIENCE
 from postgresql_support import Play, cluster, eventually, own_namespace, pod, run_play, running_pod
 
 SERVER = "polls-postgresql"
@@ -33,7 +34,8 @@ def test_a_pod_that_is_refused_or_fits_nowhere_is_told_and_its_claim_is_not() ->
         assert "cannot be scheduled: " in told.sentence()
         assert "Insufficient cpu" in told.sentence()
         assert "remove the claim" not in told.sentence()
-        assert told.seconds < HOPELESS_WITHIN
+        # Until then an autoscaler may announce a node.
+        assert told.seconds < HOPELESS_WITHIN + PLACING_PATIENCE
 
 
 def test_a_claim_that_another_pod_holds_is_told_by_a_run_and_by_a_removal() -> None:

@@ -8,8 +8,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import
 from . import model
 from .model import Clock, Obj, Problem, View, condition, name_of
 
-# In seconds. An autoscaler of nodes announces within this time that it makes room.
-PLACING_PATIENCE = 15.0
+# In seconds. An autoscaler of nodes, which looks every 10 s by default, announces within this time that it makes room.
+PLACING_PATIENCE = 30.0
 ADVICE = "Give the cluster what the message asks for, or lower the pod's requests"
 # What may be over in a moment: a node that starts. A claim is judged by itself.
 SHORT = re.compile(
