@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, readiness
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, placing, readiness
 from workload_cases import Case
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -100,7 +100,7 @@ UNPLACED = {
 }
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", 15)])
+@pytest.mark.parametrize(("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", placing.PLACING_PATIENCE)])
 def test_a_pod_that_fits_nowhere_is_waited_for_if_an_autoscaler_makes_room(
     said: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
