@@ -100,7 +100,9 @@ UNPLACED = {
 }
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", placing.PLACING_PATIENCE)])
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", placing.PLACING_PATIENCE)]
+)
 def test_a_pod_that_fits_nowhere_is_waited_for_if_an_autoscaler_makes_room(
     said: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
