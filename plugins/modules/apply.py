@@ -113,8 +113,9 @@ options:
         required: true
   node_port:
     description:
-      - Port of the nodes for a Service of a later task. If one of O(objects) does not exist yet and another Service has
-        the port, nothing is changed. The ports of Services among O(objects) are checked in any case.
+      - Port of the nodes for a Service of a later task. If another Service has the port, nothing is changed. This is
+        checked if one of O(objects) is a Namespace or does not exist yet.
+      - The ports of Services among O(objects) are checked in any case.
     type: dict
     suboptions:
       namespace:

@@ -90,9 +90,17 @@ class Play:
 
 
 def run_play(
-    namespace: str, roles: list[str], variables: Mapping[str, Any], *options: str, plain: bool = False
+    namespace: str,
+    roles: list[str],
+    variables: Mapping[str, Any],
+    *options: str,
+    plain: bool = False,
+    playbook: str = "tests/cluster/postgresql.yml",
 ) -> Play:
-    """Run roles with variables; with `plain` the output is what a person sees, and only its text is returned."""
+    """Run roles, or a playbook, with variables.
+
+    With `plain` the output is what a person sees, and only its text is returned.
+    """
     environment = os.environ | {
         "MOLECULE_PROJECT_DIRECTORY": str(PROJECT),
         "MOLECULE_SCENARIO_NAME": "cluster",
@@ -102,7 +110,7 @@ def run_play(
     with extra_variables({"test_roles": roles, "app_namespace": namespace} | dict(variables)) as option:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={PROJECT / INVENTORY}"]
         command += [f"--inventory={PROJECT / 'molecule/inventory'}", option]
-        command += [str(PROJECT / "tests/cluster/postgresql.yml"), *options]
+        command += [str(PROJECT / playbook), *options]
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, cwd=PROJECT, timeout=500, check=False
         )

@@ -54,4 +54,9 @@ def test_a_claim_that_another_pod_holds_is_told_by_a_run_and_by_a_removal() -> N
                 assert "pod copy still uses it" in told.sentence()
                 assert told.seconds < HOPELESS_WITHIN
             assert not where.get("StatefulSet", SERVER)
+            options = {"teardown_data": "purge", "teardown_cluster": False}
+            told = run_play(name, [], options, "--tags=postgresql", playbook="playbooks/teardown.yml", plain=True)
+            assert told.code
+            left = f"Being deleted and still there: PersistentVolumeClaim/{SERVER} (pod copy still uses it)"
+            assert left in " ".join(told.text.split())
         eventually(lambda: cluster(name).get("PersistentVolumeClaim", SERVER) is None)

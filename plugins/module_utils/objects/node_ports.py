@@ -44,11 +44,27 @@ def asked(
     return ports
 
 
+def changed(
+    planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
+) -> dict[int, tuple[str, str]]:
+    """Return the new port of a site that exists.
+
+    Only the task with its namespace asks for its Service, since that task is the first of a run.
+    """
+    is_first = any(obj["kind"] == "Namespace" for obj in wanted) and all(existing.values())
+    if not (planned and planned["type"] == "NodePort" and planned["number"] and is_first):
+        return {}
+    service = client.get("Service", planned["service"], namespace=planned["namespace"])
+    if planned["number"] in ports_of(service):
+        return {}
+    return {planned["number"]: (planned["namespace"], planned["service"])}
+
+
 def refuse_taken(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> None:
     """Raise ManifestError if another Service has a port that is asked for. Without a new port no request is made."""
-    ports = asked(planned, wanted, existing)
+    ports = asked(planned, wanted, existing) | changed(planned, client, wanted, existing)
     if not ports:
         return
     try:

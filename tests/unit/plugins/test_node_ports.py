@@ -91,6 +91,16 @@ def test_an_unchanged_run_makes_no_request() -> None:
     assert "list Services" not in cluster.written
 
 
+@pytest.mark.parametrize("has_service", [True, False])
+def test_a_site_that_changes_its_port_is_refused_by_the_first_task(has_service: bool) -> None:
+    old = [ours(service("polls-web", "polls", 30050))] * has_service
+    cluster = Counting(ours(namespace()), *OTHERS, *old)
+    with pytest.raises(ManifestError) as caught:
+        apply(cluster, namespace(), planned=PLANNED)
+    assert str(caught.value) == SENTENCE
+    assert cluster.written == ["list Services"]
+
+
 def test_the_site_may_have_its_own_port_already() -> None:
     cluster = Counting(ours(namespace()), ours(SITE))
     apply(cluster, SETTINGS, planned=PLANNED)
