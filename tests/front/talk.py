@@ -45,6 +45,14 @@ def raw(port: int, *parts: bytes, timeout: float = 40):  # type: ignore[no-untyp
         yield connection
 
 
+def read_exactly(connection: socket.socket, number: int) -> bytes:
+    """Return the next bytes, in however many parts they come; fewer if the other side closes."""
+    received = b""
+    while len(received) < number and (data := connection.recv(number - len(received))):
+        received += data
+    return received
+
+
 def read_all(connection: socket.socket) -> bytes:
     """What comes until the other side closes, or nothing more if it resets."""
     received = b""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from talk import get, head, raw, read_all
+from talk import get, head, raw, read_all, read_exactly
 
 from conftest import Pod
 
@@ -43,7 +43,7 @@ def test_a_web_socket_stays_open_until_the_pod_ends(asynchronous: Pod) -> None:
         # No limit of a request is for what comes after it.
         for _ in range(3):
             connection.sendall(b"\x81\x05hello")
-            assert connection.recv(100) == b"\x81\x05hello"
+            assert read_exactly(connection, 7) == b"\x81\x05hello"
             time.sleep(1.2)
         assert asynchronous.front
         os.kill(asynchronous.front.pid, signal.SIGTERM)

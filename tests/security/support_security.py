@@ -225,8 +225,8 @@ def written(text: str) -> set[str]:
         # As a part of something longer; the characters at both ends depend on what stands there.
         inside = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
         forms.add(inside[4 if shift else 0 : -1])
-    # A log or an error may break it at its end of a line.
-    forms |= {line for line in text.splitlines() if len(line) > 20}
+    # A log or an error may break it at its end of a line. The first line of a key is that of each key.
+    forms |= {line for line in text.splitlines() if len(line) > 20 and not line.startswith("-----")}
     return {form for form in forms if len(form) >= 12}
 
 
