@@ -531,8 +531,9 @@ def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api:
     assert set(plan.actions.values()) == {"created"}
     stuck = apply(fails=True, **options, timeout="1")
     assert stuck.result["msg"] == (
-        "ConfigMap polls-web in namespace test-apply is not gone after 1 s. "
-        "See what holds it with kubectl describe, then run the playbook again."
+        "ConfigMap polls-web in namespace test-apply is not gone after 1 s: "
+        "its finalizer cloud-django.test/hold is still set. "
+        "See why the controller that owns the finalizer does not remove it, then run the playbook again."
     )
     unchanged = apply(objects=[], unwanted=[config_map()])
     assert not unchanged.changed, "it is on its way out already"

@@ -264,7 +264,7 @@ def versions(where) -> list[str]:
         ),
         (
             {"postgresql_settings": {"wal_level": "minimal"}},
-            r"are refused by PostgreSQL in .*: WAL streaming \(max_wal_senders > 0\) requires",
+            r'are refused by PostgreSQL in .*: WAL streaming \("?max_wal_senders"? > 0\) requires',
         ),
         ({"postgresql_image": "localhost/cloud-django/no-such:1"}, "does not start: .*no-such:1"),
         ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, on which the Service"),
