@@ -147,7 +147,7 @@ def test_minikube_may_be_downloaded(project: Project, registry: str, downloads: 
 def test_mirrors_are_chosen_where_kind_cannot_be_had(project: Project, registry: str, nothing: str) -> None:
     choice = project.choose(registry=registry, downloads=nothing)
     assert choice.path == f"{project.inventory}/mirrors\n"
-    assert "neither minikube nor kind can be had, so everything is built from package mirrors" in choice.reason
+    assert "minikube and kind are neither installed nor downloadable, so everything is built from package mirrors" in choice.reason
 
 
 def test_captive_portal_is_no_registry(project: Project, portal: str) -> None:
