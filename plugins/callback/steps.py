@@ -88,7 +88,7 @@ SILENCE = 9.4
 # Seconds between two updates in place.
 TICK = 0.5
 _INTERRUPTED = "User interrupted execution"
-# What Ansible adds to each deprecation.
+# Ansible prints it with each deprecation.
 _NOISE = "Deprecation warnings can be disabled"
 
 
@@ -104,6 +104,8 @@ class CallbackModule(Default):
         self.display = self._display
         self._display = LogDisplay(self.display, self.record)
         self.screen = Screen(sys.stdout)
+        # Output that is no answer goes to standard error if only answers are wanted.
+        self.notices = self.screen
         self.report = Report()
         self.step: Step | None = None
         self.started = time.monotonic()
@@ -142,7 +144,8 @@ class CallbackModule(Default):
                 if self.step:
                     self.step.detail = progress
             elif color not in (C.COLOR_VERBOSE, C.COLOR_DEBUG):
-                self.screen.line(msg.rstrip("\n"))
+                self.screen.clear()
+                self.notices.line(msg.rstrip("\n"))
 
     def record(self, msg: str, color: str | None = None) -> None:
         """Write a text to the log, and to Ansible's own if that is configured."""
@@ -210,6 +213,8 @@ class CallbackModule(Default):
         """Start."""
         if (path := self.get_option("log")) and not self.get_option("answer_only") and (problem := self.log.open(path)):
             self.report.warnings.append(problem)
+        if self.get_option("answer_only"):
+            self.notices = Screen(sys.stderr)
         self.is_check_mode = bool(context.CLIARGS.get("check"))
         self.display.display = self.route
         atexit.register(self._leave)
@@ -328,14 +333,14 @@ class CallbackModule(Default):
             self.stop.set()
             self._finish(mark)
             for warning in self.report.warnings:
-                self.screen.line(f"{stringc('Warning:', C.COLOR_WARN)} {warning}")
+                self.notices.line(f"{stringc('Warning:', C.COLOR_WARN)} {warning}")
             if not has_failed and not mark and not self.get_option("answer_only"):
                 self.screen.line(self.report.summary(time.monotonic() - self.started, self.is_check_mode))
             for message in self.report.messages:
                 self.screen.line(message.rstrip("\n"))
             if has_failed:
                 for line in self.report.failure_lines(len(self.hosts) > 1):
-                    self.screen.line(line)
+                    self.notices.line(line)
             if (has_failed or mark) and self.log.path and not self.is_interrupted:
                 self.screen.line(f"Full log: {self.log.path}")
             self._release()
@@ -345,11 +350,13 @@ class CallbackModule(Default):
         if self.has_ended or os.getpid() != self.process:
             return
         with self.display._lock:
+            if self.is_interrupted:
+                self.screen.clear_echo()
             self._conclude(bool(self.report.failures) and not self.is_interrupted, "stopped" if self.step else "")
             if self.is_interrupted:
                 log = f" Full log: {self.log.path}" if self.log.path else ""
-                self.screen.line(f"The run was interrupted.{log}")
-                self.screen.line(f"To continue, run: {self.get_option('command')}")
+                self.notices.line(f"The run was interrupted.{log}")
+                self.notices.line(f"To continue, run: {self.get_option('command')}")
 
     def _release(self) -> None:
         """Give the display back to Ansible."""

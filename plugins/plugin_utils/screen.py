@@ -68,6 +68,11 @@ class Screen:
             self.has_status = False
             self._write("\r\x1b[K")
 
+    def clear_echo(self) -> None:
+        """Remove what the terminal printed for a Ctrl-C, or leave its line."""
+        if self.stream.isatty():
+            self._write("\r\x1b[K" if self.is_live else "\n")
+
     def _write(self, text: str) -> None:
         """Write at once. A reader that has left, as `head` does, must not stop a deployment."""
         if self.is_closed:

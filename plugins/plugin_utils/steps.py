@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Steps of a playbook: groups of tasks with one title and one result, and what is reported about them."""
+"""Steps of a playbook: groups of tasks with one title and one result, and the report about them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ class Step:
     is_group: bool
     started: float
     result: str = "skipped"
-    # What it is doing.
+    # Its present task, or the progress of that.
     detail: str = ""
 
     def add(self, result: str) -> None:
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass
 class Report:
-    """What is printed at the end."""
+    """Output for the end of the run."""
 
     warnings: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)

@@ -70,7 +70,7 @@ def downloads() -> Iterator[str]:
 
 @pytest.fixture
 def nothing() -> Iterator[str]:
-    """An address where nothing listens; the port is bound, so that nobody else takes it."""
+    """An address where nothing listens; the port is bound, so that no other process takes it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v2/"
@@ -83,28 +83,28 @@ class Choice(NamedTuple):
 
 
 class Project:
-    """A checkout with the script, inventories, and a folder of programs as the whole of PATH."""
+    """A checkout with the script, inventories, and a directory of programs as the whole of PATH."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.inventory = root / "inventory"
         self.choice = root / ".state" / "inventory"
         self.bin = root / "bin"
-        for folder in (
+        for directory in (
             root / "scripts",
             self.bin,
             *(self.inventory / name for name in ("minikube", "kind", "mirrors")),
         ):
-            folder.mkdir(parents=True)
-            if folder.parent == self.inventory:
-                (folder / "hosts.yml").touch()
+            directory.mkdir(parents=True)
+            if directory.parent == self.inventory:
+                (directory / "hosts.yml").touch()
         self.script = Path(shutil.copy(SCRIPT, root / "scripts"))
 
     def install(self, program: str) -> None:
         (self.bin / program).touch(0o755)
 
     def choose(self, *arguments: str, registry: str = "", downloads: str = "") -> Choice:
-        # An empty address cannot be asked at all, so that no test reaches beyond this machine.
+        # No request is possible to an empty address, so that no test reaches beyond this machine.
         environment = {"PATH": str(self.bin), "CLOUD_DJANGO_REGISTRY": registry, "CLOUD_DJANGO_DOWNLOADS": downloads}
         done = subprocess.run(
             [sys.executable, self.script, *arguments],
@@ -134,7 +134,7 @@ def test_kind_is_chosen_where_a_registry_answers(project: Project, registry: str
     )
 
 
-def test_registry_that_lets_everybody_in_is_one_as_well(project: Project) -> None:
+def test_registry_without_authentication_is_one(project: Project) -> None:
     project.install("kind")
     with answering(200, REGISTRY[1]) as address:
         assert project.choose(registry=address).path == f"{project.inventory}/kind\n"
@@ -147,7 +147,10 @@ def test_minikube_may_be_downloaded(project: Project, registry: str, downloads: 
 def test_mirrors_are_chosen_where_kind_cannot_be_had(project: Project, registry: str, nothing: str) -> None:
     choice = project.choose(registry=registry, downloads=nothing)
     assert choice.path == f"{project.inventory}/mirrors\n"
-    assert "minikube and kind are neither installed nor downloadable, so everything is built from package mirrors" in choice.reason
+    assert (
+        "minikube and kind are neither installed nor downloadable, so everything is built from package mirrors"
+        in choice.reason
+    )
 
 
 def test_captive_portal_is_no_registry(project: Project, portal: str) -> None:
@@ -221,7 +224,7 @@ def test_choice_is_kept_from_others(project: Project, nothing: str) -> None:
     assert stat.S_IMODE(project.choice.parent.stat().st_mode) == 0o700
 
 
-def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: str, nothing: str) -> None:
+def test_choice_is_repeated_once_it_is_removed(project: Project, registry: str, nothing: str) -> None:
     project.install("kind")
     project.choose(registry=registry)
     project.choice.unlink()
@@ -229,9 +232,7 @@ def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: st
 
 
 @pytest.mark.parametrize("remembered", ["staging\n", ""])
-def test_remembered_inventory_that_is_not_there_is_chosen_anew(
-    project: Project, registry: str, remembered: str
-) -> None:
+def test_missing_remembered_inventory_is_replaced(project: Project, registry: str, remembered: str) -> None:
     project.install("kind")
     project.choice.parent.mkdir()
     project.choice.write_text(remembered)
@@ -253,9 +254,9 @@ def test_given_inventory_may_be_anywhere(project: Project, tmp_path: Path) -> No
     assert not project.choice.exists()
 
 
-def test_given_inventory_that_is_missing_is_told_in_a_sentence(project: Project) -> None:
+def test_missing_given_inventory_is_reported(project: Project) -> None:
     assert project.choose("inventory/gone") == Choice(
-        1, "", "Inventory inventory/gone does not exist: give a folder such as inventory/kind.\n"
+        1, "", "Inventory inventory/gone does not exist: give a directory such as inventory/kind.\n"
     )
 
 
@@ -264,8 +265,8 @@ def test_inventory_with_both_forms_of_variables_is_refused(
     project: Project, registry: str, arguments: list[str]
 ) -> None:
     project.install("kind")
-    folder = project.inventory / "kind" / "group_vars"
-    (folder / "all").mkdir(parents=True)
+    directory = project.inventory / "kind" / "group_vars"
+    (directory / "all").mkdir(parents=True)
     assert project.choose(*arguments, registry=registry).code == 0
     # The same is true of host_vars.
     hosts = project.inventory / "kind" / "host_vars"
@@ -273,7 +274,7 @@ def test_inventory_with_both_forms_of_variables_is_refused(
     (hosts / "controller.yml").touch()
     assert "host_vars/controller.yml, because" in project.choose(*arguments, registry=registry).reason
     (hosts / "controller.yml").unlink()
-    (folder / "all.yml").touch()
+    (directory / "all.yml").touch()
     choice = project.choose(*arguments, registry=registry)
     inventory = arguments[0] if arguments else project.inventory / "kind"
     assert choice == Choice(
@@ -306,13 +307,13 @@ def test_link_in_the_project_to_an_inventory_elsewhere_stays(project: Project, t
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        (".", "is a directory with the whole project in it"),
-        ("..", "is a directory with the whole project in it"),
-        ("inventory", "has no file of hosts"),
+        (".", "contains the whole project"),
+        ("..", "contains the whole project"),
+        ("inventory", "has no hosts file"),
         ("scripts", "is a part of the project"),
         ("scripts/choose_inventory", "is a part of the project"),
     ],
 )
 def test_path_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
     choice = project.choose(path)
-    assert choice == Choice(1, "", f"Inventory {path} {problem}: give a folder such as inventory/kind.\n")
+    assert choice == Choice(1, "", f"Inventory {path} {problem}: give a directory such as inventory/kind.\n")

@@ -188,7 +188,7 @@ def test_collections_of_the_tools_come_before_those_of_the_user() -> None:
 
 
 @pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="it is no checkout")
-def test_a_checkout_has_unix_line_ends_whatever_git_is_told(tmp_path: Path) -> None:
+def test_a_checkout_has_unix_line_ends_with_any_git_configuration(tmp_path: Path) -> None:
     git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "user.name=a", "-c", "user.email=a@b"]
     scripts = ["scripts/make_venv", "Dockerfile", "Makefile", "scripts/choose_inventory"]
     source = tmp_path / "source"
