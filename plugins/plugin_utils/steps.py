@@ -51,7 +51,7 @@ class Report:
         of_steps = f"{changed} of {len(self.results)} steps"
         if is_check_mode:
             would = f"{of_steps} would change" if changed else "nothing would change"
-            return f"Check mode, {seconds:.1f} s: {would}. No changes were made."
+            return f"Check mode, {seconds:.1f} s: {would}."
         return f"Done in {seconds:.1f} s: {f'{of_steps} changed' if changed else 'nothing changed'}."
 
     def failure_lines(self, with_hosts: bool) -> list[str]:
