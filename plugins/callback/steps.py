@@ -32,12 +32,6 @@ options:
     default: ''
     env:
       - name: CLOUD_DJANGO_TITLE
-  command:
-    description: Command that repeats the run, for the line after an interruption.
-    type: str
-    default: the command
-    env:
-      - name: CLOUD_DJANGO_COMMAND
   answer_only:
     description: Whether to print messages, warnings and failures only, for a command whose output is its answer.
     type: bool
@@ -47,7 +41,9 @@ options:
 """
 
 import atexit
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -56,6 +52,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible import context
+from ansible.errors import ExitCode
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.playbook.task import Task
 from ansible.playbook.task_include import TaskInclude
@@ -74,10 +71,12 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.steps impo
     Report,
     Step,
     first_line,
+    hide_exception,
     is_rescued,
     name_of,
     reason_of,
     step_of,
+    texts_of,
 )
 
 COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "failed": C.COLOR_ERROR}
@@ -87,6 +86,8 @@ LONG = 5.0
 SILENCE = 9.4
 # Seconds between two updates in place.
 TICK = 0.5
+# Seconds that Ansible has to stop after a Ctrl-C. It sometimes hangs if that comes while it starts a process.
+GRACE = 5.0
 _INTERRUPTED = "User interrupted execution"
 # Ansible prints it with each deprecation.
 _NOISE = "Deprecation warnings can be disabled"
@@ -113,9 +114,13 @@ class CallbackModule(Default):
         self.process = os.getpid()
         self.stop = threading.Event()
         self.has_ended = False
-        self.is_interrupted = False
+        # When a Ctrl-C came, and whether it waits until Ansible has started a process.
+        self.interrupted: float | None = None
+        self.is_deferred = False
         self.is_check_mode = False
         self.hosts: set[str] = set()
+        # The reasons of items that failed, by the host and the task.
+        self.items: dict[tuple[str, str], list[str]] = {}
 
     # --- Output ---------------------------------------------------------------------------------------------------
 
@@ -137,9 +142,9 @@ class CallbackModule(Default):
                     self.report.warnings.append(first)
             elif text.startswith("[ERROR]: "):
                 if _INTERRUPTED in text:
-                    self.is_interrupted = True
-                else:
-                    self.report.failures.append(text.partition("]: ")[2])
+                    self.interrupted = self.interrupted or time.monotonic()
+                elif not self.interrupted:
+                    self.report.failures.append(text.partition("]: ")[2].partition("\nOrigin: ")[0])
             elif (progress := progress_of(msg)) is not None:
                 if self.step:
                     self.step.detail = progress
@@ -154,12 +159,36 @@ class CallbackModule(Default):
             self.report.warnings.append(problem)
 
     def _tick(self) -> None:
-        """Show from time to time how far the present step is."""
+        """Show from time to time how far the present step is, and see that an interrupted run stops."""
         while not self.stop.wait(TICK):
+            if self.is_deferred:
+                self.is_deferred = False
+                os.kill(self.process, signal.SIGINT)
+            elif self.interrupted and time.monotonic() - self.interrupted > GRACE:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                self.display._lock.acquire(timeout=1)
+                self._leave()
+                os._exit(ExitCode.KEYBOARD_INTERRUPT)
             # Ansible starts no process while it is locked.
             with self.display._lock:
                 if self.step and not self.stop.is_set():
                     self._show_status(self.step)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        """Handle a Ctrl-C, but not while Ansible starts a process: it would lose the signal, or wait forever."""
+        if os.getpid() != self.process:
+            # Ansible sends it to its processes itself.
+            return
+        self.interrupted = self.interrupted or time.monotonic()
+        if self.display._lock._is_owned():
+            self.is_deferred = True
+            return
+        try:
+            self.former(number, frame)
+        except ValueError:
+            # Ansible asks a process that has ended.
+            raise KeyboardInterrupt from None
 
     def _show_status(self, step: Step) -> None:
         seconds = time.monotonic() - step.started
@@ -201,10 +230,10 @@ class CallbackModule(Default):
             if self.step and not (word != "failed" and isinstance(result.task, TaskInclude)):
                 self.step.add(word)
 
-    def _fail(self, result: CallbackTaskResult, data: dict[str, Any]) -> None:
+    def _fail(self, result: CallbackTaskResult, reason: str) -> None:
         """Take in a failure."""
         self._add(result, "ok" if is_rescued(result.task) else "failed")
-        text = f"{result.host.get_name()}\0{reason_of(data)}"
+        text = f"{result.host.get_name()}\0{reason}"
         (self.report.rescued if is_rescued(result.task) else self.report.failures).append(text)
 
     # --- Ansible's events -----------------------------------------------------------------------------------------
@@ -218,6 +247,10 @@ class CallbackModule(Default):
         self.is_check_mode = bool(context.CLIARGS.get("check"))
         self.display.display = self.route
         atexit.register(self._leave)
+        former = signal.getsignal(signal.SIGINT)
+        if callable(former):
+            self.former = former
+            signal.signal(signal.SIGINT, self._interrupt)
         super().v2_playbook_on_start(playbook)
         if title := self.get_option("title"):
             self.record(title)
@@ -259,25 +292,31 @@ class CallbackModule(Default):
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """Take in a failure."""
-        data = dict(result.result)
+        items = self.items.pop((result.host.get_name(), result.task._uuid), [])
+        reason = "\n".join(dict.fromkeys(items)) or reason_of(result.result)
         if ignore_errors:
             self._add(result, "ok")
-            self.report.warnings.append(
-                f"{name_of(result.task)} failed, which is ignored: {first_line(reason_of(data))}"
-            )
+            self.report.warnings.append(f"{name_of(result.task)} failed, which is ignored: {first_line(reason)}")
         else:
-            self._fail(result, data)
+            self._fail(result, reason)
+        hide_exception(result.result)
         super().v2_runner_on_failed(result, ignore_errors)
+
+    def v2_runner_item_on_failed(self, result: CallbackTaskResult) -> None:
+        """Keep the reason of an item for the result of its task."""
+        self.items.setdefault((result.host.get_name(), result.task._uuid), []).append(reason_of(result.result))
+        hide_exception(result.result)
+        super().v2_runner_item_on_failed(result)
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Take in a host that cannot be reached."""
-        data = dict(result.result)
+        reason = reason_of(result.result)
         if result.task.ignore_unreachable:
             self._add(result, "ok")
             self.report.warnings.append(f"Host {result.host.get_name()} is unreachable, which is ignored.")
         else:
             self._add(result, "failed")
-            self.report.failures.append(f"{result.host.get_name()}\0{reason_of(data)}")
+            self.report.failures.append(f"{result.host.get_name()}\0{reason}")
         super().v2_runner_on_unreachable(result)
 
     def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
@@ -318,14 +357,8 @@ class CallbackModule(Default):
             return
         data = dict(result.result)
         self._clean_results(data, result.task.action)
-        value = data.get("msg") if "msg" in data else {key: data[key] for key in data if not key.startswith("_ansible")}
-        lines = value if isinstance(value, list) else [value]
-        texts = [
-            line if isinstance(line, str) else self._dump_results(line) if isinstance(line, dict) else str(line)
-            for line in lines
-        ]
         with self.display._lock:
-            self.report.messages += [text for text in texts if text not in self.report.messages]
+            self.report.messages += [text for text in texts_of(data) if text not in self.report.messages]
 
     def _conclude(self, has_failed: bool, mark: str = "") -> None:
         """Print warnings, the result, and messages; after a failure, its reason at the end."""
@@ -341,7 +374,7 @@ class CallbackModule(Default):
             if has_failed:
                 for line in self.report.failure_lines(len(self.hosts) > 1):
                     self.notices.line(line)
-            if (has_failed or mark) and self.log.path and not self.is_interrupted:
+            if (has_failed or mark) and self.log.path and not self.interrupted:
                 self.screen.line(f"Full log: {self.log.path}")
             self._release()
 
@@ -350,13 +383,11 @@ class CallbackModule(Default):
         if self.has_ended or os.getpid() != self.process:
             return
         with self.display._lock:
-            if self.is_interrupted:
+            if self.interrupted:
                 self.screen.clear_echo()
-            self._conclude(bool(self.report.failures) and not self.is_interrupted, "stopped" if self.step else "")
-            if self.is_interrupted:
-                log = f" Full log: {self.log.path}" if self.log.path else ""
-                self.notices.line(f"The run was interrupted.{log}")
-                self.notices.line(f"To continue, run: {self.get_option('command')}")
+            self._conclude(bool(self.report.failures) and not self.interrupted, "stopped" if self.step else "")
+            if self.interrupted:
+                self.notices.line(f"The run was interrupted.{f' Full log: {self.log.path}' if self.log.path else ''}")
 
     def _release(self) -> None:
         """Give the display back to Ansible."""

@@ -40,8 +40,14 @@ class Screen:
     @property
     def width(self) -> int:
         """The columns of a line that stays within the terminal."""
-        columns = shutil.get_terminal_size().columns - 1 if self.stream.isatty() else _WIDEST
-        return max(_NARROWEST, min(columns, _WIDEST))
+        if not self.stream.isatty():
+            return _WIDEST
+        try:
+            columns = os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        columns = columns or shutil.get_terminal_size().columns
+        return max(_NARROWEST, min(columns - 1, _WIDEST))
 
     @property
     def silence(self) -> float:

@@ -1,6 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Steps of a playbook: groups of tasks with one title and one result, and the report about them."""
 
+import json
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,16 +104,28 @@ def is_rescued(task: Task) -> bool:
     return False
 
 
-def reason_of(data: dict[str, Any]) -> str:
-    """Return why a task failed: its message, those of its items, and the end of a command's output."""
+def texts_of(data: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a debug task's result: its message, or its variable."""
+    value = data["msg"] if "msg" in data else {key: data[key] for key in data if not key.startswith("_ansible")}
+    lines = value if isinstance(value, list) else [value]
+    return [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False, default=str) for line in lines]
+
+
+def reason_of(data: Mapping[str, Any]) -> str:
+    """Return why a task failed: its message, and the output of its command."""
     if "censored" in data:
         return str(data["censored"])
-    items = [each for each in data.get("results") or [] if isinstance(each, dict) and each.get("failed")]
-    if items:
-        return "\n".join(dict.fromkeys(reason_of(each) for each in items))
     message = str(data.get("msg") or "The task failed without a message.").strip()
     output = str(data.get("stderr") or data.get("stdout") or data.get("module_stderr") or "").strip()
-    return f"{message}: {output}" if output and "\n" not in output else f"{message}:\n{output}" if output else message
+    if not output:
+        return message
+    return f"{message.rstrip('.')}:{chr(10) if chr(10) in output else ' '}{output}"
+
+
+def hide_exception(data: MutableMapping[str, Any]) -> None:
+    """Remove the error from a result with `no_log`, because Ansible hides the values in all other places only."""
+    if "censored" in data:
+        data.pop("exception", None)
 
 
 def first_line(text: str) -> str:
