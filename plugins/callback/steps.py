@@ -65,6 +65,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen imp
     plain,
     progress_of,
     row,
+    status_of,
 )
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.steps import (
     RESULTS,
@@ -147,7 +148,7 @@ class CallbackModule(Default):
                     self.report.failures.append(text.partition("]: ")[2].partition("\nOrigin: ")[0])
             elif (progress := progress_of(msg)) is not None:
                 if self.step:
-                    self.step.detail = progress
+                    self.step.parts = progress
             elif color not in (C.COLOR_VERBOSE, C.COLOR_DEBUG):
                 self.screen.clear()
                 self.notices.line(msg.rstrip("\n"))
@@ -194,8 +195,7 @@ class CallbackModule(Default):
         seconds = time.monotonic() - step.started
         is_due = seconds >= 1 if self.screen.is_live else self.screen.silence >= SILENCE
         if is_due and (self.screen.is_live or not self.get_option("answer_only")):
-            detail = f": {step.detail}" if step.detail and step.detail != step.title else ""
-            self.screen.status(f"{f'{seconds:.0f} s':>7}  {step.title}{detail}")
+            self.screen.status(status_of(seconds, (step.title, *step.parts), self.screen.width))
 
     # --- Steps ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class CallbackModule(Default):
             if not self.step or self.step.title != title:
                 self._finish()
                 self.step = Step(title, is_group, time.monotonic())
-            self.step.detail = name_of(task)
+            self.step.parts = (name_of(task),)
 
     def _finish(self, mark: str = "") -> None:
         """Print the line of the present step."""
@@ -221,7 +221,7 @@ class CallbackModule(Default):
         if is_shown and not self.get_option("answer_only"):
             word = f"{mark or step.result:<9}"
             text = row(word, step.title, seconds, self.screen.width)
-            self.screen.line((stringc(word, COLORS[step.result]) if step.result in COLORS else word) + text)
+            self.screen.line((word if mark or step.result not in COLORS else stringc(word, COLORS[step.result])) + text)
 
     def _add(self, result: CallbackTaskResult, word: str) -> None:
         """Take in the result of a task on one host."""
@@ -267,6 +267,10 @@ class CallbackModule(Default):
         with self.display._lock:
             self._finish()
         super().v2_playbook_on_play_start(play)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Warn about a play that does nothing."""
+        self.report.warnings.append("A play has no host, so its tasks were not run.")
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
         """Start a task."""
@@ -328,7 +332,7 @@ class CallbackModule(Default):
         """Show that a task is tried again."""
         with self.display._lock:
             if self.step:
-                self.step.detail = f"{name_of(result.task)}, attempt {result.result.get('attempts', 1) + 1}"
+                self.step.parts = (name_of(result.task), f"attempt {result.result.get('attempts', 1) + 1}")
         super().v2_runner_retry(result)
 
     def v2_on_file_diff(self, result: CallbackTaskResult) -> None:

@@ -6,13 +6,15 @@ import re
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
 # Longer lines are hard to read, and output that is no terminal has no width.
 _WIDEST = 78
 _NARROWEST = 20
+# Columns below which a part of a line says nothing.
+_SHORTEST = 10
 _ELLIPSIS = "..."
 # Terminals that cannot move the cursor.
 _DUMB = ("", "dumb", "unknown")
@@ -125,12 +127,24 @@ def row(mark: str, title: str, seconds: float, width: int) -> str:
     return title + " " * (room - columns_of(title) + 1) + time_taken
 
 
-def progress_of(text: str) -> str | None:
-    """Return what a progress line of a task says besides the seconds; None if the text is no such line."""
+def status_of(seconds: float, parts: Sequence[str], width: int) -> str:
+    """Return the line of a step that goes on: how long it has taken, and parts of which the last matters most."""
+    head = f"{f'{seconds:.0f} s':>7}  "
+    room = width - len(head)
+    parts = [part for part in dict.fromkeys(parts) if part]
+    while len(parts) > 1 and columns_of(": ".join(parts)) > room:
+        rest = room - columns_of(f": {parts[-1]}")
+        if len(parts) > 2 or rest < _SHORTEST:
+            parts.pop(0)
+        else:
+            parts = [fit(parts[0], rest), parts[-1]]
+    return head + fit(": ".join(parts), room)
+
+
+def progress_of(text: str) -> tuple[str, str] | None:
+    """Return the label and the text of a task's progress line; None if a text is no such line."""
     found = _PROGRESS.fullmatch(text.rstrip("\n"))
-    if not found:
-        return None
-    return ": ".join(filter(None, (found["label"], found["text"])))
+    return (found["label"] or "", found["text"]) if found else None
 
 
 def arranged(message: str) -> tuple[list[str], list[str]]:

@@ -28,8 +28,8 @@ class Step:
     is_group: bool
     started: float
     result: str = "skipped"
-    # Its present task, or the progress of that.
-    detail: str = ""
+    # Its present task, and the progress of that.
+    parts: tuple[str, ...] = ()
 
     def add(self, result: str) -> None:
         """Take in the result of a task; the step has the one that matters most."""

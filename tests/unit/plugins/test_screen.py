@@ -20,6 +20,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen imp
     plain,
     progress_of,
     row,
+    status_of,
 )
 
 
@@ -106,6 +107,22 @@ def test_row_has_the_width_of_the_screen(title: str, width: int) -> None:
     assert text.endswith(" 1234.6 s")
 
 
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (78, "   62 s  Provide the builds: Compile Kubernetes and etcd: 120 of about 3200"),
+        (60, "   62 s  Compile Kubernetes and etcd: 120 of about 3200"),
+        (40, "   62 s  Compile K...: 120 of about 3200"),
+        (30, "   62 s  120 of about 3200"),
+        (20, "   62 s  120 of a..."),
+    ],
+)
+def test_status_keeps_the_count_on_a_narrow_screen(width: int, expected: str) -> None:
+    parts = ("Provide the builds", "Compile Kubernetes and etcd", "120 of about 3200")
+    assert status_of(62.4, parts, width) == expected
+    assert status_of(3, ("Web", "Web"), width) == "    3 s  Web"
+
+
 @contextmanager
 def printed() -> Iterator[list[str]]:
     """Collect the lines of waits."""
@@ -127,8 +144,8 @@ def test_progress_lines_of_the_plugins_are_known(monkeypatch: pytest.MonkeyPatch
         progress.feed("x")
         progress.show()
     assert [progress_of(line) for line in lines] == [
-        "waiting for pod web-1: pulling",
-        "Image a:b: 1 of about 20",
+        ("", "waiting for pod web-1: pulling"),
+        ("Image a:b", "1 of about 20"),
     ]
     assert progress_of("Site: http://127.0.0.1") is None
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "choose_inventory"
+PROJECT = Path(__file__).parents[3]
+SCRIPT = PROJECT / "scripts" / "choose_inventory"
 REGISTRY = (401, {"Docker-Distribution-Api-Version": "registry/2.0"})
 PORTAL = (200, {"Content-Type": "text/html"})
 DOWNLOADS = (200, {})
@@ -317,3 +318,100 @@ def test_link_in_the_project_to_an_inventory_elsewhere_stays(project: Project, t
 def test_path_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
     choice = project.choose(path)
     assert choice == Choice(1, "", f"Inventory {path} {problem}: give a directory such as inventory/kind.\n")
+
+
+def test_inventory_elsewhere_can_be_remembered(project: Project, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "hosts.yml").touch()
+    assert project.choose("--remember", str(mine)).path == f"{mine}\n"
+    assert project.choose() == Choice(0, f"{mine}\n", "")
+    assert project.choose("--remember", "inventory/kind").path == "inventory/kind\n"
+    assert project.choice.read_text() == "kind\n"
+    assert project.choose("--remember", "inventory/gone").code == 1
+    assert project.choice.read_text() == "kind\n"
+
+
+def test_link_to_an_inventory_elsewhere_is_remembered_as_it_is(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "hosts.yml").touch()
+    (project.inventory / "mine").symlink_to(tmp_path / "elsewhere")
+    project.choose("--remember", "inventory/mine")
+    assert project.choice.read_text() == "mine\n"
+    assert project.choose().path == f"{project.inventory}/mine\n"
+
+
+@pytest.mark.parametrize("name", ["minikube", "kind", "mirrors"])
+def test_local_inventories_need_no_confirmation(project: Project, name: str) -> None:
+    project.choose("--remember", f"inventory/{name}")
+    assert project.choose("--confirm").path == f"{project.inventory}/{name}\n"
+
+
+def test_other_remembered_inventories_need_a_confirmation(project: Project) -> None:
+    (project.inventory / "production").mkdir()
+    (project.inventory / "production" / "hosts.yml").touch()
+    project.choose("--remember", "inventory/production")
+    choice = project.choose("--confirm")
+    assert (choice.code, choice.path) == (1, "")
+    assert choice.reason.endswith("To confirm, run: make down INVENTORY=inventory/production\n")
+    assert project.choose("--confirm", "inventory/production").code == 0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Project:
+    """A checkout with Ansible, its configuration, and an inventory with variables."""
+    project = Project(tmp_path / "checkout")
+    (project.root / ".venv").mkdir()
+    (project.root / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    shutil.copy(PROJECT / "ansible.cfg", project.root)
+    folder = project.inventory / "kind"
+    (folder / "hosts.yml").write_text(
+        "cloud_django: {hosts: {controller: {ansible_connection: local, own: '{{ inventory_dir }}'}}}\n"
+    )
+    (folder / "group_vars" / "all").mkdir(parents=True)
+    (folder / "group_vars" / "all" / "main.yml").write_text("number: 5\ncontext: '{{ inventory_dir | dirname }}'\n")
+    (folder / "group_vars" / "cloud_django.yml").write_text("number: 6\nempty:\nflag: true\n")
+    message = "{{ [own, context, number, empty, flag, groups.cloud_django] }}"
+    (project.root / "play.yml").write_text(
+        f"[{{hosts: all, gather_facts: false, tasks: [{{debug: {{msg: '{message}'}}}}]}}]"
+    )
+    return project
+
+
+def play(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the play with Ansible, as a user does in a checkout."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "play.yml", *arguments],
+        cwd=project.root,
+        env=own | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ansible_uses_the_remembered_inventory(checkout: Project) -> None:
+    checkout.choose("--remember", "inventory/kind")
+    done, expected = play(checkout), play(checkout, "--inventory=inventory/kind")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected.stdout
+    assert f'"{checkout.inventory}/kind"' in done.stdout
+    assert done.stderr == expected.stderr
+
+
+def test_ansible_has_no_host_without_a_remembered_inventory(checkout: Project) -> None:
+    done = play(checkout)
+    assert "No inventory is selected. Run `make up`, or add --inventory inventory/kind." in done.stderr
+    assert "DEPRECATION" not in done.stderr
+    assert done.returncode != 0 or "skipping: no hosts matched" in done.stdout
+    assert "msg" not in done.stdout
+    assert not checkout.choice.exists()
+
+
+def test_ansible_has_no_host_of_an_inventory_that_it_cannot_read(checkout: Project) -> None:
+    checkout.choose("--remember", "inventory/kind")
+    (checkout.inventory / "kind" / "group_vars" / "all" / "main.yml").write_text("a: [")
+    done = play(checkout)
+    assert f"Inventory {checkout.inventory}/kind can't be read. Correct it" in done.stderr
+    assert "msg" not in done.stdout
