@@ -29,7 +29,7 @@ INVENTORY ?=
 V ?=
 # Further arguments for ansible-playbook, for example ARGS='--check --diff'.
 ARGS =
-export INVENTORY V REPLICAS
+export INVENTORY V REPLICAS ARGS
 play = exec scripts/play
 # Without an inventory nothing runs, because Ansible would take an empty one for the present directory and execute its programs.
 choose = inventory="$$(scripts/choose_inventory "$$INVENTORY")" && test -n "$$inventory"

@@ -221,7 +221,7 @@ def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: s
     if not process:
         os.chdir(checkout.root)
         without = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
-        os.execvpe("make", ["make", "scale", "REPLICAS=5", "INVENTORY=inventory/kind"], without)
+        os.execvpe("make", ["make", "scale", "REPLICAS=5", "INVENTORY=inventory/kind", "ARGS=--tags web"], without)
     output, limit, is_pressed = b"", time.monotonic() + 30, False
     while time.monotonic() < limit:
         if not select.select([terminal], [], [], 1)[0]:
@@ -236,7 +236,7 @@ def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: s
     os.close(terminal)
     _, status = os.waitpid(process, 0)
     lines = output.decode().splitlines()
-    said = "To continue, run: make scale REPLICAS=5 INVENTORY=inventory/kind"
+    said = r"To continue, run: make scale REPLICAS=5 INVENTORY=inventory/kind ARGS=--tags\ web"
     if case == "by itself":
         # Nothing stops make then.
         assert (os.waitstatus_to_exitcode(status), lines[-2]) == (2, said)
