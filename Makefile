@@ -75,10 +75,10 @@ lint: .venv/complete ## Check the style, types, and language of all files
 	@python tests/run.py lint
 
 bench: .venv/complete ## Measure the playbooks on the cluster, and write the figures into README.md
-	@$(choose) && python bench/bench.py "$$inventory"
+	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/bench.py "$$inventory"
 
 prove: .venv/complete ## Inject failures under load; count failed requests and lost votes
-	@$(choose) && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \
+	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \
 	  $(addprefix --upgrade-from=,$(UPGRADE_FROM))
 
 lock: .venv/complete ## Update the lock files of the tools, the SBOM, and the security tests, with hashes

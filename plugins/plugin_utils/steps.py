@@ -96,11 +96,13 @@ def name_of(task: Task) -> str:
 
 def is_rescued(task: Task) -> bool:
     """Return whether a failure of a task leads to a rescue section."""
-    child, node = task, task._parent
+    # Ansible replaces an imported role by its blocks, so that any of the inner ones can be what the outer one lists.
+    inner, node = {task._uuid}, task._parent
     while node is not None:
-        if isinstance(node, Block) and node.rescue and any(each._uuid == child._uuid for each in node.block):
+        if isinstance(node, Block) and node.rescue and any(each._uuid in inner for each in node.block):
             return True
-        child, node = node, node._parent
+        inner.add(node._uuid)
+        node = node._parent
     return False
 
 

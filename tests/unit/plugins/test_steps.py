@@ -520,3 +520,12 @@ def test_ansible_itself_keeps_its_output(project: Project) -> None:
     )
     assert "PLAY RECAP" in done.stdout
     assert not project.log.exists()
+
+
+@pytest.mark.parametrize("action", ["import_role", "include_role"])
+def test_failure_of_a_role_is_rescued_around_it(project: Project, action: str) -> None:
+    project.role("web", {"block": [OK, task("Try", FAIL, {"msg": "first"})], "always": [OK]})
+    role = {"name": "Deploy web", f"ansible.builtin.{action}": {"name": "web"}}
+    run = project.run({"block": [role], "rescue": [task("Report", DEBUG, {"msg": "rescued"})]})
+    assert run.code == 0
+    assert run.lines[1:] == ["ok       Deploy web N s", "Done in N s: nothing changed.", "rescued"]
