@@ -168,8 +168,8 @@ class CallbackModule(Default):
             elif self.interrupted and time.monotonic() - self.interrupted > GRACE:
                 for child in multiprocessing.active_children():
                     child.terminate()
-                self.display._lock.acquire(timeout=1)
-                self._leave()
+                if self.display._lock.acquire(timeout=1):
+                    self._leave()
                 os._exit(ExitCode.KEYBOARD_INTERRUPT)
             # Ansible starts no process while it is locked.
             with self.display._lock:

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.callback import steps
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen import columns_of, plain
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -454,6 +456,55 @@ def test_interruption_in_a_pipe(project: Project) -> None:
     output, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (99, "")
     assert output.splitlines()[-1] == "The run was interrupted. Full log: logs/run.log"
+
+
+def raising(error: type[BaseException]) -> Callable[..., None]:
+    def handler(number: int, frame: object) -> None:
+        raise error
+
+    return handler
+
+
+def test_interruption_waits_until_a_process_has_started() -> None:
+    plugin = steps.CallbackModule()
+    plugin.former = raising(KeyboardInterrupt)
+    with plugin.display._lock:
+        plugin._interrupt(signal.SIGINT, None)
+    assert plugin.is_deferred
+    with pytest.raises(KeyboardInterrupt):
+        plugin._interrupt(signal.SIGINT, None)
+    plugin.former = raising(ValueError)
+    with pytest.raises(KeyboardInterrupt):
+        plugin._interrupt(signal.SIGINT, None)
+    plugin.process = -1
+    plugin._interrupt(signal.SIGINT, None)
+
+
+# Loses each Ctrl-C, as Ansible sometimes does.
+STUBBORN = f"""
+DOCUMENTATION = {steps.DOCUMENTATION.replace("name: steps", "name: stubborn")!r}
+from {steps.__name__} import CallbackModule as Steps
+from {steps.__name__.rpartition(".")[0]} import steps
+steps.GRACE = 1
+class CallbackModule(Steps):
+    CALLBACK_NAME = "stubborn"
+    def v2_playbook_on_start(self, playbook):
+        super().v2_playbook_on_start(playbook)
+        self.former = lambda number, frame: None
+"""
+
+
+def test_interruption_that_ansible_loses_stops_the_run(project: Project) -> None:
+    (project.root / "stubborn.py").write_text(STUBBORN, encoding="utf-8")
+    run = project.on_terminal(
+        project.role("web", task("Wait", COMMAND, "sleep 40")),
+        keys={"2 s": b"\x03"},
+        TERM="xterm",
+        ANSIBLE_CALLBACK_PLUGINS=str(project.root),
+        ANSIBLE_STDOUT_CALLBACK="stubborn",
+    )
+    assert run.code == 99
+    assert screen(run.output)[-1] == "The run was interrupted. Full log: logs/run.log"
 
 
 def test_pipe_is_never_silent_for_long(project: Project) -> None:
