@@ -1,11 +1,11 @@
-# Every command is a line here. `make` alone lists them.
+# Commands of the project. `make` without arguments lists them.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# What a playbook prints is seen at once, also in a pipe and in a log.
+# Without this, the output of a playbook reaches a pipe or a log late.
 export PYTHONUNBUFFERED := 1
 
-# The commands do the same in every environment. Variables of Ansible stay if they only show more, hold secrets or configure SSH;
-# `make` reports the others.
+# The commands do the same in every environment. Variables of Ansible stay if they change only the output, hold secrets, or configure
+# SSH. `make` ignores and reports the others.
 STAY := ANSIBLE_VAULT% ANSIBLE_ASK% ANSIBLE_%PASSWORD_FILE ANSIBLE_SSH% ANSIBLE_PRIVATE_KEY_FILE ANSIBLE_HOST_KEY_CHECKING \
   ANSIBLE_VERBOSITY ANSIBLE_NOCOLOR ANSIBLE_FORCE_COLOR ANSIBLE_DISPLAY% ANSIBLE_STDOUT_CALLBACK ANSIBLE_CALLBACK% \
   ANSIBLE_LOG_PATH ANSIBLE_HOME ANSIBLE_LOCAL_TEMP ANSIBLE_REMOTE_TMP
@@ -16,19 +16,24 @@ unexport DOCKER_DEFAULT_PLATFORM BUILDX_BUILDER KIND_CLUSTER_NAME KIND_EXPERIMEN
 ifneq ($(IGNORED),)
 $(shell echo "make ignores $(IGNORED) of the environment, because the commands take settings from the inventory and ansible.cfg." >&2)
 endif
-# Ansible starts in UTF-8 only, and the C locale or one that is not installed is none.
+# Ansible requires a UTF-8 locale that is installed.
 UTF8 := $(firstword $(filter C.UTF-8 C.utf8 en_US.UTF-8 en_US.utf8,$(shell locale -a 2> /dev/null)))
 ifneq ($(UTF8),)
 export LC_ALL := $(UTF8)
 endif
 
-# The cluster to work on, a folder in inventory/; empty lets scripts/choose_inventory pick one and say why.
+# Inventory of the cluster: a directory in inventory/, or any other. `make up` remembers it for all commands. Empty, and without a
+# remembered one, scripts/choose_inventory selects one and prints the reason.
 INVENTORY ?=
-export INVENTORY
-# Without an inventory nothing runs: Ansible would take an empty one for the present directory, and execute its programs.
+# V=1 shows Ansible's own output.
+V ?=
+# Further arguments for ansible-playbook, for example ARGS='--check --diff'.
+ARGS =
+export INVENTORY V REPLICAS ARGS
+play = exec scripts/play
+# Without an inventory nothing runs, because Ansible would take an empty one for the present directory and execute its programs.
 choose = inventory="$$(scripts/choose_inventory "$$INVENTORY")" && test -n "$$inventory"
-play = $(choose) && ansible-playbook --inventory="$$inventory"
-# Ansible ignores an ansible.cfg that it finds in a directory which everybody may write to.
+# Ansible ignores an ansible.cfg in a directory that every user can write to.
 up down scale url password pin sbom bench prove: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
@@ -36,47 +41,47 @@ up down scale url password pin sbom bench prove: export ANSIBLE_CONFIG := $(CURD
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo "Options: INVENTORY=inventory/NAME, V=1 for Ansible's own output, ARGS='--check --diff'"
 
-up: .venv/complete ## Start the cluster and deploy the site; run it again at any time
-	@$(play) playbooks/site.yml
+up: .venv/complete ## Deploy the site and create its cluster, or apply changes
+	@$(play) up playbooks/site.yml $(ARGS)
 
-down: .venv/complete ## Remove the site and its data, and the cluster if this made it
-	@$(play) playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' && \
-	  scripts/choose_inventory --forget "$$inventory"
+down: .venv/complete ## Remove the site, its data, and the cluster that make up created
+	@$(play) $(if $(ARGS),,--forget) down playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' $(ARGS)
 
-scale: .venv/complete ## Run another number of pods: make scale REPLICAS=5
-	@$(play) playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)'
+scale: .venv/complete ## Change the number of pods until the next make up: make scale REPLICAS=5
+	@$(play) scale playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)' $(ARGS)
 
-url: .venv/complete ## Say how to reach the site and the cluster
-	@$(play) playbooks/url.yml
+url: .venv/complete ## Show the site URL, the admin URL, and a kubectl command
+	@$(play) url playbooks/url.yml $(ARGS)
 
-password: .venv/complete ## Show the password of the site's superuser
-	@$(play) playbooks/password.yml
+password: .venv/complete ## Show the admin password
+	@$(play) password playbooks/password.yml $(ARGS)
 
-pin: .venv/complete ## Write into the inventory which cluster it means, so that no other is ever changed
-	@$(play) playbooks/pin.yml
+pin: .venv/complete ## Pin the inventory to its current cluster, so that no run changes another one
+	@$(play) pin playbooks/pin.yml $(ARGS)
 
-sbom: .venv/complete ## Write what the images of a web pod contain, as CycloneDX, into sbom.cdx.json
+sbom: .venv/complete ## Write an SBOM of the site's images (CycloneDX) into sbom.cdx.json
 	@scripts/make_tool_venv sbom scripts/sbom/requirements.txt
-	@$(play) playbooks/sbom.yml
+	@$(play) sbom playbooks/sbom.yml $(ARGS)
 
-audit: sbom ## Look for known vulnerabilities in the lock files and the images; needs a network
+audit: sbom ## Scan the images and the lock files for known vulnerabilities; needs a network
 	@.venv/sbom/bin/python scripts/sbom/audit.py sbom.cdx.json django_polls/requirements.txt requirements.txt
 
-test: .venv/complete ## Run every test: lint, unit tests, then the roles on a real cluster
+test: .venv/complete ## Run all tests: linters, unit tests, site tests, and the roles on a real cluster
 	@python tests/run.py
 
-lint: .venv/complete ## Check style and types of everything
+lint: .venv/complete ## Check the style, types, and language of all files
 	@python tests/run.py lint
 
-bench: .venv/complete ## Measure the playbooks on the cluster, and put the figures into README.md
-	@$(choose) && python bench/bench.py "$$inventory"
+bench: .venv/complete ## Measure the playbooks on the cluster, and write the figures into README.md
+	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/bench.py "$$inventory"
 
-prove: .venv/complete ## Break a site in a dozen ways while people vote, and count what they lost
-	@$(choose) && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \
+prove: .venv/complete ## Inject failures under load; count failed requests and lost votes
+	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \
 	  $(addprefix --upgrade-from=,$(UPGRADE_FROM))
 
-lock: .venv/complete ## Pin the tools in all requirements.in anew, with hashes
+lock: .venv/complete ## Update the lock files of the tools, the SBOM, and the security tests, with hashes
 	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \
 	  uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate \
 	    --output-file $$lock.txt $$lock.in || exit 1; \

@@ -1,8 +1,8 @@
-"""Look for known vulnerabilities in what the lock files pin and in what the image contains.
+"""Scan the packages of the lock files and of the image for known vulnerabilities.
 
     .venv/sbom/bin/python scripts/sbom/audit.py sbom.cdx.json LOCK...
 
-Both need data from the network. What could not be asked is said, and counts as a failure: silence is no good news.
+Both scans need data from the network. A source that gives no data is listed, and makes the command fail.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 PIP_AUDIT = Path(sys.executable).with_name("pip-audit")
-# In this order; each reads a bill of materials.
+# The first one on PATH is used. Each reads an SBOM.
 SCANNERS = {
     "trivy": ["trivy", "sbom", "--quiet", "--exit-code=1", "--severity=HIGH,CRITICAL", "--ignore-unfixed"],
     "grype": ["grype", "--quiet", "--fail-on=high", "--only-fixed"],
@@ -22,23 +22,28 @@ SCANNERS = {
 
 
 def audit_lock(lock: str) -> bool:
-    """Audit the Python packages of a lock file, print one line for it, and return whether all is well."""
+    """Audit the Python packages of a lock file, print the result, and return whether none has a vulnerability."""
     options = ["--require-hashes", "--disable-pip", "--progress-spinner=off", "--format=json"]
     done = subprocess.run([str(PIP_AUDIT), f"--requirement={lock}", *options], capture_output=True, text=True)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        reason = (done.stderr.strip() or "pip-audit said nothing").splitlines()[-1]
-        print(f"{lock}: not audited, {reason[:300]}. Run this where the service can be reached.")
+        reason = (done.stderr.strip() or "pip-audit printed nothing").splitlines()[-1]
+        print(f"{lock}: not audited: {reason[:300]}. Rerun the command on a machine that reaches the service.")
         return False
     skipped = [package for package in packages if "skip_reason" in package]
-    found = [(package["name"], package["version"], hole) for package in packages for hole in package.get("vulns", [])]
-    for name, version, hole in found:
-        print(f"{lock}: {name} {version} has {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'no release'}")
+    found = [
+        (package["name"], package["version"], vulnerability)
+        for package in packages
+        for vulnerability in package.get("vulns", [])
+    ]
+    for name, version, vulnerability in found:
+        fixed = ", ".join(vulnerability["fix_versions"]) or "no release"
+        print(f"{lock}: {name} {version} has {vulnerability['id']}, fixed in {fixed}")
     if skipped:
         print(
-            f"{lock}: {len(skipped)} of {len(packages)} packages not audited, since the package index of this machine "
-            "has no data on vulnerabilities. Run this where PyPI itself is the index."
+            f"{lock}: {len(skipped)} of {len(packages)} packages not audited: the package index of this machine "
+            "has no vulnerability data. Rerun the command on a machine whose index is PyPI."
         )
     else:
         print(f"{lock}: {len(packages)} packages, {len(found)} known vulnerabilities")
@@ -46,10 +51,10 @@ def audit_lock(lock: str) -> bool:
 
 
 def audit_image(bill: str) -> bool:
-    """Let a scanner that is on PATH read the bill of materials, and return whether all is well."""
+    """Scan the SBOM with a scanner from PATH, and return whether it found no vulnerability."""
     command = next((command for name, command in SCANNERS.items() if shutil.which(name)), None)
     if not command:
-        print(f"{bill}: not scanned: no trivy or grype on PATH. Install one, then run this again.")
+        print(f"{bill}: not scanned: trivy and grype are missing on PATH. Install one, then rerun the command.")
         return False
     target = bill if command[0] == "trivy" else f"sbom:{bill}"
     return subprocess.run([*command, target], check=False).returncode == 0

@@ -1,10 +1,10 @@
-"""Write what images contain as CycloneDX: packages of Debian, Alpine and Python, and Go modules, with package URLs.
+"""Write a CycloneDX SBOM of images: packages of Debian, Alpine, and Python, and Go modules, with package URLs.
 
     .venv/sbom/bin/python scripts/sbom/make_sbom.py [--check] FILE IMAGE...
 
-The file describes the first image; the others are components of it. debsbom reads Debian's part and cyclonedx-bom
-Python's. Both read the image's own files; nothing in it runs but Python, which says where it looks for packages.
-The same images give the same file. --check only says whether it would be written.
+The file describes the first image; the others are components of it. debsbom reads Debian's part, and cyclonedx-bom
+reads Python's. Both read the image's own files. Only Python runs in the image, to print its search path.
+The same images give the same file. --check only reports whether it would be written.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from package_files import alpine_packages, go_modules
 
 TOOLS = Path(sys.executable).parent
 SCHEMA = "1.6"
-# Files that tell about installed packages, besides programs.
-TELLING = (".dist-info/", ".egg-info/", "lib/apk/db/installed/", "var/lib/dpkg/status")
+# Files that list installed packages, besides programs.
+LISTS = (".dist-info/", ".egg-info/", "lib/apk/db/installed/", "var/lib/dpkg/status")
 QUESTION = "import json, platform, sys; print(json.dumps([platform.python_version(), sys.path]))"
 
 
 class Stopped(Exception):
-    """The file cannot be written; the message is a sentence for the user."""
+    """Error for the user: the file can't be written."""
 
 
 def run(*command: str, **options: Any) -> str:
@@ -41,7 +41,7 @@ def run(*command: str, **options: Any) -> str:
 
 
 def unpack(image: str, folder: Path) -> Path:
-    """Return the image's files as an archive, and lay those that tell about packages into the folder."""
+    """Return the image's files as an archive, and extract the package lists into the directory."""
     container = run("docker", "create", image, "true").strip()
     archive = folder.with_suffix(".tar")
     try:
@@ -49,13 +49,13 @@ def unpack(image: str, folder: Path) -> Path:
     finally:
         run("docker", "rm", container)
     with tarfile.open(archive) as files:
-        wanted = [entry for entry in files if any(part in f"{entry.name}/" for part in TELLING)]
+        wanted = [entry for entry in files if any(part in f"{entry.name}/" for part in LISTS)]
         files.extractall(folder, wanted, filter="data")
     return archive
 
 
 def library(kind: str, name: str, version: str, qualifiers: str = "") -> dict[str, Any]:
-    """Return a component that has its package URL for a reference."""
+    """Return a component whose reference is its package URL."""
     url = f"pkg:{kind}/{quote(name.lower())}@{quote(version)}{qualifiers}"
     return {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
 
@@ -64,10 +64,10 @@ def python_part(image: str, folder: Path) -> dict[str, Any]:
     """Return Python and its packages; nothing for an image without packages."""
     if not any(folder.rglob("*.dist-info")):
         return {}
-    told = run("docker", "run", "--rm", "--network=none", "--entrypoint=python", image, "-c", QUESTION)
-    version, path = json.loads(told)
+    printed = run("docker", "run", "--rm", "--network=none", "--entrypoint=python", image, "-c", QUESTION)
+    version, path = json.loads(printed)
     inside = [str(folder / entry.lstrip("/")) for entry in path if entry]
-    # cyclonedx-bom asks an interpreter where it looks; this one looks where the image's does.
+    # cyclonedx-bom runs an interpreter to get its search path. This script prints the image's.
     stand_in = folder / "python"
     stand_in.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(inside)}\nEND\n", encoding="utf-8")
     stand_in.chmod(0o755)
@@ -78,7 +78,7 @@ def python_part(image: str, folder: Path) -> dict[str, Any]:
 
 
 def go_part(archive: Path) -> dict[str, Any]:
-    """Return the modules of the Go programs, with Go's own library."""
+    """Return the modules of the Go programs, including Go's standard library."""
     modules: set[tuple[str, str]] = set()
     with tarfile.open(archive) as files:
         for entry in files:
@@ -109,13 +109,15 @@ def debian_part(archive: Path, folder: Path) -> dict[str, Any]:
 
 
 def describe(image: str, reference: str) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
-    """Return an image as a component, when it was made, and the documents of its parts."""
+    """Return an image as a component, its creation time, and the documents of its parts."""
     inspect = ["docker", "image", "inspect", image, "--format=[{{json .Id}},{{json .Created}}]"]
-    # Nodes pull some images by themselves, and then this machine's engine has none.
+    # The container engine lacks images that the nodes pulled themselves.
     if subprocess.run(inspect, capture_output=True, check=False).returncode and (
         subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, check=False).returncode
     ):
-        raise Stopped(f"Image {image} is not in the container engine: run `make up`, which builds it, then try again.")
+        raise Stopped(
+            f"Image {image} is missing in the container engine. Run `make up` to build it, then rerun the command."
+        )
     identifier, created = json.loads(run(*inspect))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "root")
@@ -135,7 +137,7 @@ def describe(image: str, reference: str) -> tuple[dict[str, Any], str, list[dict
 
 
 def bill(images: list[str]) -> dict[str, Any]:
-    """Return the bill of materials of images, the first of which is its subject."""
+    """Return the SBOM of images. The first one is its subject."""
     components: dict[str, dict[str, Any]] = {}
     dependencies: dict[str, dict[str, Any]] = {}
     wholes = []
@@ -143,7 +145,9 @@ def bill(images: list[str]) -> dict[str, Any]:
         whole, created, parts = describe(image, f"image-{number}" if number else "image")
         inside = [component for part in parts for component in part.get("components", [])]
         if not inside:
-            raise Stopped(f"Nothing in image {image} says what it contains, so there is no bill of materials for it.")
+            raise Stopped(
+                f"Image {image} has no list of packages, so it has no SBOM. Use an image with a package database."
+            )
         components |= {component["bom-ref"]: component for component in inside}
         for entry in (entry for part in parts for entry in part.get("dependencies", [])):
             dependencies[entry["ref"]] = entry
@@ -168,16 +172,16 @@ def bill(images: list[str]) -> dict[str, Any]:
 
 
 def check(text: str) -> None:
-    """Raise Stopped if the text is not what CycloneDX's own schema wants."""
+    """Raise Stopped if the text doesn't match CycloneDX's schema."""
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        raise Stopped(f"The bill of materials is not valid: {str(error)[:500]}")
+        raise Stopped(f"The SBOM is not valid: {str(error)[:500]}")
 
 
 def main(path: Path, images: list[str], check_only: bool) -> None:
-    """Write the file if it would differ, and say how much is in it."""
+    """Write the file if it would differ, and print the number of components."""
     found = bill(images)
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     check(text)

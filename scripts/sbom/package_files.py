@@ -1,4 +1,4 @@
-"""Read packages from the files that name them: a Go program, and the database of Alpine's packages."""
+"""Read packages from the files that list them: Go programs and Alpine's package database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GO_MODULE = re.compile(r"^(?:mod|dep)\t(\S+)\t(\S+).*(?:\n=>\t(\S+)\t(\S+))?", r
 
 
 def go_string(program: bytes, at: int) -> tuple[bytes, int]:
-    """Return the string at an offset, whose length comes first in groups of seven bits, and the offset after it."""
+    """Return the string at an offset and the offset after it. Its length comes first, in groups of seven bits."""
     length = shift = 0
     while True:
         byte = program[at]
@@ -28,14 +28,14 @@ def go_modules(program: bytes) -> dict[str, str]:
     version, after = go_string(program, header.end())
     text, _ = go_string(program, after)
     found = {"stdlib": version.decode().removeprefix("go").partition(" ")[0]}
-    # Sixteen bytes of no character set stand before and after the list.
+    # Sixteen bytes of binary data surround the list.
     for name, version_of_it, other_name, other_version in GO_MODULE.findall(text[16:-16].decode()):
         found[other_name or name] = other_version or version_of_it
-    # The module that was compiled in its own folder has no version.
+    # A module that was compiled in its own directory has no version.
     return {name: number for name, number in found.items() if number != "(devel)"}
 
 
 def alpine_packages(database: str) -> list[tuple[str, str, str]]:
-    """Return name, version and architecture of each installed package."""
+    """Return the name, version, and architecture of each installed package."""
     records = [dict(re.findall(r"^([PVA]):(.*)$", record, re.MULTILINE)) for record in database.split("\n\n")]
     return [(record["P"], record["V"], record["A"]) for record in records if record.keys() >= {"P", "V", "A"}]

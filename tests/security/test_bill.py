@@ -74,7 +74,7 @@ def test_it_has_every_module_of_the_front(bill: dict[str, Any]) -> None:
 def test_an_image_that_is_not_there(site: Site, tmp_path: Path) -> None:
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), app_image="localhost/none:1")
     assert ended.code != 0
-    assert "Image localhost/none:1 is not in the container engine: run `make up`" in ended.unfolded
+    assert "Image localhost/none:1 is missing in the container engine. Run `make up`" in ended.unfolded
     assert not list(tmp_path.iterdir())
 
 

@@ -25,6 +25,7 @@ KINDS: dict[str, set[str]] = {
     "modules": {"module_utils"},
     "plugin_utils": {"module_utils", "modules", "plugin_utils", "action"},
     "action": {"module_utils", "modules", "plugin_utils", "action"},
+    "callback": {"plugin_utils"},
     "lookup": {"module_utils"},
     "filter": {"module_utils"},
     "doc_fragments": set(),

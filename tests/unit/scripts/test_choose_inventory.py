@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "choose_inventory"
+PROJECT = Path(__file__).parents[3]
+SCRIPT = PROJECT / "scripts" / "choose_inventory"
 REGISTRY = (401, {"Docker-Distribution-Api-Version": "registry/2.0"})
 PORTAL = (200, {"Content-Type": "text/html"})
 DOWNLOADS = (200, {})
@@ -70,7 +71,7 @@ def downloads() -> Iterator[str]:
 
 @pytest.fixture
 def nothing() -> Iterator[str]:
-    """An address where nothing listens; the port is bound, so that nobody else takes it."""
+    """An address where nothing listens; the port is bound, so that no other process takes it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v2/"
@@ -83,28 +84,28 @@ class Choice(NamedTuple):
 
 
 class Project:
-    """A checkout with the script, inventories, and a folder of programs as the whole of PATH."""
+    """A checkout with the script, inventories, and a directory of programs as the whole of PATH."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.inventory = root / "inventory"
         self.choice = root / ".state" / "inventory"
         self.bin = root / "bin"
-        for folder in (
+        for directory in (
             root / "scripts",
             self.bin,
             *(self.inventory / name for name in ("minikube", "kind", "mirrors")),
         ):
-            folder.mkdir(parents=True)
-            if folder.parent == self.inventory:
-                (folder / "hosts.yml").touch()
+            directory.mkdir(parents=True)
+            if directory.parent == self.inventory:
+                (directory / "hosts.yml").touch()
         self.script = Path(shutil.copy(SCRIPT, root / "scripts"))
 
     def install(self, program: str) -> None:
         (self.bin / program).touch(0o755)
 
     def choose(self, *arguments: str, registry: str = "", downloads: str = "") -> Choice:
-        # An empty address cannot be asked at all, so that no test reaches beyond this machine.
+        # No request is possible to an empty address, so that no test reaches beyond this machine.
         environment = {"PATH": str(self.bin), "CLOUD_DJANGO_REGISTRY": registry, "CLOUD_DJANGO_DOWNLOADS": downloads}
         done = subprocess.run(
             [sys.executable, self.script, *arguments],
@@ -134,7 +135,7 @@ def test_kind_is_chosen_where_a_registry_answers(project: Project, registry: str
     )
 
 
-def test_registry_that_lets_everybody_in_is_one_as_well(project: Project) -> None:
+def test_registry_without_authentication_is_one(project: Project) -> None:
     project.install("kind")
     with answering(200, REGISTRY[1]) as address:
         assert project.choose(registry=address).path == f"{project.inventory}/kind\n"
@@ -147,7 +148,10 @@ def test_minikube_may_be_downloaded(project: Project, registry: str, downloads: 
 def test_mirrors_are_chosen_where_kind_cannot_be_had(project: Project, registry: str, nothing: str) -> None:
     choice = project.choose(registry=registry, downloads=nothing)
     assert choice.path == f"{project.inventory}/mirrors\n"
-    assert "neither minikube nor kind can be had, so everything is built from package mirrors" in choice.reason
+    assert (
+        "minikube and kind are neither installed nor downloadable, so everything is built from package mirrors"
+        in choice.reason
+    )
 
 
 def test_captive_portal_is_no_registry(project: Project, portal: str) -> None:
@@ -221,7 +225,7 @@ def test_choice_is_kept_from_others(project: Project, nothing: str) -> None:
     assert stat.S_IMODE(project.choice.parent.stat().st_mode) == 0o700
 
 
-def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: str, nothing: str) -> None:
+def test_choice_is_repeated_once_it_is_removed(project: Project, registry: str, nothing: str) -> None:
     project.install("kind")
     project.choose(registry=registry)
     project.choice.unlink()
@@ -229,9 +233,7 @@ def test_choice_is_made_anew_once_it_is_forgotten(project: Project, registry: st
 
 
 @pytest.mark.parametrize("remembered", ["staging\n", ""])
-def test_remembered_inventory_that_is_not_there_is_chosen_anew(
-    project: Project, registry: str, remembered: str
-) -> None:
+def test_missing_remembered_inventory_is_replaced(project: Project, registry: str, remembered: str) -> None:
     project.install("kind")
     project.choice.parent.mkdir()
     project.choice.write_text(remembered)
@@ -253,9 +255,9 @@ def test_given_inventory_may_be_anywhere(project: Project, tmp_path: Path) -> No
     assert not project.choice.exists()
 
 
-def test_given_inventory_that_is_missing_is_told_in_a_sentence(project: Project) -> None:
+def test_missing_given_inventory_is_reported(project: Project) -> None:
     assert project.choose("inventory/gone") == Choice(
-        1, "", "Inventory inventory/gone does not exist: give a folder such as inventory/kind.\n"
+        1, "", "Inventory inventory/gone does not exist: give a directory such as inventory/kind.\n"
     )
 
 
@@ -264,8 +266,8 @@ def test_inventory_with_both_forms_of_variables_is_refused(
     project: Project, registry: str, arguments: list[str]
 ) -> None:
     project.install("kind")
-    folder = project.inventory / "kind" / "group_vars"
-    (folder / "all").mkdir(parents=True)
+    directory = project.inventory / "kind" / "group_vars"
+    (directory / "all").mkdir(parents=True)
     assert project.choose(*arguments, registry=registry).code == 0
     # The same is true of host_vars.
     hosts = project.inventory / "kind" / "host_vars"
@@ -273,7 +275,7 @@ def test_inventory_with_both_forms_of_variables_is_refused(
     (hosts / "controller.yml").touch()
     assert "host_vars/controller.yml, because" in project.choose(*arguments, registry=registry).reason
     (hosts / "controller.yml").unlink()
-    (folder / "all.yml").touch()
+    (directory / "all.yml").touch()
     choice = project.choose(*arguments, registry=registry)
     inventory = arguments[0] if arguments else project.inventory / "kind"
     assert choice == Choice(
@@ -306,13 +308,110 @@ def test_link_in_the_project_to_an_inventory_elsewhere_stays(project: Project, t
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        (".", "is a directory with the whole project in it"),
-        ("..", "is a directory with the whole project in it"),
-        ("inventory", "has no file of hosts"),
+        (".", "contains the whole project"),
+        ("..", "contains the whole project"),
+        ("inventory", "has no hosts file"),
         ("scripts", "is a part of the project"),
         ("scripts/choose_inventory", "is a part of the project"),
     ],
 )
 def test_path_that_is_no_inventory_is_refused(project: Project, path: str, problem: str) -> None:
     choice = project.choose(path)
-    assert choice == Choice(1, "", f"Inventory {path} {problem}: give a folder such as inventory/kind.\n")
+    assert choice == Choice(1, "", f"Inventory {path} {problem}: give a directory such as inventory/kind.\n")
+
+
+def test_inventory_elsewhere_can_be_remembered(project: Project, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "hosts.yml").touch()
+    assert project.choose("--remember", str(mine)).path == f"{mine}\n"
+    assert project.choose() == Choice(0, f"{mine}\n", "")
+    assert project.choose("--remember", "inventory/kind").path == "inventory/kind\n"
+    assert project.choice.read_text() == "kind\n"
+    assert project.choose("--remember", "inventory/gone").code == 1
+    assert project.choice.read_text() == "kind\n"
+
+
+def test_link_to_an_inventory_elsewhere_is_remembered_as_it_is(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "hosts.yml").touch()
+    (project.inventory / "mine").symlink_to(tmp_path / "elsewhere")
+    project.choose("--remember", "inventory/mine")
+    assert project.choice.read_text() == "mine\n"
+    assert project.choose().path == f"{project.inventory}/mine\n"
+
+
+@pytest.mark.parametrize("name", ["minikube", "kind", "mirrors"])
+def test_local_inventories_need_no_confirmation(project: Project, name: str) -> None:
+    project.choose("--remember", f"inventory/{name}")
+    assert project.choose("--confirm").path == f"{project.inventory}/{name}\n"
+
+
+def test_other_remembered_inventories_need_a_confirmation(project: Project) -> None:
+    (project.inventory / "production").mkdir()
+    (project.inventory / "production" / "hosts.yml").touch()
+    project.choose("--remember", "inventory/production")
+    choice = project.choose("--confirm")
+    assert (choice.code, choice.path) == (1, "")
+    assert choice.reason.endswith("To confirm, run: make down INVENTORY=inventory/production\n")
+    assert project.choose("--confirm", "inventory/production").code == 0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Project:
+    """A checkout with Ansible, its configuration, and an inventory with variables."""
+    project = Project(tmp_path / "checkout")
+    (project.root / ".venv").mkdir()
+    (project.root / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    shutil.copy(PROJECT / "ansible.cfg", project.root)
+    folder = project.inventory / "kind"
+    (folder / "hosts.yml").write_text(
+        "cloud_django: {hosts: {controller: {ansible_connection: local, own: '{{ inventory_dir }}'}}}\n"
+    )
+    (folder / "group_vars" / "all").mkdir(parents=True)
+    (folder / "group_vars" / "all" / "main.yml").write_text("number: 5\ncontext: '{{ inventory_dir | dirname }}'\n")
+    (folder / "group_vars" / "cloud_django.yml").write_text("number: 6\nempty:\nflag: true\n")
+    message = "{{ [own, context, number, empty, flag, groups.cloud_django] }}"
+    (project.root / "play.yml").write_text(
+        f"[{{hosts: all, gather_facts: false, tasks: [{{debug: {{msg: '{message}'}}}}]}}]"
+    )
+    return project
+
+
+def play(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the play with Ansible, as a user does in a checkout."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "play.yml", *arguments],
+        cwd=project.root,
+        env=own | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ansible_uses_the_remembered_inventory(checkout: Project) -> None:
+    checkout.choose("--remember", "inventory/kind")
+    done, expected = play(checkout), play(checkout, "--inventory=inventory/kind")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected.stdout
+    assert f'"{checkout.inventory}/kind"' in done.stdout
+    assert done.stderr == expected.stderr
+
+
+def test_ansible_has_no_host_without_a_remembered_inventory(checkout: Project) -> None:
+    done = play(checkout)
+    assert "No inventory is selected. Run `make up`, or add --inventory inventory/kind." in done.stderr
+    assert "DEPRECATION" not in done.stderr
+    assert done.returncode != 0 or "skipping: no hosts matched" in done.stdout
+    assert "msg" not in done.stdout
+    assert not checkout.choice.exists()
+
+
+def test_ansible_has_no_host_of_an_inventory_that_it_cannot_read(checkout: Project) -> None:
+    checkout.choose("--remember", "inventory/kind")
+    (checkout.inventory / "kind" / "group_vars" / "all" / "main.yml").write_text("a: [")
+    done = play(checkout)
+    assert f"Inventory {checkout.inventory}/kind can't be read. Correct it" in done.stderr
+    assert "msg" not in done.stdout

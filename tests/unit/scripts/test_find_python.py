@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "find_python"
-# What the script itself needs.
+# The script itself needs it.
 BASH = Path(shutil.which("bash") or "/bin/bash")
 
 WORKS = "exit 0"
@@ -29,21 +29,21 @@ class Found(NamedTuple):
 
 
 class Machine:
-    """A PATH of nothing but bash and what a test installs, and a folder for pyenv."""
+    """A PATH of nothing but bash and what a test installs, and a directory for pyenv."""
 
     def __init__(self, root: Path) -> None:
         self.bin = root / "bin"
         self.pyenv = root / "pyenv"
         self.home = root / "home"
-        for folder in (self.bin, self.pyenv, self.home):
-            folder.mkdir()
+        for directory in (self.bin, self.pyenv, self.home):
+            directory.mkdir()
 
     def install(self, name: str, script: str) -> None:
         """Put a program on PATH."""
         self._write(self.bin / name, script)
 
     def install_release(self, version: str, script: str) -> Path:
-        """Put a release below pyenv's folder."""
+        """Put a release below pyenv's directory."""
         path = self.pyenv / "versions" / version / "bin" / "python"
         path.parent.mkdir(parents=True)
         self._write(path, script)
@@ -86,7 +86,7 @@ def test_one_that_does_not_work_is_passed_over(machine: Machine, script: str) ->
     assert machine.find() == Found(0, "python3.12\n", "")
 
 
-def test_shims_lead_to_pyenvs_own_folder(machine: Machine) -> None:
+def test_shims_lead_to_pyenvs_own_directory(machine: Machine) -> None:
     for name in ("python3.14", "python3.13", "python3.12", "python3"):
         machine.install(name, SHIM)
     path = machine.install_release("3.13.0", WORKS)
@@ -107,39 +107,39 @@ def test_pyenv_is_looked_for_at_home(machine: Machine) -> None:
     assert machine.find(PYENV_ROOT="") == Found(0, f"{machine.home}/.pyenv/versions/3.12.1/bin/python\n", "")
 
 
-def test_folder_of_pyenv_may_have_a_space(machine: Machine) -> None:
+def test_directory_of_pyenv_can_have_a_space(machine: Machine) -> None:
     spaced = machine.pyenv.rename(machine.pyenv.with_name("py env"))
     machine.pyenv = spaced
     path = machine.install_release("3.12.1", WORKS)
     assert machine.find() == Found(0, f"{path}\n", "")
 
 
-def test_no_python_at_all_is_told_in_a_sentence(machine: Machine) -> None:
+def test_missing_python_is_reported(machine: Machine) -> None:
     assert machine.find() == Found(
         1,
         "",
-        f"No Python 3.12 or newer with venv was found on PATH or below {machine.pyenv}: "
-        "install python3.12 and python3.12-venv (or newer), then run this again.\n",
+        f"Python 3.12 or later with venv is missing on PATH and below {machine.pyenv}. "
+        "Install python3.12 and python3.12-venv (or later), then rerun the command.\n",
     )
 
 
-def test_old_pythons_alone_are_told_in_the_same_sentence(machine: Machine) -> None:
-    # An old Python answers the question with 1 itself.
+def test_old_pythons_are_reported_in_the_same_way(machine: Machine) -> None:
+    # An old Python exits with 1 itself.
     machine.install("python3", "exit 1")
     machine.install_release("3.11.7", WORKS)
     found = machine.find()
     assert (found.code, found.path) == (1, "")
-    assert found.error.startswith("No Python 3.12 or newer with venv was found")
+    assert found.error.startswith("Python 3.12 or later with venv is missing")
     assert found.error.count("\n") == 1
 
 
-def test_real_python_is_asked_for_its_version_and_modules(machine: Machine) -> None:
-    """The stand-ins take the question for granted; here it is asked of the Python that runs the tests."""
+def test_real_python_answers_for_its_version_and_modules(machine: Machine) -> None:
+    """The stand-ins ignore the check; here, the Python that runs the tests executes it."""
     machine.install("python3.12", 'printf "%s\\n" "$@" > "$HOME/question"; exit 1')
     machine.find()
     flag, question = (machine.home / "question").read_text().splitlines()
     assert flag == "-c"
-    for told, code in (
+    for setup, code in (
         ("sys.version_info = (3, 11, 9)", 1),
         ("sys.version_info = (3, 12, 0)", 0),
         ("sys.version_info = (3, 14, 0)", 0),
@@ -148,9 +148,9 @@ def test_real_python_is_asked_for_its_version_and_modules(machine: Machine) -> N
         ("sys.modules['venv'] = None", 1),
     ):
         done = subprocess.run(
-            [sys.executable, "-c", f"import sys; {told}; {question}"], capture_output=True, check=False
+            [sys.executable, "-c", f"import sys; {setup}; {question}"], capture_output=True, check=False
         )
-        assert done.returncode == code, told
+        assert done.returncode == code, setup
 
 
 def test_script_can_be_run_as_it_is() -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 PROJECT = Path(__file__).parents[3]
+# Variables of the environment of these tests that would change a command.
+IGNORED = ("ANSIBLE_", "CLOUD_DJANGO_", "INVENTORY", "MAKE", "MFLAGS")
 # Writes its arguments and its environment to a file, and exits with the status in EXIT.
 RECORDER = f"""#!{sys.executable}
 import json, os, sys
@@ -24,6 +30,7 @@ sys.exit(int(os.environ.get("EXIT", 0)))
 
 class Made(NamedTuple):
     code: int
+    output: str
     error: str
     # Of the program that was run; None if there was none.
     arguments: list[str] | None
@@ -60,12 +67,12 @@ class Checkout:
 
     def make(self, *arguments: str, **environment: Any) -> Made:
         self.record.unlink(missing_ok=True)
-        without = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MAKE"))}
+        without = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
         done = subprocess.run(
             ["make", *arguments], cwd=self.root, env=without | environment, capture_output=True, text=True, timeout=30
         )
         recorded = json.loads(self.record.read_text(encoding="utf-8")) if self.record.exists() else (None, {})
-        return Made(done.returncode, done.stderr, *recorded)
+        return Made(done.returncode, done.stdout, done.stderr, *recorded)
 
 
 @pytest.fixture
@@ -119,6 +126,123 @@ def test_the_choice_stays_if_another_cluster_is_removed_or_none(
 ) -> None:
     assert bool(checkout.make("down", f"INVENTORY={inventory}", EXIT=status).code) == (status != "0")
     assert checkout.choice.read_text() == "kind\n"
+
+
+def test_up_remembers_its_inventory(checkout: Checkout) -> None:
+    mine = checkout.inventory(checkout.root / "elsewhere" / "mine")
+    assert checkout.make("url", f"INVENTORY={mine}").code == 0
+    assert checkout.choice.read_text() == "kind\n"
+    # Even if it fails, because it may have created a cluster.
+    assert checkout.make("up", "INVENTORY=inventory/mirrors", EXIT="2").code == 2
+    assert checkout.make("url").arguments == [f"--inventory={checkout.root}/inventory/mirrors", "playbooks/url.yml"]
+    assert checkout.make("up", f"INVENTORY={mine}").code == 0
+    assert checkout.choice.read_text() == f"{mine}\n"
+    assert checkout.make("up").arguments == [f"--inventory={mine}", "playbooks/site.yml"]
+
+
+def test_down_removes_no_site_of_a_remembered_inventory_of_the_user(checkout: Checkout) -> None:
+    checkout.inventory(checkout.root / "inventory" / "production")
+    checkout.make("up", "INVENTORY=inventory/production")
+    made = checkout.make("down")
+    assert (made.code, made.arguments) == (2, None)
+    assert made.error.startswith(
+        "make down removes the site of inventory/production and all of its data. No changes were made. "
+        "To confirm, run: make down INVENTORY=inventory/production\n"
+    )
+    assert checkout.make("down", "INVENTORY=inventory/production").code == 0
+    assert not checkout.choice.exists()
+
+
+def test_further_arguments_come_last(checkout: Checkout) -> None:
+    made = checkout.make("up", "ARGS=--check --extra-vars 'a=b c=d'")
+    assert made.arguments == [
+        f"--inventory={checkout.root}/inventory/kind",
+        "playbooks/site.yml",
+        "--check",
+        "--extra-vars",
+        "a=b c=d",
+    ]
+    # Not those of another program.
+    assert checkout.make("up", ARGS="-O2").arguments == made.arguments[:2]
+    made = checkout.make("down", "ARGS=--check")
+    assert made.arguments[-2:] == ["teardown_data=purge teardown_cluster=true", "--check"]
+    assert checkout.choice.exists()
+
+
+def test_commands_print_steps_and_write_a_log(checkout: Checkout) -> None:
+    made = checkout.make("up")
+    assert made.environment["ANSIBLE_STDOUT_CALLBACK"] == "cloud_django.kubernetes.steps"
+    assert made.environment["CLOUD_DJANGO_TITLE"] == "Inventory: inventory/kind"
+    log = re.escape(f"{checkout.root}/.state/logs/up-")
+    assert re.fullmatch(rf"{log}\d{{8}}-\d{{6}}-\d+\.log", made.environment["CLOUD_DJANGO_LOG"])
+    assert made.output == ""
+
+
+@pytest.mark.parametrize(("command", "title"), [("url", "Inventory: inventory/kind"), ("password", None)])
+def test_answers_have_no_steps_and_no_log(checkout: Checkout, command: str, title: str | None) -> None:
+    made = checkout.make(command)
+    assert made.environment["CLOUD_DJANGO_ANSWER_ONLY"] == "true"
+    assert made.environment.get("CLOUD_DJANGO_TITLE") == title
+    assert "CLOUD_DJANGO_LOG" not in made.environment
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["V=1"], {}),
+        (["ARGS=-vvv"], {}),
+        (["ARGS=--step"], {}),
+        ([], {"ANSIBLE_VERBOSITY": "1"}),
+        ([], {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal"}),
+    ],
+)
+def test_ansible_prints_its_own_output_if_the_user_wants_it(
+    checkout: Checkout, arguments: list[str], environment: dict[str, str]
+) -> None:
+    made = checkout.make("up", *arguments, **environment)
+    assert made.environment.get("ANSIBLE_STDOUT_CALLBACK") == environment.get("ANSIBLE_STDOUT_CALLBACK")
+    assert made.output == "Inventory: inventory/kind\n"
+    assert checkout.make("password", *arguments, **environment).output == ""
+
+
+# Ends as Ansible does after a Ctrl-C, or is killed by it.
+INTERRUPTED = {
+    "once": "trap 'echo; exit 99' INT; echo ready; while :; do sleep 0.1; done",
+    "twice": "echo ready; exec sleep 30",
+    "by itself": "exit 99",
+}
+
+
+@pytest.mark.parametrize("case", INTERRUPTED)
+def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: str) -> None:
+    program = checkout.root / ".venv" / "bin" / "ansible-playbook"
+    program.write_text(f"#!/bin/bash\n{INTERRUPTED[case]}\n", encoding="utf-8")
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(checkout.root)
+        without = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
+        os.execvpe("make", ["make", "scale", "REPLICAS=5", "INVENTORY=inventory/kind", "ARGS=--tags web"], without)
+    output, limit, is_pressed = b"", time.monotonic() + 30, False
+    while time.monotonic() < limit:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            output += os.read(terminal, 65536)
+        except OSError:
+            break
+        if b"ready" in output and not is_pressed:
+            is_pressed = True
+            os.write(terminal, b"\x03")
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    lines = output.decode().splitlines()
+    said = r"To continue, run: make scale REPLICAS=5 INVENTORY=inventory/kind ARGS=--tags\ web"
+    if case == "by itself":
+        # Nothing stops make then.
+        assert (os.waitstatus_to_exitcode(status), lines[-2]) == (2, said)
+    else:
+        assert (os.waitstatus_to_exitcode(status), lines[-1]) == (-2, said)
+    assert ("The run was interrupted." in lines) == (case == "twice")
 
 
 CHANGES_MEANING = {
@@ -188,7 +312,7 @@ def test_collections_of_the_tools_come_before_those_of_the_user() -> None:
 
 
 @pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="it is no checkout")
-def test_a_checkout_has_unix_line_ends_whatever_git_is_told(tmp_path: Path) -> None:
+def test_a_checkout_has_unix_line_ends_with_any_git_configuration(tmp_path: Path) -> None:
     git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "user.name=a", "-c", "user.email=a@b"]
     scripts = ["scripts/make_venv", "Dockerfile", "Makefile", "scripts/choose_inventory"]
     source = tmp_path / "source"

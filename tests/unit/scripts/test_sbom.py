@@ -1,4 +1,4 @@
-"""What the bill of materials says, and what it reads from a Go program and from the database of Alpine."""
+"""Contents of the SBOM, and the readers of Go programs and of Alpine's package database."""
 
 from __future__ import annotations
 
@@ -105,5 +105,5 @@ def test_the_first_image_is_the_subject_and_the_others_are_in_it(monkeypatch: py
 
 def test_an_image_that_names_nothing_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_sbom, "describe", described(empty=[]))
-    with pytest.raises(make_sbom.Stopped, match="Nothing in image empty says what it contains"):
+    with pytest.raises(make_sbom.Stopped, match="Image empty has no list of packages"):
         make_sbom.bill(["empty"])
