@@ -240,7 +240,7 @@ def test_inventory_with_both_forms_of_variables_is_refused(inventory: Path, name
     ("name", "instead"),
     [
         ("web_proxy_count", "Name the networks of the proxies in web_trusted_proxies instead"),
-        ("web_live_path", "A project needs no such path any more, so remove the variable"),
+        ("web_live_path", "Remove the variable, because a project no longer needs this path"),
     ],
 )
 @pytest.mark.parametrize("is_extra", [False, True], ids=["inventory", "option"])
@@ -251,7 +251,7 @@ def test_a_variable_that_is_gone_is_refused_with_what_replaces_it(
         (inventory / "group_vars" / "all" / "main.yml").write_text(f"{name}: 1\n", encoding="utf-8")
     code, output = play(inventory, FIRST_PLAY, *([f"--extra-vars={name}=1"] if is_extra else []))
     assert code != 0
-    assert f"The variable {name} does not exist any more. No changes were made. {instead}" in output
+    assert f"The variable {name} no longer exists. No changes were made. {instead}" in output
 
 
 def test_file_of_variables_beside_another_folder_is_accepted(inventory: Path) -> None:

@@ -101,7 +101,7 @@ def test_each_start_of_a_cluster_knows_what_to_do_without_a_registry(task: str) 
 
 def test_a_start_without_a_registry_names_the_inventory_that_needs_none() -> None:
     error = failure("\n".join(NO_REGISTRY))
-    assert "needs images from a registry that was not reached: use inventory/mirrors, which" in error
+    assert "needs images from a registry that is not reachable. Use inventory/mirrors, which" in error
     assert 'The reason: docker: Error response from daemon: Get "https://gcr.io/v2/": dial tcp: lookup gcr.io' in error
     # The line that minikube marks is long, and its reason is at its end.
     assert "X Exiting" not in error.splitlines()[0]
