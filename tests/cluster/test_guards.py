@@ -285,8 +285,8 @@ def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: 
         value = port if variable == "cluster_api_port" else [{"host": port, "node": 30080}]
         words = refused("cluster", **kind, **{variable: value})
     assert words == (
-        f"Cluster {kind['cluster_name']} cannot use port {port} of the control node: another program listens on it. Stop "
-        "that program, or set another port in cluster_api_port or cluster_port_mappings, then rerun the playbook."
+        f"Cluster {kind['cluster_name']} cannot use port {port} of the control node: another program listens on it. "
+        "Stop that program, or set another port in cluster_api_port or cluster_port_mappings, then rerun the playbook."
     )
     assert not (tmp_path / "state").exists()
 
