@@ -487,7 +487,7 @@ def test_a_download_that_is_not_the_release(
             **{f"cluster_{program}_url": address},
         )
     assert words.startswith(f"The binary {program} is not on PATH, and its download failed: ")
-    assert words.endswith("use inventory/mirrors if only package mirrors are reachable, then rerun the playbook.")
+    assert words.endswith("rerun the playbook. If only package mirrors are reachable, use inventory/mirrors.")
     assert list(downloads.iterdir()) == []
 
 
