@@ -25,11 +25,11 @@ REFERENCE = "localhost/test/polls:1"
 DOCKER = """\
 #!{python}
 import json, pathlib, sys
-folder = pathlib.Path({folder!r})
+directory = pathlib.Path({directory!r})
 words = " ".join(sys.argv[1:])
-with (folder / "calls").open("a") as calls:
+with (directory / "calls").open("a") as calls:
     print(words, file=calls)
-for beginning, answer in json.loads((folder / "answers.json").read_text()).items():
+for beginning, answer in json.loads((directory / "answers.json").read_text()).items():
     if words.startswith(beginning):
         sys.stdout.write(answer)
         sys.exit(0)
@@ -131,7 +131,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     (folder / "roles").symlink_to(PROJECT / "roles")
     (folder / "context").mkdir()
     (folder / "context" / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
-    (folder / "docker").write_text(DOCKER.format(python=sys.executable, folder=str(folder)), encoding="utf-8")
+    (folder / "docker").write_text(DOCKER.format(python=sys.executable, directory=str(folder)), encoding="utf-8")
     (folder / "docker").chmod(0o755)
     made.answer({})
     found = made.wanted()
