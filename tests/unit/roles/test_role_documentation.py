@@ -14,6 +14,8 @@ ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_di
 MOST_LINES = 25
 # It has the requirements for a project too.
 LONG = {"web"}
+# The role django has no tasks. These roles depend on it.
+DEPENDENT = {"django": ["migrations", "superuser", "web"]}
 ENTRY_POINTS = [
     (role, name, content)
     for role in ROLES
@@ -31,8 +33,8 @@ def plays_of(example: str) -> list[dict[str, Any]]:
 
 
 def uses(role: str, example: str) -> bool:
-    """Return whether an example runs the role."""
-    return f"cloud_django.kubernetes.{role}" in re.findall(r"(?:role|name): (\S+)", example)
+    """Return whether an example runs the role, or one that depends on it."""
+    return bool({role, *DEPENDENT.get(role, ())} & set(re.findall(r"cloud_django\.kubernetes\.(\w+)", example)))
 
 
 @pytest.mark.parametrize("role", ROLES)
