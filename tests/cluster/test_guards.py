@@ -93,8 +93,8 @@ def homeless(tmp_path: Path) -> dict[str, str]:
 @needs_root
 def test_no_engine_and_no_right_to_install_one(refused, homeless: dict[str, str]) -> None:
     assert refused("container_engine", prefix=NOBODY, environment=homeless) == (
-        "No container engine answers, and user nobody may not install one: "
-        "start Docker (and add the user to its group), or run this again as root or with password-less sudo."
+        "No container engine answers, and user nobody is not allowed to install one. Start Docker and add the user to "
+        "its group, or become root or a user with passwordless sudo, then rerun the playbook."
     )
 
 
@@ -109,8 +109,8 @@ def test_no_engine_on_an_unknown_distribution(refused, tmp_path: Path) -> None:
         environment={"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"},
     )
     assert re.fullmatch(
-        r"No container engine answers, and Slackware\S* is not a distribution that this role can install one on: "
-        "install and start Docker Engine, then run this again.",
+        r"No container engine answers, and this role cannot install one on Slackware.*\. "
+        r"Install and start Docker Engine, then rerun the playbook\.",
         words,
     )
 
@@ -127,7 +127,7 @@ has_systemd = Path("/run/systemd/system").is_dir()
         # The real engine, too, ends if a file names a process that is there.
         (
             "cd /run && cat docker.pid docker/containerd/containerd.pid && echo is there || echo the disk is broken",
-            "Docker Engine has ended: the disk is broken.",
+            "Docker Engine has stopped: the disk is broken.",
         ),
         ("exec sleep 10", "Docker Engine did not answer within 2 s: Cannot connect to the Docker daemon "),
     ],
@@ -152,7 +152,7 @@ def test_an_engine_that_does_not_start(refused, tmp_path: Path, script: str, err
     silence = "Docker Engine did not answer within 2 s: Cannot connect to the Docker daemon "
     assert words.startswith(silence if has_systemd else error)
     reason = "Is the docker daemon running?" if words.startswith(silence) else "the disk is broken"
-    assert words.endswith(f"{reason}. Look into {log}.")
+    assert words.endswith(f"{reason}. Read {log}, fix the cause, then rerun the playbook.")
     written = "" if has_systemd else (tmp_path / "log" / "cloud-django-dockerd.log").read_text()
     assert has_systemd or written.splitlines()[-1:] == (["the disk is broken"] if "broken" in error else [])
 
@@ -165,8 +165,8 @@ WITHOUT_BUILDX = '[ "$1" != buildx ] || exit 1'
 def test_no_buildx_and_no_right_to_install_it(refused, homeless: dict[str, str], tmp_path: Path) -> None:
     mine = homeless | programs(tmp_path / "other", docker=WITHOUT_BUILDX, sudo="exit 1")
     assert refused("container_engine", prefix=NOBODY, environment=mine, container_engine_buildx_source="package") == (
-        "docker buildx is missing, and user nobody may not install it: "
-        "install it, or set container_engine_buildx_source to download."
+        "The program docker buildx is missing: user nobody is not allowed to install packages. "
+        "Install it, or set container_engine_buildx_source to download, then rerun the playbook."
     )
 
 
@@ -179,8 +179,8 @@ def test_no_buildx_on_a_processor_that_it_is_not_released_for(refused, tmp_path:
         container_engine_buildx_source="download",
     )
     assert re.fullmatch(
-        r"docker buildx is missing, and the role does not know its release for \w+: "
-        "install it, or set container_engine_buildx_source to package.",
+        r"The program docker buildx is missing: this role does not know its release for \w+\. "
+        r"Install it, or set container_engine_buildx_source to package, then rerun the playbook\.",
         words,
     )
 
@@ -193,8 +193,8 @@ def test_a_processor_that_nothing_can_be_built_for(refused, tmp_path: Path) -> N
         mirror_builds_cache_directory=str(tmp_path / "cache"),
     )
     assert re.fullmatch(
-        r"\w+ on \w+ cannot build from package mirrors: "
-        "this needs Debian on x86_64 or aarch64; use another inventory than mirrors.",
+        r"The control node cannot build from package mirrors: it runs \w+ on \w+, and the builds need Debian on x86_64 "
+        r"or aarch64\. Use another inventory than mirrors, then rerun the playbook\.",
         words,
     )
     assert not (tmp_path / "cache").exists()
@@ -212,16 +212,16 @@ def test_a_full_disk(refused, tmp_path: Path) -> None:
         mirror_builds_cache_directory=str(cache),
     )
     assert words == (
-        f"The disk of {cache} has 2.1 GB free, and building Kubernetes needs 15 GB: "
-        "free some, or set mirror_builds_cache_directory to another disk."
+        f"Kubernetes cannot be built in {cache}: its disk has 2.1 GB free, and 15 GB are required. Free disk space, or "
+        "set mirror_builds_cache_directory to a directory of another disk, then rerun the playbook."
     )
 
 
 def test_a_go_that_is_too_old(refused, tmp_path: Path) -> None:
     mine = programs(tmp_path / "bin", go="echo go version go1.19.8 linux/amd64")
     assert refused("mirror_builds", "go_toolchain", environment=mine) == (
-        "go version go1.19.8 linux/amd64 is too old to build Kubernetes: "
-        "put Go 1.21 or newer on PATH and run this again."
+        "The installed Go is too old: go version go1.19.8 linux/amd64. "
+        "Install Go 1.21 or newer on PATH, then rerun the playbook."
     )
 
 
@@ -285,8 +285,8 @@ def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: 
         value = port if variable == "cluster_api_port" else [{"host": port, "node": 30080}]
         words = refused("cluster", **kind, **{variable: value})
     assert words == (
-        f"Port {port} of this machine is in use, so cluster {kind['cluster_name']} cannot have it: "
-        "end the program that listens there, or choose another port in cluster_api_port or cluster_port_mappings."
+        f"Cluster {kind['cluster_name']} cannot use port {port} of the control node: another program listens on it. "
+        "Stop that program, or set another port in cluster_api_port or cluster_port_mappings, then rerun the playbook."
     )
     assert not (tmp_path / "state").exists()
 
@@ -294,8 +294,8 @@ def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: 
 def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]) -> None:
     words = refused("cluster", prefix=["setarch", "linux32"], **kind | {"cluster_kind_binary": "no-such-kind"})
     assert re.fullmatch(
-        r"kind is not on PATH, and is not released for \w+: "
-        "build it, then put it on PATH or set cluster_kind_binary to it.",
+        r"The binary kind is not on PATH, and has no official release for \w+\. "
+        r"Build it and add it to PATH, or set cluster_kind_binary to its path, then rerun the playbook\.",
         words,
     )
 
@@ -306,7 +306,7 @@ def test_a_dry_run_without_a_cluster_ends_with_what_it_knows(kind: dict[str, Any
     tasks = [{"ansible.builtin.include_role": include, "vars": kind}, after]
     ended = run_play(tmp_path, {"tasks": tasks}, "--check", "--diff", environment=clean_environment(tmp_path))
     assert ended.code == 0, ended.output
-    assert f"Cluster {kind['cluster_name']} would be made." in ended.output
+    assert f"Cluster {kind['cluster_name']} would be created." in ended.output
     assert not (tmp_path / "state").exists()
     assert kind["cluster_name"] not in docker("container", "ls", "--all", "--format", "{{.Names}}")
 
@@ -412,7 +412,7 @@ def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> N
         environment=environment,
     )
     assert ended.code == 0, ended.output
-    assert "differs from its variables and was left as it is" in ended.output
+    assert "differs from its variables and was not changed" in ended.output
     assert "cluster_workers is 3" in ended.output
     assert "cluster_node_image is example.org/node:1" in ended.output
     assert docker("container", "inspect", "--format", "{{.State.StartedAt}}", *nodes) == started
@@ -486,8 +486,8 @@ def test_a_download_that_is_not_the_release(
             **nowhere,
             **{f"cluster_{program}_url": address},
         )
-    assert words.startswith(f"{program} is not on PATH and could not be downloaded (")
-    assert words.endswith("or use inventory/mirrors where only package mirrors can be reached.")
+    assert words.startswith(f"The binary {program} is not on PATH, and its download failed: ")
+    assert words.endswith("rerun the playbook. If only package mirrors are reachable, use inventory/mirrors.")
     assert list(downloads.iterdir()) == []
 
 
@@ -508,8 +508,8 @@ def test_a_buildx_that_is_not_the_release(refused, tmp_path: Path, body: bytes, 
             container_engine_buildx_source="download",
             container_engine_buildx_url=address,
         )
-    assert words.startswith("docker buildx is not there and could not be downloaded (")
-    assert words.endswith("or container_engine_buildx_source to package or build.")
+    assert words.startswith("The program docker buildx is missing, and its download failed: ")
+    assert words.endswith("set container_engine_buildx_source to package or build, then rerun the playbook.")
     assert list(plugins.iterdir()) == []
 
 
@@ -607,6 +607,6 @@ def test_a_download_trusts_the_given_authorities_only(refused, tmp_path: Path) -
     with releases(PROGRAM, CHECKSUM, len(PROGRAM), tls=(certificate, key)) as address:
         variables["cluster_kind_url"] = address.replace("http://127.0.0.1", "https://localhost")
         words = refused("cluster", changes=1, **variables)
-        assert words.startswith("kind is not on PATH and could not be downloaded (")
+        assert words.startswith("The binary kind is not on PATH, and its download failed: ")
         words = refused("cluster", changes=2, site_ca_file=str(certificate), **variables)
     assert words.startswith("Cluster cloud-django-test-never failed with exit code 7")

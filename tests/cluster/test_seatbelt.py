@@ -319,7 +319,7 @@ def test_a_run_never_changes_another_cluster(way: Callable[[Place], None], words
 COMMANDS = {
     "one tag": (*SITE, "--tags=web"),
     "without the cluster": (*SITE, "--skip-tags=cluster"),
-    "a later start": (*SITE, "--tags=namespace", "--start-at-task=Apply the namespace, its quota and its limits"),
+    "a later start": (*SITE, "--tags=namespace", "--start-at-task=Apply namespace, ResourceQuota, and LimitRange"),
     "scale": ("playbooks/scale.yml", "--extra-vars=web_replicas=1"),
     "teardown": ("playbooks/teardown.yml", "--extra-vars=teardown_data=purge teardown_cluster=false"),
     "account": ("playbooks/deploy_account.yml",),
@@ -491,7 +491,7 @@ def test_a_namespace_that_cannot_be_looked_through_stays(tmp_path: Path, mine: C
         }
         ended = run_play(tmp_path, play)
         assert ended.code == 0, ended.output
-        assert f"Namespace {name} stays, because it may hold what its user cannot list:" in ended.output
+        assert f"Kept namespace {name}, because it may have objects that the user is not allowed to" in ended.output
         assert "changed=0 " in ended.output
         assert administrate("get", "configmap", "somebody-else", f"--namespace={name}", "--output=name")
     finally:

@@ -82,7 +82,7 @@ def test_tools_that_are_not_there(site: Site, tmp_path: Path) -> None:
     missing = str(tmp_path / "python")
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=missing)
     assert ended.code != 0
-    assert f"{missing} is not there, so nothing was read: run `make sbom`" in ended.unfolded
+    assert f"{missing} does not exist. Run `make sbom`" in ended.unfolded
 
 
 def test_tools_that_cannot_run(site: Site, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_tools_that_cannot_run(site: Site, tmp_path: Path) -> None:
     tools.touch()
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=str(tools))
     assert ended.code != 0
-    assert f"{tools} cannot run, so nothing was read: remove .venv/sbom" in ended.unfolded
+    assert f"{tools} cannot run. Remove .venv/sbom" in ended.unfolded
 
 
 def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Path) -> None:

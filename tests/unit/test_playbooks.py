@@ -1,4 +1,4 @@
-"""Which hosts the playbooks run on, what they refuse before the first change, and that they are lists of roles."""
+"""Hosts of the playbooks, failures before the first change, and the lists of roles."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PROJECT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
 FIRST_PLAY = PROJECT / "playbooks" / "shared" / "inventory.yml"
 GROUP = "cloud_django: {hosts: {controller: {ansible_connection: local}}}\n"
-# Any connection to this server runs a program that leaves a file.
+# Any connection to this server runs a program that creates a file.
 SERVER = "web: {{hosts: {{a-web-server: {{ansible_host: 192.0.2.1, ansible_ssh_executable: {program}}}}}}}\n"
 
-# `default(<literal>)` on another role's default, which then exists twice. Permanent ones need a reason.
+# `default(<literal>)` on another role's default, which would then exist twice. Each permanent one needs a reason.
 PERMANENT: dict[tuple[str, str], str] = {}
 LITERAL = re.compile(r"\b(\w+)\s*\|\s*default\(\s*(?:['\"\[{\d-]|(?:true|false|none)\b)", re.IGNORECASE)
 
@@ -87,7 +87,7 @@ def test_arguments_of_all_roles_are_validated_in_the_first_task() -> None:
     assert first["tags"] == ["always"]
     assert first["vars"]["site_roles"] == [name for name, _ in site_roles()]
     assert all(task["ansible.builtin.import_role"]["rolespec_validate"] is False for _, task in site_roles())
-    # The lease has more tags, so it is validated with each of them.
+    # The role lease has the tags of other roles, so it is validated with each of them.
     assert [name for name, task in site_roles() if task["tags"] != [name]] == ["lease"]
 
 
@@ -105,7 +105,7 @@ def test_scale_validates_all_of_its_roles_before_it_reaches_the_cluster() -> Non
 
 
 @pytest.mark.parametrize("playbook", ["site", "scale"])
-def test_what_variables_alone_can_tell_is_told_together(playbook: str) -> None:
+def test_invalid_variables_are_reported_together(playbook: str) -> None:
     variables = {
         "app_namespace": "my_polls",
         "app_public_url": "http://my_pc:30037",
@@ -123,9 +123,9 @@ def test_what_variables_alone_can_tell_is_told_together(playbook: str) -> None:
     assert code != 0
     assert "changed=0 " in output
     assert "hunter2" not in output
-    told = output.rpartition("Validation of arguments failed:")[2]
+    message = output.rpartition("Validation of arguments failed:")[2]
     for name in variables.keys() - {"web_replicas"}:
-        assert f" {name}" in told, name
+        assert f" {name}" in message, name
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_inventory_with_both_forms_of_variables_is_refused(inventory: Path, name
     ("name", "instead"),
     [
         ("web_proxy_count", "Name the networks of the proxies in web_trusted_proxies instead"),
-        ("web_live_path", "A project needs no such path any more, so remove the variable"),
+        ("web_live_path", "Remove the variable, because a project no longer needs this path"),
     ],
 )
 @pytest.mark.parametrize("is_extra", [False, True], ids=["inventory", "option"])
@@ -251,10 +251,10 @@ def test_a_variable_that_is_gone_is_refused_with_what_replaces_it(
         (inventory / "group_vars" / "all" / "main.yml").write_text(f"{name}: 1\n", encoding="utf-8")
     code, output = play(inventory, FIRST_PLAY, *([f"--extra-vars={name}=1"] if is_extra else []))
     assert code != 0
-    assert f"The variable {name} does not exist any more. No changes were made. {instead}" in output
+    assert f"The variable {name} no longer exists. No changes were made. {instead}" in output
 
 
-def test_file_of_variables_beside_another_folder_is_accepted(inventory: Path) -> None:
+def test_file_of_variables_beside_another_directory_is_accepted(inventory: Path) -> None:
     (inventory / "group_vars" / "web.yml").write_text("{}\n", encoding="utf-8")
     code, output = play(inventory, FIRST_PLAY)
     assert code == 0, output
@@ -272,7 +272,7 @@ def test_file_of_variables_beside_another_folder_is_accepted(inventory: Path) ->
         ),
     ],
 )
-def test_removal_that_cannot_be_meant_is_refused(request_: str, words: str) -> None:
+def test_contradictory_removal_is_refused(request_: str, words: str) -> None:
     code, output = play(
         PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "teardown.yml", f"--extra-vars={request_}"
     )
@@ -282,7 +282,7 @@ def test_removal_that_cannot_be_meant_is_refused(request_: str, words: str) -> N
 
 
 @pytest.mark.parametrize("number", ["", "1.5"])
-def test_scale_refuses_what_is_no_number_of_pods(number: str) -> None:
+def test_scale_refuses_an_invalid_number_of_pods(number: str) -> None:
     code, output = play(
         PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "scale.yml", f"--extra-vars=web_replicas={number}"
     )

@@ -1,4 +1,4 @@
-"""Names and paths of a cluster that follow from the inventory's directory."""
+"""Default names and paths of a cluster, which depend on the directory of the inventory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPECTED = [
     ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
     ("cloud-django", f"{STATE}/cloud-django", "kind-cloud-django"),
 ]
-# Ansible's plugins, and with them its import of collections, are set up in a process of their own.
+# In a separate process, because loading Ansible's plugins changes how Python imports collections.
 TEMPLATE = """\
 import json, sys, yaml
 from ansible.parsing.dataloader import DataLoader

@@ -1,4 +1,4 @@
-"""The four roles that look at the machine, on a machine where nothing is to be done: played by a program `docker`."""
+"""The four roles that inspect the control node, where no change is pending. A fake `docker` program answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ REFERENCE = "localhost/test/polls:1"
 DOCKER = """\
 #!{python}
 import json, pathlib, sys
-folder = pathlib.Path({folder!r})
+directory = pathlib.Path({directory!r})
 words = " ".join(sys.argv[1:])
-with (folder / "calls").open("a") as calls:
+with (directory / "calls").open("a") as calls:
     print(words, file=calls)
-for beginning, answer in json.loads((folder / "answers.json").read_text()).items():
+for beginning, answer in json.loads((directory / "answers.json").read_text()).items():
     if words.startswith(beginning):
         sys.stdout.write(answer)
         sys.exit(0)
@@ -53,12 +53,12 @@ def labelled(number: int, reference: str, **labels: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine with a complete cluster of one node, which has the image."""
+    """A control node with a complete cluster of one node, which has the image."""
 
     folder: Path
 
     def play(self, tasks: list[dict[str, Any]], *arguments: str) -> str:
-        """Run a play after the inspection that playbooks/site.yml begins with; return what it printed."""
+        """Run a play after the inspection of playbooks/site.yml, and return its output."""
         plays = yaml.safe_load((PROJECT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
         before = [task for play in plays for task in play.get("pre_tasks", [])]
         [inspect] = [task for task in before if "cloud_django.kubernetes.cluster_info" in task]
@@ -83,7 +83,7 @@ class Machine:
             cwd=PROJECT,
             env=os.environ
             | {"PATH": f"{self.folder}:{os.environ['PATH']}", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
-            # Without a socket only the program answers.
+            # Without a socket, only the fake program answers.
             | {"DOCKER_HOST": "tcp://192.0.2.1:2376"},
             capture_output=True,
             text=True,
@@ -93,7 +93,7 @@ class Machine:
         return ended.stdout
 
     def wanted(self, *arguments: str) -> dict[str, Any]:
-        """Return what the roles want to find."""
+        """Return the inspections that the roles request."""
         path = self.folder / "wanted.json"
         content = (
             "{{ {'builds': mirror_builds_inspection, 'cluster': cluster_inspection, 'image': image_inspection}"
@@ -131,7 +131,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     (folder / "roles").symlink_to(PROJECT / "roles")
     (folder / "context").mkdir()
     (folder / "context" / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
-    (folder / "docker").write_text(DOCKER.format(python=sys.executable, folder=str(folder)), encoding="utf-8")
+    (folder / "docker").write_text(DOCKER.format(python=sys.executable, directory=str(folder)), encoding="utf-8")
     (folder / "docker").chmod(0o755)
     made.answer({})
     found = made.wanted()
@@ -172,7 +172,7 @@ def counts(output: str) -> dict[str, int]:
 
 def test_an_unchanged_machine_takes_one_inspection_and_few_tasks(machine: Machine) -> None:
     numbers = counts(machine.play([]))
-    # The inspection, and of each role the validation of its arguments and one skipped task.
+    # One inspection, and per role the validation of its arguments and one skipped task.
     assert (numbers["changed"], numbers["ok"], numbers["skipped"]) == (0, 5, 4)
     calls = machine.calls()
     assert len(calls) == len(set(calls))
@@ -186,7 +186,7 @@ def test_the_inspection_refuses_clusters_that_the_check_of_a_pinned_one_refuses(
     assert machine.wanted()["cluster"]["minimum_version"] == "1.30"
 
 
-def test_each_role_inspects_its_part_where_nobody_else_has(machine: Machine) -> None:
+def test_each_role_inspects_its_part_without_a_shared_result(machine: Machine) -> None:
     include = [{"ansible.builtin.include_role": {"name": f"cloud_django.kubernetes.{role}"}} for role in ROLES]
     forget = {"ansible.builtin.command": {"argv": ["true"]}, "register": "machine_state", "changed_when": False}
     numbers = counts(machine.play([forget, *include]))
@@ -195,8 +195,8 @@ def test_each_role_inspects_its_part_where_nobody_else_has(machine: Machine) -> 
     assert sum(call.startswith("container inspect") for call in machine.calls()) == 2
 
 
-def test_what_was_found_about_another_image_is_not_used(machine: Machine) -> None:
-    # The task's own variable is part of the reference, since variables of the command line come first.
+def test_the_result_about_another_image_is_not_used(machine: Machine) -> None:
+    # The reference contains a variable of the task, because variables of the command line override others.
     again = {"ansible.builtin.include_role": {"name": "cloud_django.kubernetes.image"}, "vars": {"test_tag": 2}}
     reference = json.dumps({"image_reference": "localhost/test/polls:{{ test_tag | default(1) }}"})
     output = machine.play([again], "--check", f"--extra-vars={reference}")
@@ -204,7 +204,7 @@ def test_what_was_found_about_another_image_is_not_used(machine: Machine) -> Non
     assert sum(call.startswith("image ls") for call in machine.calls()) == 2
 
 
-def test_another_caddy_is_another_image_of_it_and_another_node(machine: Machine, tmp_path: Path) -> None:
+def test_a_changed_caddy_needs_new_images_of_caddy_and_node(machine: Machine, tmp_path: Path) -> None:
     files = tmp_path / "files"
     shutil.copytree(PROJECT / "roles" / "mirror_builds" / "files", files)
 

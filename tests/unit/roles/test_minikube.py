@@ -1,4 +1,4 @@
-"""What the roles tell minikube to do, and what they make of its answers, with a program in its place."""
+"""Commands of the roles for minikube, and messages about its output, with a fake `minikube` program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.action.run_with_progres
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command import Progress
 
 PROJECT = Path(__file__).parents[3]
-# In the words of minikube's source, not recorded: the line that it marks as its error ends before the reason.
+# Composed from minikube's source, not recorded. The line that minikube marks as the error ends before the reason.
 NO_REGISTRY = [
     "* Pulling base image v0.0.50 ...",
     "E1129 10:11:12.131415    4711 cache.go:227] Error downloading kic artifacts:  failed to download kic base image",
@@ -39,7 +39,7 @@ def read(path: str) -> Any:
 
 
 def programs(folder: Path, save: str = "printf image", load: str = "true") -> dict[str, str]:
-    """Put programs into a folder that record how they were called; return the environment for them."""
+    """Create fake programs that record their arguments, and return an environment that finds them."""
     folder.mkdir()
     record = f'echo "${{0##*/}} $*" >> {folder}/calls\n'
     (folder / "docker").write_text(f"#!/bin/sh\n{record}{save}\n", encoding="utf-8")
@@ -58,12 +58,12 @@ def load(environment: dict[str, str]) -> int:
     return subprocess.run(command, env=environment, timeout=30).returncode
 
 
-def test_an_image_is_loaded_from_a_file_that_is_removed_then(tmp_path: Path) -> None:
+def test_an_image_is_loaded_from_a_temporary_file(tmp_path: Path) -> None:
     folder = tmp_path / "programs"
     assert load(programs(folder)) == 0
     saved, loaded = (folder / "calls").read_text(encoding="utf-8").splitlines()
     assert saved == "docker image save localhost/polls:1"
-    # One name for all releases, because minikube leaves a file of this name in the node.
+    # The same name for all releases, because minikube leaves a file of this name in the node.
     assert re.fullmatch(r"minikube --profile polls image load /\S+/cloud-django\.tar", loaded)
     assert (folder / "loaded").read_text(encoding="utf-8") == "image"
     assert not list((folder / "tmp").iterdir())
@@ -93,17 +93,17 @@ def failure(output: str) -> str:
 
 
 @pytest.mark.parametrize("task", ["minikube_create", "minikube_start", "kind_create"])
-def test_each_start_of_a_cluster_knows_what_to_do_without_a_registry(task: str) -> None:
+def test_each_start_of_a_cluster_has_hints(task: str) -> None:
     found = [each.get("cloud_django.kubernetes.run_with_progress") for each in read(f"roles/cluster/tasks/{task}.yml")]
     starts = [options for options in found if options and not options["label"].startswith("Removal")]
     assert [options["hints"] for options in starts] == ["{{ __cluster_hints }}"]
 
 
-def test_a_start_without_a_registry_names_the_inventory_that_needs_none() -> None:
+def test_failure_without_a_registry_names_the_inventory_mirrors() -> None:
     error = failure("\n".join(NO_REGISTRY))
-    assert "needs images from a registry that was not reached: use inventory/mirrors, which" in error
+    assert "needs images from a registry that is not reachable. Use inventory/mirrors, which" in error
     assert 'The reason: docker: Error response from daemon: Get "https://gcr.io/v2/": dial tcp: lookup gcr.io' in error
-    # The line that minikube marks is long, and its reason is at its end.
+    # The line that minikube marks is long and ends with the reason.
     assert "X Exiting" not in error.splitlines()[0]
     assert "Exiting due to GUEST_PROVISION" in error.splitlines()[0]
     assert "exit status 125" in error.splitlines()[0]
@@ -118,7 +118,7 @@ def test_a_start_without_a_registry_names_the_inventory_that_needs_none() -> Non
         'Get "https://quay.io/v2/": proxyconnect tcp: dial tcp: lookup proxy: no such host',
     ],
 )
-def test_networks_have_other_words_for_it(line: str) -> None:
+def test_failure_of_each_kind_of_network_names_the_inventory_mirrors(line: str) -> None:
     assert "inventory/mirrors" in failure(line)
 
 
@@ -130,7 +130,7 @@ def test_other_failures_name_no_other_inventory(line: str) -> None:
     assert "inventory/mirrors" not in failure(line)
 
 
-def test_progress_leaves_out_what_libraries_print() -> None:
+def test_progress_ignores_messages_of_libraries() -> None:
     progress = Progress(LABEL | {"hints": []})
     for line in ("* Preparing Kubernetes", "I1129 10:11:12.131415    4711 out.go:239] noise", "   - ", "*"):
         progress.feed(line)
@@ -138,22 +138,22 @@ def test_progress_leaves_out_what_libraries_print() -> None:
 
 
 def test_the_kubeconfig_gets_a_current_context() -> None:
-    # minikube writes one into the file in KUBECONFIG, unless it is told to leave it.
+    # minikube sets it in the file in KUBECONFIG, unless --keep-context is given.
     variables = read("roles/cluster/vars/main/minikube.yml")
     assert "--keep-context" not in json.dumps(variables)
     assert variables["__cluster_minikube_settings"]["KUBECONFIG"] == "{{ cluster_kubeconfig }}"
 
 
-def test_scale_reports_how_long_the_number_lasts() -> None:
+def test_scale_reports_that_the_number_is_temporary() -> None:
     last = read("playbooks/scale.yml")[1]["post_tasks"][-1]
     assert "until the next `make up`, which sets the number in the inventory" in last["ansible.builtin.debug"]["msg"]
-    # A dry run scales nothing.
+    # Check mode does not scale.
     assert last["when"] == "not ansible_check_mode"
 
 
 @pytest.mark.parametrize(("instances", "is_named"), [(0, False), (128, True), (512, False)])
 def test_the_inotify_limit_is_named_where_it_is_known_and_small(instances: int, is_named: bool) -> None:
-    """Docker Desktop has it in a machine of its own, where it cannot be read."""
+    """With Docker Desktop, the limit is the one of a virtual machine, where it cannot be read."""
     [hint] = [
         each for each in read("roles/cluster/vars/main/main.yml")["__cluster_hints"] if "kubelet" in each["pattern"]
     ]

@@ -1,4 +1,4 @@
-"""The program that runs runc without CAP_SYS_RESOURCE; a fake runc keeps what it was given."""
+"""The wrapper that runs runc without CAP_SYS_RESOURCE. A fake runc records its input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ exit 42
 @pytest.fixture(scope="module")
 def runtime() -> ModuleType:
     loader = SourceFileLoader("oci_runtime", str(PROGRAM))
-    # Nothing is to be written beside the program.
+    # Without a bytecode cache beside the program.
     former, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         module = module_from_spec(spec_from_loader(loader.name, loader))
@@ -42,7 +42,7 @@ def process(*extra: str) -> dict[str, Any]:
 
 
 class Host:
-    """A directory with a bundle and the document of a process, and a fake runc first on PATH."""
+    """A directory with a bundle, the document of a process, and a fake runc first on PATH."""
 
     def __init__(self, folder: Path) -> None:
         self.record = folder / "record"
@@ -58,10 +58,10 @@ class Host:
         self.process.write_text(json.dumps(process(DROPPED)))
 
     def run(self, *arguments: str, folder: Path | None = None) -> list[str]:
-        """Run the program; return what the fake runc was started with, its own name left out."""
+        """Run the wrapper, and return the arguments of the fake runc."""
         environment = os.environ | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "RECORD": str(self.record)}
         done = subprocess.run([sys.executable, PROGRAM, *arguments], env=environment, cwd=folder, check=False)
-        # The exit code is runc's own.
+        # The exit status of the fake runc.
         assert done.returncode == 42
         name, *rest, end = self.record.read_text().split("\0")
         assert (name, end) == (str(self.bin / "runc"), "")
@@ -69,7 +69,7 @@ class Host:
 
     @property
     def has_changed(self) -> tuple[bool, bool]:
-        """Tell whether the bundle's and the process's document lost the capability, and nothing but it."""
+        """Return whether the documents of bundle and process lost the capability, and nothing else."""
         config = json.loads(self.config.read_text())
         assert (config["ociVersion"], config["root"]) == ("1.2.0", {"path": "r"})
         documents = (config["process"], json.loads(self.process.read_text()))
@@ -104,7 +104,7 @@ def test_new_process_loses_the_capability(host: Host, style: str) -> None:
     assert host.has_changed == (False, True)
 
 
-def test_process_without_a_document_is_passed_on(host: Host) -> None:
+def test_process_without_a_document_is_forwarded(host: Host) -> None:
     assert host.run("exec", "web", "sh", "-c", "true") == ["exec", "web", "sh", "-c", "true"]
     assert host.has_changed == (False, False)
 
@@ -123,25 +123,25 @@ def test_process_without_a_document_is_passed_on(host: Host) -> None:
         ["update", "--resources", "-", "web"],
     ],
 )
-def test_other_commands_are_passed_on(host: Host, arguments: list[str]) -> None:
+def test_other_commands_are_forwarded(host: Host, arguments: list[str]) -> None:
     assert host.run(*arguments, folder=host.bundle) == arguments
     assert host.has_changed == (False, False)
 
 
 @pytest.mark.parametrize("name", ["run", "create", "exec"])
-def test_name_of_a_container_is_not_taken_for_a_command(host: Host, name: str) -> None:
+def test_name_of_a_container_is_not_treated_as_a_command(host: Host, name: str) -> None:
     assert host.run("state", name, folder=host.bundle) == ["state", name]
     assert host.has_changed == (False, False)
 
 
 @pytest.mark.parametrize("command", ["run", "create"])
-def test_what_is_executed_is_not_taken_for_a_command(host: Host, command: str) -> None:
+def test_executed_program_is_not_treated_as_a_command(host: Host, command: str) -> None:
     arguments = ["exec", "--process", str(host.process), command]
     assert host.run(*arguments, folder=host.bundle) == arguments
     assert host.has_changed == (False, True)
 
 
-def test_arguments_reach_runc_byte_by_byte(host: Host) -> None:
+def test_arguments_reach_runc_unchanged(host: Host) -> None:
     arguments = ["kill", "", "a b", "*", "$HOME", "é", "--", "-x"]
     assert host.run(*arguments) == arguments
 
@@ -156,7 +156,7 @@ def test_arguments_reach_runc_byte_by_byte(host: Host) -> None:
         {"capabilities": {"bounding": ["CAP_SYS_RESOURCES", "CAP_SYS"]}},
     ],
 )
-def test_process_that_does_not_have_the_capability_stays(runtime: ModuleType, document: dict[str, Any]) -> None:
+def test_process_without_the_capability_is_unchanged(runtime: ModuleType, document: dict[str, Any]) -> None:
     before = json.dumps(document)
     runtime.drop(document)
     assert json.dumps(document) == before

@@ -1,4 +1,4 @@
-"""What a user may rely on in each role: names, defaults, and an argument specification that agrees with them."""
+"""The interface of each role: names, defaults, and an argument specification that agrees with them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 PROJECT = Path(__file__).parents[3]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 
-# What breaks a rule on purpose: the rule, the role and the name, and the reason.
+# Intended exceptions: the rule, the role, and the name, with the reason.
 EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("scenario", "django", "django"): "It makes nothing by itself: migrations, superuser and web run what it holds.",
     ("scenario", "teardown", "teardown"): "It changes nothing: lifecycle and seatbelt run it with the roles that do.",
 }
-# Public though it is computed, so that a playbook can inspect the machine for all of these roles in one task.
+# Public although it is computed, so that a playbook can inspect the control node for all of these roles in one task.
 EXCEPTIONS |= {
     ("internal names", role, f"{role}_inspection"): "playbooks/site.yml gives it to cluster_info."
     for role in ("cluster", "container_engine", "image", "mirror_builds")
@@ -29,7 +29,7 @@ def without_exceptions(rule: str, role: str, names: set[str]) -> set[str]:
 
 
 def yaml_files(role: str, folder: str) -> list[Path]:
-    """Return the files of `folder`, which may be one `main.yml` or a folder of them."""
+    """Return the files of a directory of the role, those in subdirectories included."""
     return sorted((PROJECT / "roles" / role / folder).rglob("*.yml"))
 
 
@@ -99,7 +99,7 @@ def test_there_are_roles() -> None:
 
 
 @pytest.mark.parametrize("playbook", ["site", "scale", "teardown"])
-def test_others_are_kept_out_before_the_site_is_changed(playbook: str) -> None:
+def test_the_lease_is_acquired_before_the_site_is_changed(playbook: str) -> None:
     roles = roles_of(playbook)
     changes = {"database", "image", "migrations", "postgresql", "superuser", "web"}
     assert roles.count("lease") == 1
@@ -107,7 +107,7 @@ def test_others_are_kept_out_before_the_site_is_changed(playbook: str) -> None:
 
 
 @pytest.mark.parametrize("playbook", ["site", "scale", "teardown"])
-def test_others_are_kept_out_whichever_part_of_the_site_is_changed(playbook: str) -> None:
+def test_the_lease_is_acquired_with_each_tag_of_the_site(playbook: str) -> None:
     [lease] = [tags for name, tags in role_entries(playbook) if name == "lease"]
     before = set(roles_of(playbook)[: roles_of(playbook).index("lease")])
     assert lease == set(roles_of(playbook)) - before - {"cluster"}
@@ -164,7 +164,7 @@ def test_no_option_with_a_default_is_required(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_documented_defaults_are_the_real_ones(role: str) -> None:
-    """Defaults that are worked out at run time are described in words, and are not compared."""
+    """Templated defaults are described in the specification, and are not compared."""
     specified = options(role)
     wrong = {
         name
@@ -175,7 +175,7 @@ def test_documented_defaults_are_the_real_ones(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_task_says_which_file_it_stands_in(role: str) -> None:
+def test_each_task_name_starts_with_its_file(role: str) -> None:
     wrong = set()
     for path in yaml_files(role, "tasks"):
         prefix = "" if path.stem == "main" else f"{path.stem} | "
@@ -188,7 +188,7 @@ def test_each_task_says_which_file_it_stands_in(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_objects_are_applied_by_the_one_module(role: str) -> None:
-    """It checks whose an object is before the first change, which kubernetes.core.k8s does not."""
+    """It checks who manages an object before the first change, which kubernetes.core.k8s does not."""
     content = [tasks(yaml.safe_load(path.read_text(encoding="utf-8")) or []) for path in yaml_files(role, "tasks")]
     wrong = {task["name"] for file in content for task in file if {"kubernetes.core.k8s", "k8s"} & task.keys()}
     assert not without_exceptions("one way to apply", role, wrong)

@@ -1,4 +1,4 @@
-# The images and how they are built, from the folder of their contexts. The role gives the variables in the environment.
+# Build definitions of all images. The role runs bake in the directory of the build contexts, and sets the variables in the environment.
 variable "CADDY_INPUTS" {}
 variable "CADDY_PROGRAMS" {}
 variable "CADDY_VERSION" {}
@@ -13,7 +13,7 @@ variable "PREFIX" {}
 variable "PYTHON_INPUTS" {}
 variable "VALKEY_INPUTS" {}
 
-# At the path of the official image, and with what copies it, but without its file capability.
+# With the path of the official image, without its file capability, and with a binary that copies it.
 target "caddy" {
   context           = CADDY_PROGRAMS
   dockerfile-inline = <<-EOT
@@ -47,7 +47,7 @@ target "valkey" {
   labels  = { "cloud-django.inputs" = VALKEY_INPUTS }
 }
 
-# The images that a cluster's own pods run from. They are saved into the node image.
+# The images of a cluster's system pods. They are saved into the node image.
 group "system" {
   targets = ["system-image"]
 }

@@ -1,4 +1,4 @@
-// Command cp copies a program, as a pod's init container does with an image that has nothing else.
+// Command cp copies a binary, for init containers that run the image of Caddy, which has no other tools.
 package main
 
 import (

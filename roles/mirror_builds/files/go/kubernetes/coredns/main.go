@@ -1,5 +1,5 @@
-// Command coredns serves the names of a cluster. It has the plugins of the Corefiles of kubeadm and minikube, and what
-// people add to those; all the others would bring a hundred modules of clouds and tracers.
+// Command coredns is the DNS server of a cluster. It has the plugins of the Corefiles of kubeadm and minikube, and common
+// additions. All plugins would add a hundred modules of clouds and tracers.
 package main
 
 import (

@@ -1,7 +1,6 @@
-// Command node-agent does on each node what a distribution's network and storage add-ons do:
-// it routes pod traffic between the nodes, sees to it that network policies are asked, and makes a directory for each claim of
-// the default StorageClass.
-// It exists because the add-ons that kind ships are published as images only.
+// Command node-agent replaces the network and storage add-ons of kind on each node: it routes pod traffic between nodes, queues
+// packets for network policies, and creates a directory for each claim of the default StorageClass.
+// It exists because the add-ons of kind are published as images only.
 package main
 
 import (

@@ -12,20 +12,21 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// policyQueue is the queue that kube-network-policies reads from; the manifest gives it the same number.
+// policyQueue is the queue that kube-network-policies reads from. Its manifest has the same number.
 const policyQueue = "98"
 
-// policyTable is the table that kube-network-policies calls its own.
+// policyTable is the nftables table of kube-network-policies.
 const policyTable = "inet kube-network-policies"
 
-// queueForPolicies hands the first packet of each connection of a pod to kube-network-policies, on a node whose kernel has no
-// queue in nftables. Elsewhere kube-network-policies does so itself. Without either every NetworkPolicy would be a dead letter.
+// queueForPolicies sends the first packet of each pod connection to kube-network-policies, on a node whose kernel has no queue in
+// nftables. On other nodes, kube-network-policies does this itself. Without a queue, no NetworkPolicy would be enforced.
 //
-// On such a node it tries all the same, whenever a pod comes or goes, and gives up each time. A kernel that loses a chain throws away
-// all packets that wait in any queue: the first ones of new connections, whose clients try again a second later, or five for a
-// question of DNS. So it is kept from trying.
+// On a node without the queue, kube-network-policies retries whenever a pod starts or stops, and fails each time. When its chain is
+// removed, the kernel drops all packets that wait in any queue. These are the first packets of new connections. Their clients retry after
+// 1 s, or after 5 s for DNS. Therefore, keepTable prevents these retries.
 //
-// What a pod sends to its own node, where the API server may be, kube-network-policies never looks at: no such packet leaves the node.
+// The rule in INPUT is for packets from a pod to its own node, where the API server may run. kube-network-policies does not queue them,
+// because they never leave the node.
 func queueForPolicies(ctx context.Context, rules *iptables.IPTables, podSubnet string) error {
 	for _, rule := range [][]string{
 		{"-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN"},
@@ -39,11 +40,11 @@ func queueForPolicies(ctx context.Context, rules *iptables.IPTables, podSubnet s
 	if output, err := exec.Command("nft", "--check", probe).CombinedOutput(); err == nil {
 		return nil
 	} else {
-		klog.InfoS("nftables cannot queue on this kernel, so iptables does", "output", string(output))
+		klog.InfoS("The kernel has no queue in nftables, using iptables", "output", string(output))
 	}
 	for _, rule := range [][]string{
 		{"-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN"},
-		// kubelet's probes, and whatever else the node itself sends.
+		// Probes of kubelet, and other packets of the node itself.
 		{"-m", "owner", "--uid-owner", "0", "-j", "RETURN"},
 		{"-s", podSubnet, "-j", "NFQUEUE", "--queue-num", policyQueue},
 		{"-d", podSubnet, "-j", "NFQUEUE", "--queue-num", policyQueue},
@@ -53,13 +54,13 @@ func queueForPolicies(ctx context.Context, rules *iptables.IPTables, podSubnet s
 		}
 	}
 	if err := keepTable(ctx); err != nil {
-		klog.ErrorS(err, "kube-network-policies may lose packets whenever a pod comes or goes")
+		klog.ErrorS(err, "kube-network-policies may drop packets whenever a pod starts or stops")
 	}
 	return nil
 }
 
-// keepTable makes the table an empty one that belongs to a process of ours, so that the kernel lets nobody else put chains into it.
-// It is gone when that process ends, which it does with this one.
+// keepTable creates the table empty, with a child process as its owner, so that the kernel rejects chains of other processes.
+// The table is removed when the child process terminates, which is at the latest when this process does.
 func keepTable(ctx context.Context) error {
 	keeper := exec.CommandContext(ctx, "nft", "--interactive")
 	input, err := keeper.StdinPipe()
@@ -75,7 +76,7 @@ func keepTable(ctx context.Context) error {
 	}
 	go func() {
 		err := keeper.Wait()
-		klog.ErrorS(err, "The table of kube-network-policies is not kept any more")
+		klog.ErrorS(err, "The owner of the table of kube-network-policies has terminated")
 	}()
 	for range 50 {
 		if listed, _ := exec.Command("nft", "list", "table", "inet", "kube-network-policies").Output(); strings.Contains(string(listed), "owner") {
@@ -83,5 +84,5 @@ func keepTable(ctx context.Context) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return errors.New("nft has made no table with an owner")
+	return errors.New("nft has not created a table with an owner")
 }

@@ -16,8 +16,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// routePods keeps one route per other node (its pod subnet by way of its address), and masquerades what leaves the cluster.
-// Traffic between pods keeps its source address, or no NetworkPolicy could tell one pod from another.
+// routePods maintains one route per other node (from its pod subnet to its address), and masquerades traffic that leaves the cluster.
+// Traffic between pods is not masqueraded, because NetworkPolicies identify a pod by its source address.
 func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet string) error {
 	rules, err := iptables.New()
 	if err != nil {
@@ -49,7 +49,7 @@ func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
 
-	// A node that restarts loses its routes without an event that says so.
+	// A restarted node loses its routes without an event.
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -62,7 +62,7 @@ func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet
 				continue
 			}
 			if err := routeTo(node); err != nil {
-				klog.ErrorS(err, "cannot route to the pods of a node", "node", node.Name)
+				klog.ErrorS(err, "Cannot route to the pods of a node", "node", node.Name)
 			}
 		}
 		select {
@@ -77,7 +77,7 @@ func routePods(ctx context.Context, client kubernetes.Interface, self, podSubnet
 func routeTo(node *v1.Node) error {
 	gateway := internalIP(node)
 	if gateway == nil || node.Spec.PodCIDR == "" {
-		return nil // The node has only just joined; its next update brings both.
+		return nil // The node has just joined. Its next update has both.
 	}
 	_, subnet, err := net.ParseCIDR(node.Spec.PodCIDR)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 const provisionerName = "cloud-django.example/node-directory"
 
-// provisionVolumes serves the claims that the scheduler placed on this node; the agents of other nodes serve theirs.
+// provisionVolumes provisions claims that the scheduler assigned to this node. The agents of other nodes provision theirs.
 func provisionVolumes(ctx context.Context, client kubernetes.Interface, node, root string) {
 	provisioner := nodeDirectory{node: node, root: root}
 	controller.NewProvisionController(ctx, client, provisionerName, provisioner, controller.LeaderElection(false)).Run(ctx)
@@ -30,7 +30,7 @@ func (p nodeDirectory) Provision(_ context.Context, options controller.Provision
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
-	// kubelet does not apply fsGroup to hostPath volumes, so any user of a pod may write.
+	// World-writable, because kubelet does not apply fsGroup to hostPath volumes.
 	if err := os.Chmod(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
@@ -53,7 +53,7 @@ func (p nodeDirectory) Provision(_ context.Context, options controller.Provision
 
 func (p nodeDirectory) Delete(_ context.Context, volume *v1.PersistentVolume) error {
 	if !p.owns(volume) {
-		return &controller.IgnoredError{Reason: "the volume lies on another node"}
+		return &controller.IgnoredError{Reason: "the volume is on another node"}
 	}
 	return os.RemoveAll(filepath.Join(p.root, volume.Name))
 }

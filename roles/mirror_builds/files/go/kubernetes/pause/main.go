@@ -1,4 +1,4 @@
-// Command pause holds a pod's namespaces open. As process 1 of a shared PID namespace it also reaps orphans.
+// Command pause holds the namespaces of a pod open. As PID 1 of a shared PID namespace, it also reaps orphan processes.
 package main
 
 import (
