@@ -173,7 +173,7 @@ def test_settings_that_a_role_refuses_fail_before_the_first_change() -> None:
     settings = "--extra-vars={postgresql_settings: {port: 6000}}"
     code, output = play(PROJECT / "inventory" / "mirrors", PROJECT / "playbooks" / "site.yml", settings)
     assert code != 0
-    assert "postgresql_settings has port, on which the Service, probes, and clients of the server rely." in output
+    assert "postgresql_settings has port, which the Service, probes, and clients of the server depend on." in output
     assert "changed=0 " in output
 
 

@@ -104,13 +104,13 @@ def test_another_resolver_is_allowed_by_one_variable(tmp_path: Path) -> None:
         ({"postgresql_settings": {"port": 6000}, "postgresql_backend": "external"}, ""),
         (
             {"postgresql_settings": {"ssl": False, "Port": 6000}},
-            "postgresql_settings has port, ssl, on which the Service, probes, and clients of the server rely. "
-            "Leave it out.",
+            "postgresql_settings has port, ssl, which the Service, probes, and clients of the server depend on. "
+            "Remove it.",
         ),
         (
             {"postgresql_settings": {"max_connections": 20}},
-            "postgresql_settings has max_connections, on which the Service, probes, and clients of the server rely. "
-            "Set postgresql_max_connections for the number of connections. Leave it out.",
+            "postgresql_settings has max_connections, which the Service, probes, and clients of the server depend on. "
+            "Remove it. Set postgresql_max_connections instead.",
         ),
     ],
 )
