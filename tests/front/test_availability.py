@@ -214,7 +214,7 @@ def test_a_project_on_the_port_of_the_front_is_told() -> None:
         front = str(listener.getsockname()[1])
         command = [sys.executable, "-IS", str(IS_ALIVE), "1", front, "1"]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    assert told == f"The project listens on port {front}, the port of the front. Configure it to listen on WEB_BIND, 127.0.0.1:1.\n"
+    assert told == f"The project listens on port {front} of the front. Configure it for 127.0.0.1:1.\n"
 
 
 # --- Slow clients -----------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def problem(port: int, front: int, seconds: float) -> str:
         connection = socket.create_connection(("127.0.0.1", port), timeout=seconds)
     except OSError as error:
         if front and is_open(front):
-            return f"The project listens on port {front}, the port of the front. Configure it to listen on WEB_BIND, 127.0.0.1:{port}."
+            return f"The project listens on port {front} of the front. Configure it for 127.0.0.1:{port}."
         return f"The project does not listen on 127.0.0.1:{port}: {error.strerror or error}."
     with connection:
         while queued(port):
