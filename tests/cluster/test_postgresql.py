@@ -267,7 +267,7 @@ def versions(where) -> list[str]:
             r'are refused by PostgreSQL in .*: WAL streaming \("?max_wal_senders"? > 0\) requires',
         ),
         ({"postgresql_image": "localhost/cloud-django/no-such:1"}, "does not start: .*no-such:1"),
-        ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, on which the Service"),
+        ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, which the Service"),
     ],
 )
 def test_what_the_server_would_not_start_with_is_refused_and_it_goes_on(where, variables, words: str) -> None:
@@ -525,7 +525,7 @@ def test_another_major_version_is_refused_with_advice(where) -> None:
         play(postgresql_state="absent").succeeded()
     print(f"refused after {lasted:.1f} s: {sentence}")
     assert "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17, which cannot read it." in sentence
-    assert "Set postgresql_image back to 16; to change versions, back up with 16 and restore into a new" in sentence
+    assert "Set postgresql_image back to 16. To change versions, back up with 16 and restore into a new" in sentence
     assert len(sentence.splitlines()[0]) < 600
     assert lasted < 60
     admin_sql(where, "SELECT 1")
@@ -533,11 +533,11 @@ def test_another_major_version_is_refused_with_advice(where) -> None:
 
 def test_an_interrupted_initialisation_is_made_good(where) -> None:
     with stopped(where) as run:
-        run("mv /data/pgdata /data/aside; mkdir /data/initialising; echo 17 > /data/initialising/PG_VERSION")
+        run("mv /data/pgdata /data/aside; mkdir /data/initializing; echo 17 > /data/initializing/PG_VERSION")
         play().succeeded()
         assert admin_sql(where, "SELECT 1") == "1"
         play(postgresql_state="absent").succeeded()
-        assert run("ls -d /data/initialising || true").out == ""
+        assert run("ls -d /data/initializing || true").out == ""
         run("rm -rf /data/pgdata; mv /data/aside /data/pgdata")
 
 
@@ -548,7 +548,7 @@ def test_a_folder_that_is_no_data_directory_is_left_alone(where) -> None:
         play(postgresql_state="absent").succeeded()
         assert run("cat /data/pgdata/file").out == "mine\n"
         run("rm -r /data/pgdata; mv /data/aside /data/pgdata")
-    assert "is no data directory of PostgreSQL" in sentence
+    assert "is not a data directory of PostgreSQL" in sentence
 
 
 def test_a_volume_that_may_not_be_written_is_refused(where) -> None:

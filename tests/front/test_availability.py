@@ -203,7 +203,7 @@ def test_a_server_that_takes_no_connections_is_found() -> None:
         hung = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (hung.returncode, hung.stderr.strip()) == (
             1,
-            f"No process of the project takes connections on 127.0.0.1:{port}.",
+            f"No process of the project accepts connections on 127.0.0.1:{port}.",
         )
     gone = subprocess.run(command, capture_output=True, text=True, check=False)
     assert gone.stderr == f"The project does not listen on 127.0.0.1:{port}: Connection refused.\n"
@@ -214,7 +214,7 @@ def test_a_project_on_the_port_of_the_front_is_told() -> None:
         front = str(listener.getsockname()[1])
         command = [sys.executable, "-IS", str(IS_ALIVE), "1", front, "1"]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    assert told == f"The project listens on port {front}, which is the front's. Let it listen on 127.0.0.1:1.\n"
+    assert told == f"The project listens on port {front} of the front. Configure it for 127.0.0.1:1.\n"
 
 
 # --- Slow clients -----------------------------------------------------------------------------------------------------

@@ -121,21 +121,21 @@ def test_nothing_but_the_port_listens(pod: Pod) -> None:
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        ({"web_trusted_proxies": ["*"]}, "which is no list of networks"),
-        ({"web_stop_delay": 30}, "take 60 s with the 5 s that the project needs to end, and web_grace_period is 45 s"),
+        ({"web_trusted_proxies": ["*"]}, "which is not a list of networks"),
+        ({"web_stop_delay": 30}, "for the project to stop take 60 s. Raise web_grace_period"),
         ({"web_port": 8080}, "web_port is 8080, the port of the front"),
         (
             {"web_overrides": {"Deployment": {"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}}}},
             "web_overrides has the container web",
         ),
-        ({"web_front_tls_secret": "site-tls", "django_public_url": "http://a"}, "is no https address"),
+        ({"web_front_tls_secret": "site-tls", "django_public_url": "http://a"}, "is not an https URL"),
         (
             {"web_front_tls_secret": "site-tls", "django_public_url": "https://a", "web_ingress_class": "nginx"},
             "the Ingress of the site sends plain HTTP to the front",
         ),
         ({"web_front_protocols": ["h2"]}, "web_front_protocols is h2, without h1"),
-        ({"web_proof_path": "polls/"}, "web_proof_path is polls/, which is no path of a page"),
-        ({"web_proof_path": "/my polls/"}, "web_proof_path is /my polls/, which is no path of a page"),
+        ({"web_proof_path": "polls/"}, "web_proof_path is polls/, which is not a valid path"),
+        ({"web_proof_path": "/my polls/"}, "web_proof_path is /my polls/, which is not a valid path"),
         ({"web_proof_path": "/polls/?page=2"}, ""),
         ({"web_front_tls_secret": "site-tls", "django_public_url": "https://a"}, ""),
         ({}, ""),

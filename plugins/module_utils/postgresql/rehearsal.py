@@ -91,7 +91,7 @@ def own_volumes(workload: Obj) -> dict[str, str]:
 def mounts_of(workload: Obj) -> list[Obj]:
     """Return the mounts of the server and of its init container, each path once."""
     spec = workload["spec"]["template"]["spec"]
-    containers = [named(spec.get("initContainers"), "initialise"), named(spec["containers"], CONTAINER)]
+    containers = [named(spec.get("initContainers"), "initialize"), named(spec["containers"], CONTAINER)]
     mounts = [mount for container in containers for mount in container.get("volumeMounts") or []]
     return list({mount["mountPath"]: mount for mount in mounts}.values())
 
@@ -130,7 +130,7 @@ def pod_of(workload: Obj, has_account: bool) -> Obj:
 
 def containers_of(spec: Obj) -> list[Obj]:
     """Return the init container and the server."""
-    return [named(spec.get("initContainers"), "initialise"), named(spec["containers"], CONTAINER)]
+    return [named(spec.get("initContainers"), "initialize"), named(spec["containers"], CONTAINER)]
 
 
 def files_of(workload: Obj, configuration: Mapping[str, str]) -> dict[str, str]:

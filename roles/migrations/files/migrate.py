@@ -1,4 +1,4 @@
-"""Migrate the database once, whoever else tries at the same time. Runs inside `manage.py shell` of any project."""
+"""Migrate the database in one process at a time. It runs in `manage.py shell` of any project."""
 
 import json
 import os
@@ -8,22 +8,22 @@ from django.core.management import call_command
 from django.db import OperationalError, connections
 from django.db.backends.signals import connection_created
 
-# One per database; every run of every release asks for the same one.
+# The lock of the database. All runs of all releases use the same key.
 LOCK = "SELECT {}(hashtextextended('cloud_django.kubernetes.migrations', 0))"
 
-# Seconds. A Service leads to a server that has just started, or to its successor, only after a moment.
-PATIENCE = 15
+# Seconds to repeat a failed connection, because a Service needs a moment to route to a new server.
+CONNECT_TIMEOUT = 15
 
 
 def connect(connection):
-    """Connect, and go on trying for a while unless the server itself says why not."""
-    last = time.monotonic() + PATIENCE
+    """Connect, and repeat for CONNECT_TIMEOUT seconds unless the server rejects the connection."""
+    last = time.monotonic() + CONNECT_TIMEOUT
     while True:
         try:
             connection.ensure_connection()
         except OperationalError as error:
-            answered = "FATAL:" in str(error) and "the database system is" not in str(error)
-            if answered or time.monotonic() > last:
+            rejected = "FATAL:" in str(error) and "the database system is" not in str(error)
+            if rejected or time.monotonic() > last:
                 raise
             print(f"The database does not answer yet: {str(error).splitlines()[0]}", flush=True)
             time.sleep(0.5)
@@ -32,7 +32,7 @@ def connect(connection):
 
 
 def set_up(connection, **_):
-    """Give a connection its limits and the role that owns the tables."""
+    """Set the timeouts and the owner role of a connection."""
     with connection.cursor() as cursor:
         for setting in ("lock_timeout", "statement_timeout"):
             cursor.execute("SELECT set_config(%s, %s, false)", [setting, os.environ[f"MIGRATIONS_{setting.upper()}"]])
@@ -41,21 +41,21 @@ def set_up(connection, **_):
 
 
 def migrate():
-    """Hold the lock on a connection of its own, which no timeout ends, and migrate on Django's."""
-    keeper = connections.create_connection("default")
-    connect(keeper)
-    with keeper.cursor() as cursor:
+    """Migrate while a separate connection without timeouts holds the lock."""
+    holder = connections.create_connection("default")
+    connect(holder)
+    with holder.cursor() as cursor:
         cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0")
         cursor.execute(LOCK.format("pg_try_advisory_lock"))
         if not cursor.fetchone()[0]:
-            print("Another run is migrating this database: waiting until it is done.", flush=True)
+            print("Another run is migrating this database. Waiting until it is done.", flush=True)
             cursor.execute(LOCK.format("pg_advisory_lock"))
         connection_created.connect(set_up)
         call_command("migrate", plan=True)
         call_command("migrate", interactive=False)
         for command in json.loads(os.environ["MIGRATIONS_COMMANDS"]):
             call_command(*command)
-    keeper.close()
+    holder.close()
 
 
 migrate()

@@ -1,4 +1,4 @@
-"""Which ports and addresses the NetworkPolicies of a site allow, as the roles render them."""
+"""Ports and addresses in the NetworkPolicies that the roles render."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESOLVER = {"to": [{"ipBlock": {"cidr": "10.0.0.2/32"}}], "ports": [{"port": 105
 
 
 def rendered(folder: Path, **variables: Any) -> dict[str, Any]:
-    """Return the policies of web pods, Jobs and the database's client, and what the role postgresql refuses."""
+    """Return the policies of web pods, Jobs, and the client pod, and the refusals of the role postgresql."""
     names = {"web": "__web_network_policy", "job": "__django_job_network_policy", "client": "__database_network_policy"}
     names |= {"server": "__postgresql_network_policy", "service": "__postgresql_service"}
     names |= {"refusal": "__postgresql_refusals | join"}
@@ -51,12 +51,12 @@ def rendered(folder: Path, **variables: Any) -> dict[str, Any]:
     "variables",
     [
         {"postgresql_backend": "external", "postgresql_port": 25060},
-        # As a number is that -e gives.
+        # With -e, a number is a string.
         {"postgresql_backend": "external", "postgresql_port": "25060"},
         {"database_backend": "external", "database_port": 25060},
     ],
 )
-def test_the_port_of_an_external_server_is_open_to_the_site_its_jobs_and_the_client(
+def test_port_of_an_external_server_is_allowed_for_site_jobs_and_client(
     tmp_path: Path, variables: dict[str, Any]
 ) -> None:
     found = rendered(tmp_path, postgresql_host="db.example.org", **variables)
@@ -67,7 +67,7 @@ def test_the_port_of_an_external_server_is_open_to_the_site_its_jobs_and_the_cli
         assert len(rules) == 2, "and DNS, but nothing else"
 
 
-def test_the_pod_of_a_server_in_the_cluster_has_its_own_port_behind_any_service(tmp_path: Path) -> None:
+def test_builtin_server_has_a_fixed_port_behind_any_service_port(tmp_path: Path) -> None:
     found = rendered(tmp_path, postgresql_port=25060)
     assert found["service"]["spec"]["ports"][0]["port"] == 25060
     ports = [{"port": 5432, "protocol": "TCP"}]
@@ -78,19 +78,19 @@ def test_the_pod_of_a_server_in_the_cluster_has_its_own_port_behind_any_service(
         assert rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "postgresql"
 
 
-def test_usual_resolvers_are_reached_wherever_they_are_in_the_cluster(tmp_path: Path) -> None:
+def test_usual_resolvers_are_allowed_in_any_namespace(tmp_path: Path) -> None:
     found = rendered(tmp_path)
     for name in ("web", "job", "client"):
         [rule] = [
             rule for rule in found[name]["spec"]["egress"] if rule["ports"] != [{"port": 5432, "protocol": "TCP"}]
         ][:1]
         assert sorted(rule["ports"], key=str) == sorted(DNS, key=str)
-        # Any namespace; NodeLocal DNSCache at 169.254.20.10; no metadata of a cloud.
+        # Any namespace, and NodeLocal DNSCache at 169.254.20.10, but not the metadata service of clouds.
         assert {"namespaceSelector": {}} in rule["to"]
         assert {"ipBlock": {"cidr": "169.254.0.0/16", "except": ["169.254.169.0/24"]}} in rule["to"]
 
 
-def test_another_resolver_is_allowed_by_one_variable(tmp_path: Path) -> None:
+def test_another_resolver_is_allowed_with_one_variable(tmp_path: Path) -> None:
     found = rendered(tmp_path, django_dns_egress=[RESOLVER])
     for name in ("web", "job", "client"):
         assert RESOLVER in found[name]["spec"]["egress"], name
@@ -104,17 +104,15 @@ def test_another_resolver_is_allowed_by_one_variable(tmp_path: Path) -> None:
         ({"postgresql_settings": {"port": 6000}, "postgresql_backend": "external"}, ""),
         (
             {"postgresql_settings": {"ssl": False, "Port": 6000}},
-            "postgresql_settings has port, ssl, on which the Service, probes, and clients of the server rely. "
-            "Leave it out.",
+            "postgresql_settings has port, ssl, which the Service, probes, and clients of the server depend on. "
+            "Remove it.",
         ),
         (
             {"postgresql_settings": {"max_connections": 20}},
-            "postgresql_settings has max_connections, on which the Service, probes, and clients of the server rely. "
-            "Set postgresql_max_connections for the number of connections. Leave it out.",
+            "postgresql_settings has max_connections, which the Service, probes, and clients of the server depend on. "
+            "Remove it. Set postgresql_max_connections instead.",
         ),
     ],
 )
-def test_settings_that_the_role_needs_as_they_are_are_refused(
-    tmp_path: Path, variables: dict[str, Any], sentence: str
-) -> None:
+def test_settings_that_break_the_role_are_refused(tmp_path: Path, variables: dict[str, Any], sentence: str) -> None:
     assert rendered(tmp_path, **variables)["refusal"] == sentence

@@ -1,4 +1,4 @@
-"""Where a browser finds the site, by the type of its Service."""
+"""URLs of the site for each type of its Service."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
         ("https://polls.example.org", "https://polls.example.org", "https://polls.example.org/admin/"),
     ),
 ]
-# Ansible's plugins, and with them its import of collections, are set up in a process of their own.
+# In a process of its own, because Ansible sets up its plugins and the import of collections once per process.
 TEMPLATE = """\
 import json, sys, yaml
 from ansible.parsing.dataloader import DataLoader
@@ -69,7 +69,7 @@ print(json.dumps([Templar(loader=DataLoader(), variables=known | given).template
 """
 
 
-def test_the_address_follows_from_the_type_of_the_service() -> None:
+def test_url_follows_from_the_type_of_the_service() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", TEMPLATE],
         input=json.dumps([KNOWN | given for given, _ in CASES]),
