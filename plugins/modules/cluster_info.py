@@ -78,8 +78,8 @@ options:
         default: ""
       programs:
         description:
-          - Names on C(PATH) or paths of the C(kind) or C(minikube) binary. The first that is installed is used. The last
-            is the destination of a download. For V(kind), only the first counts as installed.
+          - Names on C(PATH) or paths of the C(kind) or C(minikube) binary. The first that is installed is used. The
+            last is the destination of a download. For V(kind), only the first counts as installed.
         type: list
         elements: path
         default: []
@@ -206,8 +206,8 @@ image:
     - Tags in the container C(engine), the newest first, each with C(reference), C(id), and C(context).
     - Running C(nodes), each with C(name), C(references), and the C(ids) of its copy. The copy in the C(registry) has
       C(digest), C(ids), and C(context).
-    - The C(id) in the container engine, whether the image is C(built) and C(delivered), and the C(nodes_without) it. The
-      C(loads) into nodes have C(node) and C(image). The C(tags) are the largest number of tags in one place.
+    - The C(id) in the container engine, whether the image is C(built) and C(delivered), and the C(nodes_without) it.
+      The C(loads) into nodes have C(node) and C(image). The C(tags) are the largest number of tags in one place.
     - The C(builder) that has the images of the container engine, and C(missing_bases). Both are inspected only if the
       image has to be built.
     - C(settled) if no change is due.

@@ -33,8 +33,8 @@ options:
     default: {}
   state:
     description:
-      - V(absent) removes the Secrets, and with O(client_pod) also the database and its roles. The database of a server in
-        the cluster is removed with its volume.
+      - V(absent) removes the Secrets, and with O(client_pod) also the database and its roles. The database of a server
+        in the cluster is removed with its volume.
     type: str
     choices: [present, absent]
     default: present
@@ -104,7 +104,7 @@ options:
       connection_limit:
         description:
           - Maximum number of connections at the same time. V(-1) means no limit.
-          - A lower number is relative to the connections that the server accepts. V(-15) leaves 15 of them to other roles.
+          - A lower number is relative to the connections that the server accepts. V(-15) leaves 15 to other roles.
         type: int
         default: -1
       settings:

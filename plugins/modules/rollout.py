@@ -115,8 +115,8 @@ seconds:
 workloads:
   description:
     - Workloads with their C(kind) and C(name).
-    - The C(state) is V(done), V(waiting), V(failed), or V(missing). The C(reason) is what the workload waits for, or why
-      it failed. It is empty for V(done).
+    - The C(state) is V(done), V(waiting), V(failed), or V(missing). The C(reason) is what the workload waits for, or
+      why it failed. It is empty for V(done).
     - The C(replicas) are the wanted number. For a Job, they are the active and succeeded pods.
     - The C(images) are those of the pod template. The C(image_ids) are those of the pods of the current revision.
     - The C(pods) are the running or succeeded pods of the current revision, each with its C(node) and the image ID of

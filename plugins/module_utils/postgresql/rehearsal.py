@@ -43,9 +43,9 @@ umask 077
 if [ -n {version} ]; then
   mkdir /tmp/present
   echo {version} > /tmp/present/PG_VERSION
-  PGDATA=/tmp/present {initialise} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_version}
+  PGDATA=/tmp/present {initialize} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_version}
 fi
-{initialise} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_database}
+{initialize} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_database}
 {start} </dev/null >/tmp/rehearsal.log 2>&1 &
 server=$!
 tries=0
@@ -149,14 +149,14 @@ def files_of(workload: Obj, configuration: Mapping[str, str]) -> dict[str, str]:
 
 def script_of(workload: Obj, configuration: Mapping[str, str], version: str) -> str:
     """Return the script. With a version, it also checks a volume of that version."""
-    initialise, server = containers_of(workload["spec"]["template"]["spec"])
+    init_container, server = containers_of(workload["spec"]["template"]["spec"])
     probe = ((server.get("startupProbe") or {}).get("exec") or {}).get("command") or ["pg_isready", "--quiet"]
     files = files_of(workload, configuration)
     start = [*(server.get("command") or ["postgres"]), *(server.get("args") or [])]
     return SCRIPT.format(
         files="\n".join(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}" for path, text in files.items()),
         version=shlex.quote(version),
-        initialise=shlex.join(initialise.get("command") or ["true"]),
+        initialize=shlex.join(init_container.get("command") or ["true"]),
         start=shlex.join(start),
         probe=shlex.join(probe),
         tries=START_SECONDS * 5,

@@ -44,13 +44,13 @@ class Services:
 def test_an_address_is_waited_for_with_lines(entry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services(monkeypatch, 65, "Ensuring load balancer", **entry)
     assert services.run() == entry.get("hostname", entry.get("ip"))
-    assert services.lines[0] == "  8 s: Service polls-web has no address of a load balancer: Ensuring load balancer"
+    assert services.lines[0] == "  8 s: Service polls-web has no load balancer address: Ensuring load balancer"
     assert len(services.lines) == 8
 
 
 def test_a_cluster_without_load_balancers_is_told_early(monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services(monkeypatch, None)
-    with pytest.raises(ApiError, match=r"after 30 s: no controller has taken it up\. Install") as error:
+    with pytest.raises(ApiError, match=r"after 30 s: no controller manages it\. Install") as error:
         services.run()
     assert "web_service_type" in str(error.value)
     services = Services(monkeypatch, 40, ip="192.0.2.10")

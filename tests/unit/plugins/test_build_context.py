@@ -23,6 +23,8 @@ FILES = {
     "polls/models.py": "votes = 2\n",
 }
 
+OWNER = "Correct its owner and mode, then rerun the playbook."
+
 
 def write(root: Path, files: dict[str, str] | Iterable[str]) -> Path:
     """Write files with the given content, or with their own name as content; return `root`."""
@@ -295,7 +297,9 @@ def test_malformed_pattern_is_an_error_as_in_docker(tmp_path: Path, line: str) -
     (tmp_path / "Dockerfile").touch()
     with pytest.raises(ContextError) as error:
         hash_context(tmp_path)
-    assert str(error.value) == (f"{tmp_path}/.dockerignore has the malformed pattern {line}: correct or remove it.")
+    assert str(error.value) == (
+        f"{tmp_path}/.dockerignore has the malformed pattern {line}. Correct or remove it, then rerun the playbook."
+    )
 
 
 def test_ignored_files_do_not_count(context: Path) -> None:
@@ -388,9 +392,7 @@ def test_directory_that_cannot_be_read_is_an_error(context: Path, monkeypatch: p
     Scans(context, monkeypatch, unreadable="polls")
     with pytest.raises(ContextError) as error:
         hash_context(context)
-    assert str(error.value) == (
-        f"Build context file {context}/polls cannot be read: Permission denied; check its owner and mode."
-    )
+    assert str(error.value) == (f"Build context file {context}/polls cannot be read: Permission denied. {OWNER}")
 
 
 def test_ignored_directory_that_cannot_be_read_is_no_error(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +408,7 @@ def test_file_that_vanishes_meanwhile_is_an_error(context: Path, monkeypatch: py
     with pytest.raises(ContextError) as error:
         hash_context(context)
     assert str(error.value) == (
-        f"Build context file {context}/gone.py cannot be read: No such file or directory; check its owner and mode."
+        f"Build context file {context}/gone.py cannot be read: No such file or directory. {OWNER}"
     )
 
 
@@ -422,20 +424,18 @@ def test_file_that_cannot_be_read_is_an_error(context: Path, monkeypatch: pytest
     with pytest.raises(ContextError) as error:
         hash_context(context)
     assert str(error.value) == (
-        f"Build context file {context}/polls/views.py cannot be read: Permission denied; check its owner and mode."
+        f"Build context file {context}/polls/views.py cannot be read: Permission denied. {OWNER}"
     )
 
 
 def test_path_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ContextError) as error:
         hash_context(tmp_path / "site")
-    assert str(error.value) == (
-        f"Build context {tmp_path}/site is not a directory: give the folder that holds the Dockerfile."
-    )
+    assert str(error.value) == (f"Build context {tmp_path}/site is not a directory. {build_context.STEP}")
 
 
 def test_path_of_a_file_is_an_error(context: Path) -> None:
-    with pytest.raises(ContextError, match=r"Dockerfile is not a directory: "):
+    with pytest.raises(ContextError, match=r"Dockerfile is not a directory\. "):
         hash_context(context / "Dockerfile")
 
 
@@ -502,8 +502,8 @@ def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: bool) -> str:
 def test_nothing_is_read_without_a_dockerfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"secret": "key"})
     assert unread(tmp_path, monkeypatch) == (
-        f"Build context {tmp_path} has no Dockerfile, so nothing of it was read: set image_context to the folder that "
-        "holds the Dockerfile."
+        f"Build context {tmp_path} has no Dockerfile. No files were read. Set image_context to the directory of the "
+        "Dockerfile, then rerun the playbook."
     )
 
 
@@ -516,7 +516,7 @@ def test_a_home_directory_is_no_context(home: str, context: Path, monkeypatch: p
     (context / home).mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("HOME", str(context / home))
     (context / ".dockerignore").unlink(missing_ok=True)
-    assert "holds a whole home directory and no .dockerignore" in unread(context, monkeypatch)
+    assert "contains a home directory and has no .dockerignore" in unread(context, monkeypatch)
     monkeypatch.undo()
     monkeypatch.setenv("HOME", str(context / home))
     write(context, {".dockerignore": "users\n"})

@@ -84,7 +84,7 @@ def test_a_reference_is_a_repository_and_a_tag() -> None:
 
 @pytest.mark.parametrize("reference", ["polls", "registry:5000/polls", "polls@sha256:abc", ""])
 def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
-    with pytest.raises(MachineError, match="not a repository and a tag"):
+    with pytest.raises(MachineError, match="has no tag or no repository"):
         copies.split(reference)
 
 
@@ -220,8 +220,8 @@ def test_a_registry_without_the_image_says_so(reason: str) -> None:
     ("reason", "advice"),
     [
         ("unexpected status from HEAD request: 401 Unauthorized", "docker login"),
-        ("dial tcp 127.0.0.1:401: connect: connection refused", "whether it is up"),
-        ("dial tcp: lookup example.org: no such host", "whether it is up"),
+        ("dial tcp 127.0.0.1:401: connect: connection refused", "Check that the registry runs"),
+        ("dial tcp: lookup example.org: no such host", "Check that the registry runs"),
     ],
 )
 def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> None:
@@ -378,7 +378,7 @@ def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
 
 
 def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
-    with pytest.raises(MachineError, match="minikube is neither of /nowhere/minikube"):
+    with pytest.raises(MachineError, match="minikube is missing: none of /nowhere/minikube is installed"):
         copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
 
 

@@ -186,7 +186,7 @@ def test_without_an_engine_nothing_is_built_anew(answer: Answer) -> None:
 
 
 def test_images_whose_description_is_cut_off_are_not_taken_for_missing() -> None:
-    with pytest.raises(MachineError, match="docker image inspect` printed no complete JSON"):
+    with pytest.raises(MachineError, match="docker image inspect` printed incomplete JSON"):
         builds(machine(image_inspect=recorded("builds_images.json")[:300]))
 
 
@@ -327,8 +327,8 @@ def test_no_cluster_is_made_of_nodes_that_are_too_old(kubeconfig: Path, answers:
     with pytest.raises(MachineError) as refused:
         kind(machine(**answers), kubeconfig, node_image=NODE_1_29)
     assert str(refused.value) == (
-        f"Cluster polls was not made, because cluster_node_image is {NODE_1_29} and the site needs Kubernetes 1.30 or "
-        "later: set cluster_node_image to a later version, or leave it empty."
+        f"Cluster polls was not created: cluster_node_image is {NODE_1_29}, but the site needs Kubernetes 1.30 or "
+        "later. Set cluster_node_image to a later version or leave it empty, then rerun the playbook."
     )
     assert kind(machine(**answers), kubeconfig, node_image=NODE_1_29, state="absent")
 
@@ -343,8 +343,8 @@ def test_a_cluster_whose_nodes_are_too_old_is_refused(kubeconfig: Path, answers:
     with pytest.raises(MachineError) as refused:
         kind(run, kubeconfig, node_image="")
     assert str(refused.value) == (
-        "Cluster polls has Kubernetes 1.29.4, and the site needs 1.30 or later: give another cluster_name, or remove "
-        "this cluster and its data with `make down`, and run this again with a later cluster_node_image."
+        "Cluster polls has Kubernetes 1.29.4, but the site needs 1.30 or later. Set another cluster_name, or remove "
+        "this cluster and its data with `make down`, then rerun the playbook with a later cluster_node_image."
     )
     assert kind(run, kubeconfig, node_image="", state="absent")
     assert kind(run, kubeconfig, node_image="", minimum_version="")
@@ -366,10 +366,10 @@ def without_mark(nodes: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("present", "so it is left alone"), ("absent", "`kind delete cluster --name polls`")]
+    ("state", "words"), [("present", "already exists"), ("absent", "`kind delete cluster --name polls`")]
 )
 def test_a_container_of_another_tool_is_refused(kubeconfig: Path, state: str, words: str) -> None:
-    with pytest.raises(MachineError, match="was not made by this role") as refused:
+    with pytest.raises(MachineError, match="was not created by this role") as refused:
         kind(machine(container_inspect=changed(without_mark)), kubeconfig, state=state)
     assert words in str(refused.value)
 
@@ -377,13 +377,15 @@ def test_a_container_of_another_tool_is_refused(kubeconfig: Path, state: str, wo
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
 @pytest.mark.parametrize("command", ["container_ls", "container_inspect"])
 def test_without_an_engine_no_cluster_is_taken_for_missing(kubeconfig: Path, answer: Answer, command: str) -> None:
-    with pytest.raises(MachineError, match=r"No container engine answers \(.*\), so cluster polls") as refused:
+    with pytest.raises(
+        MachineError, match="No container engine answers, so cluster polls cannot be inspected: "
+    ) as refused:
         kind(machine(**{command: answer}), kubeconfig)
-    assert str(refused.value).endswith("start Docker, then run this again.")
+    assert str(refused.value).endswith(". Start Docker, then rerun the playbook.")
 
 
 def test_nodes_whose_description_is_cut_off_are_not_taken_for_missing(kubeconfig: Path) -> None:
-    with pytest.raises(MachineError, match="docker container inspect` printed no complete JSON"):
+    with pytest.raises(MachineError, match="docker container inspect` printed incomplete JSON"):
         kind(machine(container_inspect=recorded("kind_two_nodes.json")[:-20]), kubeconfig)
 
 
@@ -524,10 +526,10 @@ def test_the_capacity_of_the_engine_is_asked_for_only_to_create_a_profile(home: 
 @pytest.mark.parametrize(
     ("state", "elsewhere", "words"),
     [
-        ("present", False, "is there already and was not made by this role, so it is left alone"),
-        ("present", True, "is there already, for another MINIKUBE_HOME and was not made by this role"),
-        ("absent", False, "so it is not removed"),
-        ("absent", True, "so it is not removed"),
+        ("present", False, "already exists and was not created by this role"),
+        ("present", True, "already exists in another MINIKUBE_HOME and was not created by this role"),
+        ("absent", False, "was not created by this role and is not removed"),
+        ("absent", True, "was not created by this role and is not removed"),
     ],
 )
 def test_a_profile_of_another_program_is_refused(home: Path, state: str, elsewhere: bool, words: str) -> None:
@@ -540,7 +542,7 @@ def test_a_profile_of_another_program_is_refused(home: Path, state: str, elsewhe
 
 def test_a_profile_without_its_configuration_can_be_removed_and_not_started(home: Path) -> None:
     (profile(home) / "config.json").unlink()
-    with pytest.raises(MachineError, match=r"has lost its file config\.json"):
+    with pytest.raises(MachineError, match=r"its file config\.json is missing"):
         minikube(machine(), home)
     assert minikube(machine(), home, state="absent")["managed"]
 
@@ -548,13 +550,13 @@ def test_a_profile_without_its_configuration_can_be_removed_and_not_started(home
 @pytest.mark.parametrize("text", ['{"Name": "polls", "KubernetesConf', "[]", "null of words"])
 def test_a_profile_with_a_broken_configuration_can_be_removed_and_not_started(home: Path, text: str) -> None:
     (profile(home) / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(MachineError, match=r"config\.json that cannot be read"):
+    with pytest.raises(MachineError, match=r"config\.json cannot be read"):
         minikube(machine(), home)
     assert minikube(machine(), home, state="absent")["managed"]
 
 
 def test_a_profile_is_not_removed_without_the_program(home: Path) -> None:
-    with pytest.raises(MachineError, match="Neither no-such nor /nothing is there, so profile polls cannot be removed"):
+    with pytest.raises(MachineError, match="profile polls cannot be removed: none of no-such, /nothing is installed"):
         minikube(machine(), home, state="absent", programs=["no-such", "/nothing"])
     assert minikube(machine(), home, programs=["no-such", "/nothing"])["state"] == "stopped"
 
@@ -571,7 +573,7 @@ def test_without_an_engine_no_profile_is_taken_for_stopped(home: Path, answer: A
 def test_a_profile_whose_container_was_removed_is_told_at_the_first_look(home: Path, mark: str) -> None:
     (profile(home) / "cloud-django").write_text(mark, encoding="utf-8")
     run = machine(container_ls="", status=recorded("minikube_stopped.json").replace("Stopped", "Nonexistent"))
-    with pytest.raises(MachineError, match=r"profile polls was removed, .* with `make down`, then run this again"):
+    with pytest.raises(MachineError, match=r"its container was removed, .* with `make down`, then rerun the playbook"):
         minikube(run, home)
     # What is left of it can be removed, and of another driver the node is no container.
     assert minikube(run, home, state="absent")["managed"]
@@ -582,7 +584,7 @@ def test_a_profile_whose_container_was_removed_is_told_at_the_first_look(home: P
 
 
 def test_a_home_that_is_no_whole_path_is_refused() -> None:
-    with pytest.raises(MachineError, match="cluster_minikube_home is here, which means another folder"):
+    with pytest.raises(MachineError, match="cluster_minikube_home here is a relative path"):
         minikube(machine(), Path("here"))
 
 
@@ -616,8 +618,8 @@ def test_no_profile_of_a_version_that_is_too_low_is_created(home: Path, version:
         with pytest.raises(MachineError) as refused:
             minikube(machine(container_ls=""), home, settings)
         assert str(refused.value) == (
-            f"Cluster polls was not made, because cluster_kubernetes_version is {version} and the site needs "
-            "Kubernetes 1.30 or later: set cluster_kubernetes_version to a later version, or leave it empty."
+            f"Cluster polls was not created: cluster_kubernetes_version is {version}, but the site needs Kubernetes "
+            "1.30 or later. Set cluster_kubernetes_version to a later version or leave it empty, then rerun the playbook."
         )
         for file in profile(home).iterdir():
             file.unlink()
@@ -639,8 +641,8 @@ def test_a_profile_of_a_version_that_is_too_low_is_refused(home: Path, status: s
     with pytest.raises(MachineError) as refused:
         minikube(run, home)
     assert str(refused.value) == (
-        "Cluster polls has Kubernetes 1.29.14, and the site needs 1.30 or later: give another cluster_name, or remove "
-        "this cluster and its data with `make down`, and run this again with a later cluster_kubernetes_version."
+        "Cluster polls has Kubernetes 1.29.14, but the site needs 1.30 or later. Set another cluster_name, or remove "
+        "this cluster and its data with `make down`, then rerun the playbook with a later cluster_kubernetes_version."
     )
     assert minikube(run, home, state="absent")["managed"]
 
@@ -658,13 +660,13 @@ def test_a_kubeconfig_with_the_context_is_settled(kubeconfig: Path) -> None:
 
 
 def test_a_kubeconfig_that_cannot_be_used_is_named(kubeconfig: Path) -> None:
-    with pytest.raises(MachineError, match="has no context other, only kind-polls: set cluster_context"):
+    with pytest.raises(MachineError, match=r"has no context other: its contexts are kind-polls\. Set cluster_context"):
         existing(kubeconfig, "other")
-    with pytest.raises(MachineError, match="is a folder: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"is a directory\. Set cluster_kubeconfig"):
         existing(kubeconfig.parent)
-    with pytest.raises(MachineError, match="does not exist: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"does not exist\. Set cluster_kubeconfig"):
         existing(kubeconfig.parent / "none")
-    with pytest.raises(MachineError, match="without a name does not exist: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"cluster_kubeconfig is empty\. Set cluster_kubeconfig"):
         existing("")
 
 
@@ -752,7 +754,7 @@ def test_an_image_is_not_delivered_while_a_node_lacks_a_companion() -> None:
 
 
 def test_images_whose_description_is_cut_off_are_not_built_anew() -> None:
-    with pytest.raises(inspection.CloudDjangoError, match="The container engine printed no complete JSON"):
+    with pytest.raises(inspection.CloudDjangoError, match="The container engine printed incomplete JSON"):
         image(image_inspect=BUILT[:40])
 
 

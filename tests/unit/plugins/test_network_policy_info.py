@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import run
 
 PARAMS = {"label_selectors": ["a=b", "c=d"], "container": "web", "command": ["try"]}
 
@@ -34,7 +34,7 @@ def pod(name: str, ready: str = "True", **metadata: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("code", "enforced"), [(0, False), (3, True), (1, None), (127, None)])
 def test_a_connection_that_should_have_failed(code: int, enforced: bool | None) -> None:
     cluster = Recorded([pod("1", "False"), pod("2"), pod("3", deletionTimestamp="now"), pod("4")], code)
-    assert ask(PARAMS, False, cluster) == {"pod": "2", "enforced": enforced}
+    assert run(PARAMS, False, cluster) == {"pod": "2", "enforced": enforced}
     assert cluster.ran == [("2", "web", ["try", "10.0.0.4"])]
 
 
@@ -43,5 +43,5 @@ def test_a_connection_that_should_have_failed(code: int, enforced: bool | None) 
 )
 def test_it_takes_two(pods: list[dict[str, Any]]) -> None:
     cluster = Recorded(pods)
-    assert ask(PARAMS, False, cluster) == {"pod": "", "enforced": None}
+    assert run(PARAMS, False, cluster) == {"pod": "", "enforced": None}
     assert cluster.ran == []

@@ -150,15 +150,14 @@ def test_a_site_whose_every_page_is_400_is_an_error_at_once(start: Callable[...,
     with pytest.raises(CloudDjangoError) as error:
         prove(site.url, timeout=60)
     assert str(error.value) == (
-        f"The page {site.url} has the status 400, which Django gives to a host that is not in ALLOWED_HOSTS, here "
-        "127.0.0.1. Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it, then run the "
-        "playbook again."
+        f"The page {site.url} returned status 400, which Django returns if the host 127.0.0.1 is not in ALLOWED_HOSTS. "
+        f"Set ALLOWED_HOSTS from DJANGO_PUBLIC_URL in the project, or add the host, {page.AGAIN}."
     )
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_release_that_fails_is_an_error(start: Callable[..., Site], status: int) -> None:
-    with pytest.raises(CloudDjangoError, match=f"has the status {status}. See the log of the pods"):
+    with pytest.raises(CloudDjangoError, match=f"returned status {status}. Read the log of the pods"):
         prove(start(statuses=[status], release=RELEASE).url)
 
 
@@ -177,10 +176,10 @@ def test_a_page_that_redirects_to_itself_is_an_error(start: Callable[..., Site])
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({}, "has no mark of this release: something else answers there, or removes headers (status 200)"),
+        ({}, "has no mark of this release: another server answers there, or removes headers (status 200)"),
         (
             {"release": "0" * 32},
-            "has the mark of another release: something else answers there, or removes headers (status 200)",
+            "has the mark of another release: another server answers there, or removes headers (status 200)",
         ),
         ({"statuses": [404]}, "(status 404)"),
         ({"statuses": [400]}, "(status 400)"),
@@ -196,29 +195,27 @@ def test_another_site_at_the_address_is_a_warning_if_the_release_works(
     proof = prove(elsewhere.url, Cluster(site))
     assert (proof.status, proof.way) == (200, "port-forward")
     assert words in proof.warning
-    assert (
-        "This release works: its pod web-1 answers with status 200 through a port-forward. Check DNS" in proof.warning
-    )
+    assert "This release works: its pod web-1 returned status 200 through a port-forward. Check DNS" in proof.warning
     # The pod is asked with the host of the address, and needs no key.
     [(path, headers)] = site.seen
     assert (path, headers["X-Forwarded-Proto"], headers.get("X-Front-Proof")) == ("/", "http", None)
 
 
 def test_another_site_at_the_address_is_an_error_if_the_address_is_required(start: Callable[..., Site]) -> None:
-    with pytest.raises(CloudDjangoError, match="no mark of this release: something else answers there"):
+    with pytest.raises(CloudDjangoError, match="no mark of this release: another server answers there"):
         prove(start().url, address="require")
 
 
 def test_another_site_does_not_hide_that_the_release_refuses_its_host(start: Callable[..., Site]) -> None:
     with pytest.raises(CloudDjangoError) as error:
         prove(start().url, Cluster(start(host="polls.example.org")))
-    assert "something else answers there" in str(error.value)
-    assert "from pod web-1 through a port-forward, has the status 400" in str(error.value)
+    assert "another server answers there" in str(error.value)
+    assert "from pod web-1 through a port-forward, returned status 400" in str(error.value)
 
 
 def test_an_address_where_nothing_listens_is_a_warning_if_the_release_works(start: Callable[..., Site]) -> None:
     proof = prove("http://127.0.0.1:9/", Cluster(start()))
-    assert "The page http://127.0.0.1:9/ does not come: Connection refused. This release works" in proof.warning
+    assert "The page http://127.0.0.1:9/ cannot be loaded: Connection refused. This release works" in proof.warning
 
 
 def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
@@ -265,7 +262,7 @@ def test_an_address_that_never_answers_is_told_before_a_pod_is_asked(
     monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
     prove("http://127.0.0.1:9/", Cluster(start()))
     assert [line.partition(": ")[2] for line in lines] == [
-        "The page http://127.0.0.1:9/ does not come: Connection refused"
+        "The page http://127.0.0.1:9/ cannot be loaded: Connection refused"
     ]
 
 
@@ -287,7 +284,9 @@ def test_an_address_of_the_cluster_is_not_asked_and_no_reason_for_a_warning(star
 )
 def test_only_a_ready_pod_of_the_release_is_asked(start: Callable[..., Site], changes: dict[str, Any]) -> None:
     site = start()
-    with pytest.raises(CloudDjangoError, match=r"Connection refused\. No pod of this release is ready\. See why"):
+    with pytest.raises(
+        CloudDjangoError, match=r"Connection refused\. No pod of this release is ready\. Find the cause"
+    ):
         prove("http://127.0.0.1:9/", Cluster(site, **changes))
     assert site.seen == []
 
@@ -313,11 +312,11 @@ def test_without_a_front_and_a_port_forward_the_page_is_what_is_proven(start: Ca
     refused = ApiError("Port 8080 of pod web-1 cannot be forwarded:", "forbidden", "Ask for it", 403)
     proof = prove(start().url, Cluster(error=refused), marked=False)
     assert proof.way == "address"
-    assert "without a front no answer tells which release it is from. Port 8080 of pod" in proof.warning
+    assert "without a front its release is unknown. Port 8080 of pod" in proof.warning
 
 
 def test_without_a_front_another_site_is_told_from_a_release_that_refuses_its_host(start: Callable[..., Site]) -> None:
     elsewhere = start(statuses=[400])
     assert "status 400" in prove(elsewhere.url, Cluster(start()), marked=False).warning
-    with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, has the status 400"):
+    with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, returned status 400"):
         prove(elsewhere.url, Cluster(start(host="other")), marked=False)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, pods, report
 from workload_cases import GRACE, Case, event, rolling_deployment, stamp, waiting
 
@@ -19,7 +20,7 @@ def test_an_image_that_is_not_found_is_hopeless_at_once() -> None:
     assert problem.code == "ErrImagePull"
     assert report.sentence(case.kind, case.name, "polls", problem) == (
         f"Deployment polls-web is stuck: pod {problem.pod} cannot pull localhost/cloud-django/polls:n0t10aded: "
-        "not found. Check that the image is loaded, then run the playbook again."
+        f"not found. Check that the image is loaded, {AGAIN}."
     )
 
 
@@ -27,8 +28,8 @@ def test_an_image_that_is_not_found_is_hopeless_at_once() -> None:
     ("image", "message", "cause", "advice"),
     [
         ("reg.example/a:1", "failed to resolve: reg.example/a:1: not found", "not found", "pushed or loaded"),
-        ("reg.example/a:1", "pull access denied, repository does not exist", "pull access denied", "pull secret"),
-        ("reg.example/a:1", "unexpected status: 401 Unauthorized", "unauthorized", "pull secret"),
+        ("reg.example/a:1", "pull access denied, repository does not exist", "pull access denied", "pull Secret"),
+        ("reg.example/a:1", "unexpected status: 401 Unauthorized", "unauthorized", "pull Secret"),
         ("localhost/a:1", "dial tcp [::1]:443: connect: connection refused", "connection refused", "is loaded"),
     ],
 )
@@ -154,7 +155,7 @@ def test_an_init_container_that_keeps_crashing_is_hopeless_too() -> None:
     ("ended", "text"),
     [
         ({"exitCode": 137, "reason": "OOMKilled"}, "keeps being killed for lack of memory (OOMKilled)"),
-        ({"exitCode": 0, "reason": "Completed"}, "keeps ending, though without an error (exit code 0)"),
+        ({"exitCode": 0, "reason": "Completed"}, "keeps exiting without an error (exit code 0)"),
         (
             {
                 "exitCode": 128,
@@ -229,7 +230,7 @@ def test_either_mark_tells_a_daemonsets_current_pods(without: str) -> None:
 def test_an_old_pod_that_crashes_holds_up_an_ordered_statefulset() -> None:
     case = Case("statefulset_blocked")
     problem = case.lasting_failure()
-    assert (problem.code, problem.pod, problem.advice) == ("Blocked", "polls-postgresql-1", "Delete that pod")
+    assert (problem.code, problem.pod, problem.advice) == ("Blocked", "polls-postgresql-1", "Delete the pod")
 
 
 def test_an_old_pod_that_crashes_does_not_hold_up_a_parallel_statefulset() -> None:
@@ -279,7 +280,7 @@ def test_a_problem_that_was_disproved_starts_anew() -> None:
     case = Case("deployment_config_error")
     case.wait()
     problem = case.failure(later=GRACE)
-    case.memory = case.memory.forget(problem.key)
+    case.memory = case.memory.without(problem.key)
     case.wait(later=GRACE + 0.1)
     case.failure(later=2 * GRACE + 0.1)
 

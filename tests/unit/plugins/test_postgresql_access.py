@@ -115,7 +115,7 @@ def test_an_empty_server_is_filled_and_the_secrets_are_made(ready: FakeClient) -
     server = Database(ready)
     told = access.present(wishes(), False, ready)
     assert told["changed"]
-    assert told["changes"][-3:] == [f"make Secret polls-database-{name}" for name in ("migrate", "app", "read")]
+    assert told["changes"][-3:] == [f"create Secret polls-database-{name}" for name in ("migrate", "app", "read")]
     values = values_of(ready, "polls-database-migrate")
     assert values == {
         "host": "polls-postgresql.polls.svc",
@@ -180,7 +180,7 @@ def test_a_refused_statement_leaves_no_secret(ready: FakeClient) -> None:
         return Result(3, "", "psql:<stdin>:9: ERROR:  out of luck\n") if "BEGIN;" in script else server(script)
 
     ready.answers = refuse
-    with pytest.raises(ServerError, match="refuses a statement, which changed nothing: ERROR: out of luck"):
+    with pytest.raises(ServerError, match="rejects a statement, which changed nothing: ERROR: out of luck"):
         access.present(wishes(), False, ready)
     assert ready.notes == []
 
@@ -200,13 +200,13 @@ def test_secrets_of_roles_are_looked_at_first(ready: FakeClient) -> None:
     with pytest.raises(ManifestError, match="Secret polls-database-app in namespace polls has no password"):
         access.present(wishes(), False, ready)
     ready.apply(secret("polls-database-app", ours=False, username="a", password="b"))
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         access.present(wishes(), False, ready)
     assert ready.scripts == []
 
 
 def test_names_and_passwords_that_cannot_be_are_refused(ready: FakeClient) -> None:
-    with pytest.raises(ManifestError, match="The name Polls cannot be used in the database"):
+    with pytest.raises(ManifestError, match="The name Polls is not valid in the database"):
         access.present(wishes(schema="Polls"), False, ready)
     for password, reason in {"a\0b": "has a NUL byte", "hunter2\n": "has a line break"}.items():
         given = wishes()

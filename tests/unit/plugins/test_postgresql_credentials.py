@@ -57,9 +57,9 @@ def test_missing_secrets_are_made_once() -> None:
     told = lay(client)
     assert told["changed"]
     assert told["changes"] == [
-        "make the administrator's password",
-        "make a certificate authority",
-        "make the server's certificate",
+        "create the administrator's password",
+        "create a certificate authority",
+        "create the server's certificate",
     ]
     assert client.notes == [f"apply Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")]
     admin = values_of(client, "polls-postgresql-admin")
@@ -71,7 +71,7 @@ def test_missing_secrets_are_made_once() -> None:
 
 def test_check_mode_writes_nothing() -> None:
     for client in (FakeClient(), FakeClient(exists=False)):
-        assert lay(client, check_mode=True)["changes"][0] == "make the administrator's password"
+        assert lay(client, check_mode=True)["changes"][0] == "create the administrator's password"
         assert client.notes == []
 
 
@@ -86,11 +86,11 @@ def test_what_is_kept_and_what_is_renewed_as_time_goes_by(laid: FakeClient) -> N
     before = {name: values_of(laid, f"polls-postgresql-{name}") for name in ("admin", "ca", "tls")}
     assert lay(laid, now=NOW + timedelta(days=335))["changes"] == []
     told = lay(laid, now=NOW + timedelta(days=336))
-    assert told["changes"] == ["renew the server's certificate since 29 days are left"]
+    assert told["changes"] == ["renew the server's certificate because 29 days are left"]
     assert values_of(laid, "polls-postgresql-ca") == before["ca"]
     assert values_of(laid, "polls-postgresql-admin") == before["admin"]
     told = lay(laid, now=NOW + timedelta(days=3400))
-    assert told["changes"][0] == "renew the certificate authority since 250 days are left"
+    assert told["changes"][0] == "renew the certificate authority because 250 days are left"
     after = values_of(laid, "polls-postgresql-ca")
     assert after["tls.key"] == before["ca"]["tls.key"]
     assert after["tls.crt"] != before["ca"]["tls.crt"]
@@ -98,7 +98,7 @@ def test_what_is_kept_and_what_is_renewed_as_time_goes_by(laid: FakeClient) -> N
 
 def test_other_names_are_another_certificate(laid: FakeClient) -> None:
     told = lay(laid, dns_names=["polls-postgresql", "db.example.org"])
-    assert told["changes"] == ["renew the server's certificate since its names are others"]
+    assert told["changes"] == ["renew the server's certificate because its host names differ"]
 
 
 def test_a_given_password_replaces_the_generated_one(laid: FakeClient) -> None:
@@ -124,14 +124,14 @@ def test_a_secret_without_a_key_stops_everything(laid: FakeClient, name: str, ke
 
 def test_a_secret_of_somebody_else_stops_everything() -> None:
     client = FakeClient(secret("polls-postgresql-admin", ours=False, username="a", password="b"))
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         lay(client)
     assert client.notes == []
 
 
 def test_a_secret_that_is_no_authority_stops_everything() -> None:
     client = FakeClient(secret("polls-postgresql-ca", tls_crt="nonsense", tls_key="nonsense"))
-    with pytest.raises(ManifestError, match="is no certificate authority: it cannot be read"):
+    with pytest.raises(ManifestError, match="is not a certificate authority: it cannot be read"):
         lay(client)
 
 
@@ -154,7 +154,7 @@ def test_an_external_server_needs_its_secrets_or_variables() -> None:
         lay(FakeClient(), external=True, admin_password="p")
     client = FakeClient()
     told = lay(client, external=True, admin_username="boss", admin_password="p", ca_certificate="PEM")
-    assert told["changes"] == ["make the administrator's password", "keep the server's certificate authority"]
+    assert told["changes"] == ["create the administrator's password", "store the server's certificate authority"]
     assert values_of(client, "polls-postgresql-admin") == {"username": "boss", "password": "p"}
     assert values_of(client, "polls-postgresql-ca") == {"tls.crt": "PEM"}
     assert "Secret/polls-postgresql-tls" not in client.objects
@@ -223,8 +223,8 @@ def test_a_renewed_certificate_is_loaded(laid: FakeClient, monkeypatch: pytest.M
     running.loaded = False
     told = lay(laid, now=NOW + timedelta(days=350))
     assert told["changes"] == [
-        "renew the server's certificate since 15 days are left",
-        "have the server load its certificate",
+        "renew the server's certificate because 15 days are left",
+        "reload the server's certificate",
     ]
     assert running.loaded
     assert running.certificate == values_of(laid, "polls-postgresql-tls")["tls.crt"]
@@ -239,7 +239,7 @@ def test_a_certificate_that_is_never_loaded_is_told(laid: FakeClient, monkeypatc
     monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
     with pytest.raises(ServerError, match=r"does not serve its renewed certificate after 0\.1 s"):
         lay(laid, reload_timeout=0.1)
-    assert "does not have its renewed certificate yet" in lines[0]
+    assert "has not loaded its renewed certificate" in lines[0]
 
 
 def test_another_administrator_is_refused(laid: FakeClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_preflight
@@ -43,8 +44,8 @@ def test_fewer_connections_than_the_site_needs_are_refused_first() -> None:
     with pytest.raises(ManifestError) as caught:
         check(client, connections=needed | {"accepted": 70})
     assert str(caught.value) == (
-        "The site may open 71 connections (56 by web pods, 5 by jobs, 10 reserved), and the server accepts 70. "
-        "Raise postgresql_max_connections, or lower replicas, workers or threads."
+        "The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved), but the server accepts 70. "
+        f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}."
     )
     assert client.read == []
     check(client, connections=needed | {"accepted": 71})
@@ -74,14 +75,14 @@ def test_a_server_that_runs_is_read_with_no_more_requests_than_it_has_objects() 
 
 @pytest.mark.parametrize("kind", [*preflight.KINDS, "PersistentVolumeClaim"])
 def test_an_object_of_somebody_else_stops_everything(kind: str) -> None:
-    with pytest.raises(ManifestError, match=f"{kind} polls-postgresql in namespace polls is there already and not"):
+    with pytest.raises(ManifestError, match=f"{kind} polls-postgresql in namespace polls already exists and isn't"):
         check(FakeClient(thing(kind, ours=False)))
 
 
 def test_an_object_without_the_labels_of_the_site_stops_everything() -> None:
     client = FakeClient(thing("Service"))
     check(client, labels=OURS)
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         check(client, labels={"app.kubernetes.io/instance": "polls"})
     assert check(client, labels={"app.kubernetes.io/instance": "polls"}, state="absent")["objects"] == []
 
@@ -89,7 +90,7 @@ def test_an_object_without_the_labels_of_the_site_stops_everything() -> None:
 def test_a_broken_secret_stops_everything() -> None:
     with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls has no password"):
         check(FakeClient(secret("polls-postgresql-admin", username="postgres")))
-    with pytest.raises(ManifestError, match="Secret polls-postgresql-tls in namespace polls is there already"):
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-tls in namespace polls already exists"):
         check(FakeClient(secret("polls-postgresql-tls", ours=False, tls_crt="a", tls_key="b")))
 
 
@@ -108,10 +109,15 @@ def test_absent_only_tells_what_is_ours() -> None:
         (None, [], {}, "This cluster has no default storage class"),
         (None, [storage_class("a")], {}, "no default storage class. Set postgresql_storage_class to one of a"),
         (None, [storage_class("a", True)], {"storage_class": "b"}, "Storage class b does not exist in this cluster"),
-        (None, [storage_class("a", True)], {"size": "1 GB"}, "The size 1 GB of the volume is no amount"),
-        (claim("2Gi"), [storage_class("standard")], {}, "has 2Gi, and volumes cannot shrink to 1Gi"),
-        (claim("1Mi"), [storage_class("standard")], {}, "its storage class standard cannot enlarge it to 1Gi"),
-        (claim(kind="other"), [], {"storage_class": "b"}, "is of storage class other, and cannot become one of b"),
+        (
+            None,
+            [storage_class("a", True)],
+            {"size": "1 GB"},
+            "The size 1 GB of the volume is not a Kubernetes quantity",
+        ),
+        (claim("2Gi"), [storage_class("standard")], {}, "has 2Gi and cannot shrink to 1Gi"),
+        (claim("1Mi"), [storage_class("standard")], {}, "its storage class standard cannot expand it to 1Gi"),
+        (claim(kind="other"), [], {"storage_class": "b"}, "has storage class other, which cannot change to b"),
     ],
 )
 def test_storage_that_cannot_be_had_is_refused(existing: Any, classes: Any, wanted: Any, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import server
@@ -53,7 +54,7 @@ def test_a_full_volume_is_told(free: int, is_full: bool) -> None:
 
 SERVER = "The database server db:1"
 FAILED = 'psql: error: connection to server at "db" (10.0.0.1), port 5432 failed: '
-AGAIN = "then run the playbook again."
+AGAIN = f"{client.AGAIN}."
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ AGAIN = "then run the playbook again."
         (
             'psql: error: could not translate host name "db" to address: Temporary failure in name resolution\n',
             f"{SERVER} cannot be found, because DNS does not answer in the pod: could not translate host name "
-            '"db" to address: Temporary failure in name resolution. Check that the DNS of the cluster runs, and that '
+            '"db" to address: Temporary failure in name resolution. Check that the cluster DNS runs, and that '
             f"django_dns_egress allows its address and port, {AGAIN}",
         ),
         (
             f"{FAILED}SSL error: certificate verify failed\n",
-            f"{SERVER} cannot be trusted: its certificate is not signed by the authority in the Secret, or it has "
-            f"expired. Renew it or correct the authority, {AGAIN}",
+            f"{SERVER} cannot be trusted: its certificate is expired, or not signed by the certificate authority in "
+            f"the Secret. Renew its certificate or correct the certificate authority, {AGAIN}",
         ),
         (
             f'{FAILED}server certificate for "other" does not match host name "db"\n',
@@ -86,18 +87,18 @@ AGAIN = "then run the playbook again."
         ),
         (
             f'{FAILED}FATAL:  password authentication failed for user "boss"\n',
-            f'{SERVER} refuses the administrator: FATAL: password authentication failed for user "boss". '
+            f'{SERVER} rejects the administrator: FATAL: password authentication failed for user "boss". '
             f"Correct the admin Secret or the server, {AGAIN}",
         ),
         (
             "psql:<stdin>:12: ERROR:  permission denied\nDETAIL:  Only roles with CREATEROLE may.\nLINE 1: x\n   ^",
-            f"{SERVER} refuses a statement, which changed nothing: ERROR: permission denied "
+            f"{SERVER} rejects a statement, which changed nothing: ERROR: permission denied "
             f"DETAIL: Only roles with CREATEROLE may. Correct the cause, {AGAIN}",
         ),
         (
             'psql:<stdin>:12: ERROR:  could not extend file "base/1": No space left on device\n',
             f'{SERVER} has a full volume: ERROR: could not extend file "base/1": '
-            f"No space left on device. Enlarge it, {AGAIN}",
+            f"No space left on device. Expand the volume, {AGAIN}",
         ),
     ],
 )

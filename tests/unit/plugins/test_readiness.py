@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, placing, readiness
 from workload_cases import Case
@@ -89,7 +90,7 @@ def test_a_pod_is_waited_for_until_its_containers_run() -> None:
 def test_a_pod_that_does_not_start_is_an_error(status: dict[str, Any] | None, timeout: float, cause: str) -> None:
     with pytest.raises(ApiError) as caught:
         readiness.wait_until_running(Pods(status), "polls", timeout, lambda _: None)
-    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, then run the playbook again.")
+    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, {AGAIN}.")
 
 
 UNPLACED = {
@@ -220,7 +221,7 @@ def test_a_workload_without_any_status_is_waited_for(name: str) -> None:
         ({"replicas": 4}, "1 replica of an earlier revision is still there"),
         ({"availableReplicas": 2}, "2 of 3 replicas are available"),
         ({"unavailableReplicas": 1}, "3 of 3 replicas are available"),
-        ({"replicas": 4, "updatedReplicas": 4}, "1 surplus replica still to go"),
+        ({"replicas": 4, "updatedReplicas": 4}, "1 surplus replica still to be removed"),
     ],
 )
 def test_a_deployment_needs_every_number_to_fit(change: dict[str, int], lacking: str) -> None:
@@ -275,7 +276,7 @@ def test_no_replicas_of_a_statefulset_are_done_whatever_its_revisions() -> None:
 def test_a_deployment_whose_replicaset_has_not_appeared_is_waited_for() -> None:
     case = Case("deployment_done")
     case.objects["ReplicaSet"] = []
-    assert case.wait().text == "its new ReplicaSet has not appeared"
+    assert case.wait().text == "its new ReplicaSet does not exist yet"
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,8 @@ def test_a_deployment_whose_replicaset_has_not_appeared_is_waited_for() -> None:
         ({"readyReplicas": 1}, "1 of 2 replicas are available"),
         ({"availableReplicas": 1}, "1 of 2 replicas are available"),
         ({"replicas": 1}, "1 of 2 replicas are available"),
-        ({"replicas": 3}, "1 surplus replica still to go"),
-        ({"currentRevision": "earlier"}, "its controller has not closed the update"),
+        ({"replicas": 3}, "1 surplus replica still to be removed"),
+        ({"currentRevision": "earlier"}, "its controller has not completed the update"),
     ],
 )
 def test_a_statefulset_needs_every_number_to_fit(change: dict[str, Any], lacking: str) -> None:

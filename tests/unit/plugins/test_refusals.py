@@ -16,8 +16,8 @@ from workload_cases import GRACE, Case, event, stamp
 def test_a_quota_that_refuses_pods_is_hopeless_after_the_grace_time(name: str) -> None:
     problem = Case(name).lasting_failure()
     assert problem.code == "FailedCreate"
-    assert problem.text.startswith("quota few refuses its pods: requested: pods=1, used: pods=")
-    assert problem.advice == "Raise the quota or ask for less"
+    assert problem.text.startswith("quota few rejects its pods: requested: pods=1, used: pods=")
+    assert problem.advice == "Raise the quota or lower the requests"
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
@@ -54,7 +54,7 @@ def test_a_stale_refusal_says_nothing_where_quotas_cannot_be_read(name: str) -> 
     stale.now = stale.since
     verdict = stale.lasting()
     assert isinstance(verdict, model.Waiting)
-    assert "quota few refuses its pods" in verdict.problem.text, "the timeout has to tell it nonetheless"
+    assert "quota few rejects its pods" in verdict.problem.text, "the timeout still has to report the quota"
 
 
 def test_without_events_the_condition_is_all_there_is() -> None:
@@ -152,7 +152,7 @@ def test_daemonsets_and_jobs_are_refused_by_event(kind: str) -> None:
     said = 'Error creating: pods "x-abcde" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     case.objects["Event"] = [event(case.workload, kind, "FailedCreate", said, case.now)]
     problem = case.lasting_failure()
-    assert problem.text == 'its pods are refused: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+    assert problem.text == 'its pods are rejected: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import identity
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import rehearsal
@@ -181,7 +181,7 @@ def test_a_volume_of_the_user_stays(rendered: dict[str, dict[str, Any]]) -> None
     ],
 )
 def test_what_a_server_complains_of_is_found_in_its_log(log: str, reasons: list[str]) -> None:
-    assert rehearsal.complaints(log) == reasons
+    assert rehearsal.error_messages(log) == reasons
 
 
 def test_refused_settings_are_told_together_and_the_pod_goes(rendered: dict[str, dict[str, Any]]) -> None:
@@ -189,10 +189,9 @@ def test_refused_settings_are_told_together_and_the_pod_goes(rendered: dict[str,
     with pytest.raises(ServerError) as caught:
         rehearse(cluster, rendered, changed(rendered, configuration="other"))
     assert str(caught.value) == (
-        "The settings for StatefulSet polls-postgresql are refused by PostgreSQL in docker.io/library/postgres:17: "
+        "The settings for StatefulSet polls-postgresql are rejected by PostgreSQL in docker.io/library/postgres:17: "
         'unrecognized configuration parameter "log_diconnections"; unrecognized configuration parameter "wrk_mem". '
-        "The running server was not changed. Correct postgresql_settings or postgresql_overrides, then run the "
-        "playbook again."
+        f"The running server was not changed. Correct postgresql_settings or postgresql_overrides, {AGAIN}."
     )
     assert cluster.notes[-1].startswith("delete Pod/polls-postgresql-check-")
 
@@ -204,7 +203,7 @@ def test_an_image_that_cannot_read_the_volume_or_make_a_database_is_refused(
     advice = "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17. Set postgresql_image back to 16."
     with pytest.raises(ServerError, match=f"{advice} The running server was not changed"):
         rehearse(Cluster(Result(rehearsal.VERSION, "", f"{advice}\n")), rendered, before)
-    with pytest.raises(ServerError, match=r"cannot make a database: initdb: not found. The running server was not ch"):
+    with pytest.raises(ServerError, match=r"cannot create a database: initdb: not found. The running server was not"):
         rehearse(Cluster(Result(rehearsal.DATABASE, "", "initdb: not found\n")), rendered, before)
 
 
@@ -228,7 +227,7 @@ def test_an_image_that_cannot_be_pulled_is_refused(rendered: dict[str, dict[str,
 )
 def test_a_pod_for_which_there_is_no_room_is_a_warning(cluster: Cluster, rendered: dict[str, dict[str, Any]]) -> None:
     [warning] = rehearse(cluster, rendered, changed(rendered, image="postgres:16"))
-    assert warning.startswith("The new settings or image of StatefulSet polls-postgresql were not tried before")
+    assert warning.startswith("The new settings or image of StatefulSet polls-postgresql could not be tested before")
     assert cluster.refusal in warning
 
 
@@ -251,14 +250,14 @@ def test_what_keeps_this_pod_alone_from_running_does_not_blame_the_image(rendere
     )
     claim = [{"name": "archive", "persistentVolumeClaim": {"claimName": "archive"}}]
     pod = held(rendered)
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | creating})
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Failed"} | started})
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | failed})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Pending"} | creating})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Failed"} | started})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Pending"} | failed})
     # A node that rejects it, a volume that another node has, and no node at all.
-    assert not rehearsal.blames_image(pod | {"status": {"phase": "Failed", "reason": "OutOfmemory"}})
-    assert not rehearsal.blames_image(held(rendered, volumes=claim) | {"status": {"phase": "Pending"} | creating})
-    assert not rehearsal.blames_image(held(rendered, nodeName=""))
-    assert not rehearsal.blames_image({})
+    assert not rehearsal.image_is_cause(pod | {"status": {"phase": "Failed", "reason": "OutOfmemory"}})
+    assert not rehearsal.image_is_cause(held(rendered, volumes=claim) | {"status": {"phase": "Pending"} | creating})
+    assert not rehearsal.image_is_cause(held(rendered, nodeName=""))
+    assert not rehearsal.image_is_cause({})
 
 
 def test_a_slow_kubelet_has_time(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, report
 from workload_cases import Case, event, stamp
+
+RERUN = AGAIN.removeprefix("then ").capitalize()
 
 # --- What is told -----------------------------------------------------------------------------------------------------
 
@@ -15,13 +18,13 @@ from workload_cases import Case, event, stamp
     ("problem", "expected"),
     [
         (
-            model.Problem("NotFound", "", advice="Apply it first", verb="does not exist"),
-            "Job a does not exist in namespace ns. Apply it first, then run the playbook again.",
+            model.Problem("NotFound", "", advice="Apply it", verb="does not exist"),
+            f"Job a does not exist in namespace ns. Apply it, {AGAIN}.",
         ),
-        (model.Problem("X", "it broke."), "Job a is stuck: it broke. Run the playbook again."),
+        (model.Problem("X", "it broke."), f"Job a is stuck: it broke. {RERUN}."),
         (
-            model.Problem("X", "line one\nline  two", advice="Mend it"),
-            "Job a is stuck: line one line two. Mend it, then run the playbook again.",
+            model.Problem("X", "line one\nline  two", advice="Fix it"),
+            f"Job a is stuck: line one line two. Fix it, {AGAIN}.",
         ),
     ],
 )

@@ -334,9 +334,7 @@ def test_no_time_is_enough_for_one_judgement(rolling: Client) -> None:
 def test_a_workload_that_does_not_exist_fails_at_once() -> None:
     end = run(Client({}), Module([WEB]))
     assert end.failed
-    assert end.result["msg"] == (
-        "Deployment polls-web does not exist in namespace polls. Apply it first, then run the playbook again."
-    )
+    assert end.result["msg"] == (f"Deployment polls-web does not exist in namespace polls. Apply it, {api.AGAIN}.")
 
 
 def test_a_workload_that_is_deleted_meanwhile_fails_at_once(rolling: Client) -> None:
@@ -501,8 +499,8 @@ def test_a_kind_that_has_to_be_listed_and_may_not_is_named(rolling: Client) -> N
     with pytest.raises(ApiError) as caught:
         rollout.run(Module([WEB]), connect=lambda _module: connected(rolling))
     assert str(caught.value) == (
-        'The pods in namespace polls may not be listed: 403 User "bob" cannot list. '
-        "Grant list and watch on them, then run the playbook again."
+        'The pods in namespace polls cannot be listed: 403 User "bob" cannot list. '
+        f"Grant list and watch on them, {api.AGAIN}."
     )
 
 
@@ -615,7 +613,7 @@ def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
     ]
     first, *rest = end.result["msg"].splitlines()
     assert first.startswith("Deployment polls-web is stuck: container polls-web of pod polls-web-")
-    assert first.endswith("keeps crashing (exit code 1). Read its log and mend the cause, then run the playbook again.")
+    assert first.endswith(f"keeps crashing (exit code 1). Read its log and fix the cause, {api.AGAIN}.")
     assert rest[0] == "Last events:"
     assert rest[1].startswith("  BackOff Pod/polls-web-")
     assert rest[-1] == f"  key {mask} abc"
@@ -647,7 +645,7 @@ def test_what_cannot_be_masked_is_kept_back(crashing: Client) -> None:
 def test_the_timeout_tells_that_the_api_does_not_answer_any_more(rolling: Client) -> None:
     rolling.single["Secret/polls-database-app"] = ConnectionRefusedError(111, "Connection refused")
     end = run(rolling, Module([WEB], timeout=0))
-    assert "are available, and the Kubernetes API does not answer: Connection refused. Look" in end.result["msg"]
+    assert "are available, and the Kubernetes API does not answer: Connection refused. Check" in end.result["msg"]
 
 
 def test_a_request_is_not_repeated_behind_our_back() -> None:
@@ -703,7 +701,7 @@ def test_a_failed_job_is_told_with_its_log() -> None:
     end = run(client, Module([{"kind": "Job", "name": name}]))
     assert end.result["msg"].startswith(
         f"Job {name} has failed: BackoffLimitExceeded: Job has reached the specified backoff limit. "
-        "Read its log and mend the cause, then run the playbook again.\n"
+        f"Read its log and fix the cause, {api.AGAIN}.\n"
     )
     assert end.result["log"] == ["django.db.utils.ProgrammingError"]
 
@@ -775,7 +773,7 @@ def test_a_claim_without_a_volume_is_told_with_the_word_of_its_provisioner() -> 
         .splitlines()[0]
         .startswith(
             f"StatefulSet {server['metadata']['name']} is stuck: "
-            "claim data has no volume, and its storage class is slow: no room. Repair the class's provisioner"
+            "claim data has no volume, and its storage class is slow: no room. Repair the provisioner of the class"
         )
     )
 

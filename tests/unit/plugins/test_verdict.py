@@ -262,7 +262,7 @@ def test_a_claim_that_is_being_deleted_is_hopeless_with_the_pod_that_holds_it() 
 
 
 def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
-    assert "was removed behind its back" in claimed(status={"phase": "Lost"}).failure().text
+    assert "was deleted while claim data was bound to it" in claimed(status={"phase": "Lost"}).failure().text
     missing = claimed('0/1 nodes are available: persistentvolumeclaim "data" not found.')
     missing.objects["PersistentVolumeClaim"] = []
     assert "needs claim data, which does not exist" in missing.lasting_failure().text
@@ -274,12 +274,12 @@ def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
         (
             "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
             'pods "polls-postgresql-2" is forbidden: maximum memory usage per Container is 128Mi, but limit is 1Gi',
-            "its pods are refused: maximum memory usage per Container is 128Mi, but limit is 1Gi",
+            "its pods are rejected: maximum memory usage per Container is 128Mi, but limit is 1Gi",
         ),
         (
             "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
             'Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: Invalid value: "600m"',
-            'its pods are refused: Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: '
+            'its pods are rejected: Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: '
             'Invalid value: "600m"',
         ),
     ],
