@@ -41,8 +41,8 @@ options:
     default: true
   address:
     description:
-      - Effect if the release does not answer at the URL. With V(try), the module warns if one of the pods answers through
-        a port-forward. With V(require), it fails. V(skip) requests the page only from a pod.
+      - Effect if the release does not answer at the URL. With V(try), the module warns if one of the pods answers
+        through a port-forward. With V(require), it fails. V(skip) requests the page only from a pod.
     type: str
     choices: [try, require, skip]
     default: try

@@ -619,7 +619,8 @@ def test_no_profile_of_a_version_that_is_too_low_is_created(home: Path, version:
             minikube(machine(container_ls=""), home, settings)
         assert str(refused.value) == (
             f"Cluster polls was not created: cluster_kubernetes_version is {version}, but the site needs Kubernetes "
-            "1.30 or later. Set cluster_kubernetes_version to a later version or leave it empty, then rerun the playbook."
+            "1.30 or later. Set cluster_kubernetes_version to a later version or leave it empty, then rerun the "
+            "playbook."
         )
         for file in profile(home).iterdir():
             file.unlink()
