@@ -199,7 +199,7 @@ DRIFT = [
         ("ALTER ROLE polls_app PASSWORD 'changed'", "set the password of role polls_app"),
         ("ALTER ROLE polls_app VALID UNTIL '2020-01-01'", "remove the expiry of the password of role polls_app"),
         ("ALTER ROLE polls_owner LOGIN PASSWORD 'x'", "set NOLOGIN of role polls_owner"),
-        ("ALTER ROLE polls_read CREATEDB CREATEROLE BYPASSRLS REPLICATION", "set NOCREATEDB"),
+        ("ALTER ROLE polls_read CREATEDB CREATEROLE BYPASSRLS REPLICATION", "set NOCREATEDB NOCREATEROLE"),
         ("ALTER ROLE polls_app NOLOGIN CONNECTION LIMIT 1", "set LOGIN CONNECTION LIMIT 185 of role polls_app"),
         ("GRANT polls_owner TO polls_app", "revoke membership in polls_owner from polls_app"),
         ("GRANT pg_read_server_files TO polls_read", "revoke membership in pg_read_server_files from polls_read"),

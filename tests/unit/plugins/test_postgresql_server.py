@@ -1,4 +1,4 @@
-"""How SQL gets to a server, and the sentences when it does not. A fake client answers."""
+"""SQL on a PostgreSQL server with a fake client, and its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql
 from postgresql_cases import FakeClient
 
 
-def test_a_server_that_has_just_started_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_starting_server_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.time, "sleep", lambda _: None)
     answers = iter([Result(2, "", "FATAL: the database system is starting up"), Result(0, "{}", "")])
     client = FakeClient()
@@ -19,8 +19,8 @@ def test_a_server_that_has_just_started_is_asked_again(monkeypatch: pytest.Monke
     assert Server(client, "p", "c", "h:1").output("x") == "{}"
 
 
-def test_only_what_needs_space_is_refused_on_a_full_volume() -> None:
-    """Or nobody could enlarge the volume of a server that is full."""
+def test_a_full_volume_refuses_only_scripts_that_need_space() -> None:
+    """Otherwise, a run could not expand a full volume."""
     client = FakeClient()
     client.answers = lambda script: Result(0, "/dev/vda1 1048576 1000 1 99% /data\n{}", "")
     own = Server(client, "p", "c", "h:1")
@@ -43,7 +43,7 @@ def test_a_client_gets_the_password_from_its_file_and_the_server_needs_none() ->
 
 
 @pytest.mark.parametrize(("free", "is_full"), [(16 * 1024 - 1, True), (16 * 1024, False), (0, True)])
-def test_a_full_volume_is_told(free: int, is_full: bool) -> None:
+def test_a_full_volume_is_reported(free: int, is_full: bool) -> None:
     line = f"/dev/vda1    1048576 1000 {free}  99% /var/lib/postgresql/data\n{{}}"
     if not is_full:
         server.refuse_full_volume(line, "pod")
@@ -102,5 +102,5 @@ AGAIN = f"{client.AGAIN}."
         ),
     ],
 )
-def test_what_psql_complains_of_becomes_a_sentence(err: str, sentence: str) -> None:
+def test_errors_of_psql_are_explained(err: str, sentence: str) -> None:
     assert str(server.explain(err, "db:1")) == sentence
