@@ -1,9 +1,9 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Documentation that all modules of this collection for Kubernetes share."""
+"""What the documentation of all our modules that speak to Kubernetes has in common."""
 
 
 class ModuleDocFragment:
-    """Extends kubernetes.core.k8s_auth_options, which documents the options."""
+    """Goes with kubernetes.core.k8s_auth_options, which has the options themselves."""
 
     DOCUMENTATION = r"""
 author: The Cloud Django authors (@cloud-django)
@@ -13,11 +13,11 @@ requirements:
   - kubernetes >= 24.2.0
 attributes:
   action_group:
-    description: Connection options can come from C(module_defaults) of the action group.
+    description: Takes its connection from an entry of C(module_defaults) for a group.
     support: full
     membership: [cloud_django.kubernetes.k8s]
 notes:
-  - O(kubeconfig) and O(context) are required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG) and
-    C(K8S_AUTH_CONTEXT). Otherwise, Ansible in a pod could use the credentials of that pod by accident.
-  - The examples omit these options, because C(module_defaults) of a play usually sets them for all tasks.
+  - O(kubeconfig) and O(context) are both required, as options or as the environment variables C(K8S_AUTH_KUBECONFIG)
+    and C(K8S_AUTH_CONTEXT), so that the credentials of the pod that Ansible may run in are never used unasked. The
+    examples leave them out where C(module_defaults) of the play has them for all tasks.
 """
