@@ -180,23 +180,23 @@ shared:
   type: bool
   returned: always
 engine:
-  description: >-
-    Whether the container engine C(answers), the C(reason) if not, whether C(buildx) is installed, and C(settled) if
-    nothing is missing.
+  description:
+    - Whether the container engine C(answers), with the C(reason) if not, and whether C(buildx) is installed.
+    - C(settled) if both are available.
   type: dict
   returned: when O(engine=true)
 builds:
-  description: >-
-    Names of C(missing) images, which include images with other inputs, whether the C(programs) are current, whether
-    minikube's files are C(cached), and C(settled) if no build is due.
+  description:
+    - Names of C(missing) images, which include images with other inputs.
+    - Whether the C(programs) are current, whether minikube's files are C(cached), and C(settled) if no build is due.
   type: dict
   returned: when O(builds) is set
 cluster:
   description:
     - The C(state) is V(missing), V(incomplete) after an interrupted creation, V(stopped), V(restarted) outside of the
       role, V(ready), or V(complete) with the wanted content.
-    - Whether the binary is C(installed), its path C(program), the C(drift) from the variables as clauses, whether the
-      C(kubeconfig) is current, and C(settled) if no change is due.
+    - Whether the binary is C(installed), its path C(program), and the C(drift) from the variables as clauses.
+    - Whether the C(kubeconfig) is current, and C(settled) if no change is due.
     - For kind, IDs of the C(nodes) and their sorted start times C(started). For minikube, the directory C(folder) of
       the profile, whether the profile is C(managed), and the C(capacity) of the container engine for a new profile.
   type: dict

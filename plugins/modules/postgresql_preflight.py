@@ -8,9 +8,9 @@ short_description: Check the prerequisites of a PostgreSQL server before any cha
 version_added: 0.1.0
 description:
   - Returns which objects of the server exist, and whether the server runs. The module is read-only.
-  - Fails for an unmanaged object of the same name, a Secret with missing keys, or a missing storage class. It also
-    fails for a volume that would have to shrink or change its class, and for a connection limit that is lower than the
-    number of connections that the site may open.
+  - Fails for an unmanaged object of the same name, a Secret with missing keys, or a missing storage class.
+  - A volume that would have to shrink or to change its class is an error.
+  - A server that accepts fewer connections than the site may open is an error, too.
   - Secret values are never returned.
 requirements:
   - cryptography >= 42.0.0

@@ -10,10 +10,10 @@ description:
   - Watches the Kubernetes API, instead of polling it, until each workload is rolled out. A Deployment is rolled out
     when every replica is updated and available, and no replica of an earlier revision is left. A Job has to be
     complete.
-  - Fails before the timeout on problems that do not end by themselves. Problems of a pod are an image that cannot be
-    pulled, a container that keeps crashing, a missing Secret or ConfigMap, a rejection by a quota or an admission rule,
-    too few resources on all nodes, and a claim without a volume. Problems of a workload are a failed Job, an exceeded
-    deadline, and a paused Deployment.
+  - Fails before the timeout on problems that do not end by themselves. For a pod, these are an image that cannot be
+    pulled, a crash loop, or a missing Secret or ConfigMap.
+  - A pod that a quota or an admission rule rejects also fails. So does a pod that gets no node or no volume.
+  - For a workload, such problems are a failed Job, an exceeded deadline, and a paused Deployment.
   - Prints a progress line every eight seconds, if it runs in the process of its task.
   - The error names the workload, the cause, and the next step, followed by the last events and log lines. Values of
     Secrets that the pods refer to are masked in it. Values with public keys such as C(username), C(host), and
@@ -139,10 +139,10 @@ workloads:
             web: sha256:9f0e5a0bd1c2
 reason:
   description:
-    - Reason of the failure. It is a reason of the Kubernetes API such as V(ImagePullBackOff), V(CrashLoopBackOff),
-      V(FailedCreate), V(FailedMount), or V(BackoffLimitExceeded), or one of V(Timeout), V(NotFound), V(Deleting),
-      V(Paused), V(Suspended), V(Blocked), V(Unschedulable), V(ClaimDeleting), V(ClaimMissing), V(ClaimLost), and
-      V(ClaimPending).
+    - Reason of the failure. It is a reason of the Kubernetes API, such as V(ImagePullBackOff), V(CrashLoopBackOff),
+      V(FailedCreate), V(FailedMount), or V(BackoffLimitExceeded).
+    - Other reasons are V(Timeout), V(NotFound), V(Deleting), V(Paused), V(Suspended), V(Blocked), V(Unschedulable),
+      V(ClaimDeleting), V(ClaimMissing), V(ClaimLost), and V(ClaimPending).
   returned: failure
   type: str
   sample: ImagePullBackOff

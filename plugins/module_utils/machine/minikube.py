@@ -13,9 +13,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.cop
 from .commands import MachineError, at_once, no_engine
 from .version import refuse_present, refuse_wanted
 
-# Name of the marker file. Its content is `begun` before the profile is created, so that an interrupted creation is
-# detected; `made` once the cluster answers; and finally `complete` with a hash of what the role installs in it. The
-# marker is removed with the profile.
+# Name of the marker file, which is removed with the profile. Its content is `begun` before the profile is created, so
+# that an interrupted creation is detected, and `made` once the cluster answers. The content of a complete profile is
+# `complete` with a hash of what the role installs in it.
 MARK_FILE = "cloud-django"
 
 

@@ -26,8 +26,8 @@ CONTAINER = "postgresql"
 SCHEDULE_SECONDS = 15
 PULL_SECONDS = 300
 START_SECONDS = 60
-# Rejections that may apply only to this pod: a quota, the user's permissions, limits for requests, which are small
-# here, and a webhook that requires pods to have an owner.
+# Rejections that may apply only to this pod, which has small requests and no owner. They come from a quota, the user's
+# permissions, limits for requests, or a webhook.
 NO_ROOM = (
     *("exceeded quota", "cannot create resource", "minimum cpu usage", "minimum memory usage"),
     *("limit to request ratio", "admission webhook"),

@@ -20,7 +20,7 @@ STEP = "Install a load balancer controller, or set web_service_type to NodePort,
 
 
 def address_of(service: Obj) -> str:
-    """Return the first host name or IP address of a Service's load balancer; empty if there is none yet."""
+    """Return the first host name or IP address of a Service's load balancer. Empty if there is none yet."""
     entries = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     return next((entry.get("hostname") or entry.get("ip") or "" for entry in entries), "")
 
