@@ -115,10 +115,10 @@ def drift(found: list[dict[str, Any]], options: Mapping[str, Any]) -> list[str]:
     """Return how the nodes differ from the variables, as readable clauses."""
     differences = []
     if len(found) != options["workers"] + 1:
-        differences.append(f"it has {len(found) - 1} workers and cluster_workers is {options['workers']}")
+        differences.append(f"cluster_workers is {options['workers']}, but the cluster has {len(found) - 1}")
     images = [node["Config"]["Image"] for node in found]
     if others := [image for image in images if image != options["node_image"]] if options["node_image"] else []:
-        differences.append(f"its nodes run {others[0]} and cluster_node_image is {options['node_image']}")
+        differences.append(f"cluster_node_image is {options['node_image']}, but a node has {others[0]}")
     return differences
 
 

@@ -240,4 +240,4 @@ def drift(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]
         spelled["cluster_kubernetes_version"] = version
     for name, has in present.items():
         if str(spelled[name]) not in ("", str(has), "stable", "latest"):
-            yield f"{name} is {spelled[name]} and it has {has}"
+            yield f"{name} is {spelled[name]}, but the profile has {has}"

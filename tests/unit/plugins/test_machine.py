@@ -290,10 +290,10 @@ def test_an_incomplete_cluster_has_no_drift(kubeconfig: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "clause"),
     [
-        ({"workers": 2}, "it has 1 workers and cluster_workers is 2"),
+        ({"workers": 2}, "cluster_workers is 2, but the cluster has 1"),
         (
             {"node_image": "node:2"},
-            "its nodes run localhost/cloud-django/node:v1.36.3 and cluster_node_image is node:2",
+            "cluster_node_image is node:2, but a node has localhost/cloud-django/node:v1.36.3",
         ),
     ],
 )
@@ -309,7 +309,7 @@ def test_one_node_of_another_image_is_a_difference(kubeconfig: Path) -> None:
         nodes[1]["Config"]["Image"] = "kindest/node:v1.30.0"
 
     run = machine(container_inspect=changed(other_image))
-    assert kind(run, kubeconfig)["drift"][0].startswith("its nodes run kindest/node:v1.30.0 and")
+    assert kind(run, kubeconfig)["drift"][0].endswith(", but a node has kindest/node:v1.30.0")
     assert kind(run, kubeconfig, node_image="")["drift"] == []
 
 
@@ -582,7 +582,7 @@ def test_a_profile_without_its_container_is_reported_at_once(home: Path, mark: s
     assert minikube(run, home, driver="kvm2")["state"] == "stopped"
     config = profile(home) / "config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"Driver": "docker"', '"Driver": "kvm2"'))
-    assert minikube(run, home)["drift"] == ["cluster_driver is docker and it has kvm2"]
+    assert minikube(run, home)["drift"] == ["cluster_driver is docker, but the profile has kvm2"]
 
 
 def test_a_relative_home_is_refused() -> None:
@@ -593,11 +593,11 @@ def test_a_relative_home_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "drift"),
     [
-        ({"cluster_memory": 3000}, "cluster_memory is 3000 and it has 3072"),
-        ({"cluster_container_runtime": "cri-o"}, "cluster_container_runtime is crio and it has containerd"),
-        ({"cluster_workers": 1}, "cluster_workers is 1 and it has 0"),
-        ({"cluster_kubernetes_version": "v1.35"}, "cluster_kubernetes_version is v1.35 and it has v1.36.3"),
-        ({"cluster_addons": ["ingress"]}, "cluster_addons is ingress and it has none of them"),
+        ({"cluster_memory": 3000}, "cluster_memory is 3000, but the profile has 3072"),
+        ({"cluster_container_runtime": "cri-o"}, "cluster_container_runtime is crio, but the profile has containerd"),
+        ({"cluster_workers": 1}, "cluster_workers is 1, but the profile has 0"),
+        ({"cluster_kubernetes_version": "v1.35"}, "cluster_kubernetes_version is v1.35, but the profile has v1.36.3"),
+        ({"cluster_addons": ["ingress"]}, "cluster_addons is ingress, but the profile has none of them"),
         ({"cluster_kubernetes_version": "1.36"}, ""),
         ({"cluster_kubernetes_version": "stable"}, ""),
         ({"cluster_addons": ["storage-provisioner"]}, ""),
