@@ -1,16 +1,14 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Inspect the container engine, the builds, the cluster and the image on this machine."""
+"""Inspect the container engine, the builds, the cluster, and the image on the control node."""
 
 DOCUMENTATION = r"""
 module: cluster_info
-short_description: Inspect container engine, builds, cluster and image on this machine
+short_description: Inspect container engine, builds, cluster, and image on the control node
 version_added: 0.1.0
 description:
-  - Returns the state of the parts that are asked for, as facts that a condition can use. All of them are inspected at
-    the same time.
-  - Fails if a part cannot be inspected, or must not be touched because another program created it.
-  - Read-only.
+  - Returns the state of the requested parts as facts for conditions. All parts are inspected at the same time.
+  - Fails if a part cannot be inspected, or must not be changed because another program created it.
 attributes:
   check_mode: {description: The module is read-only., support: full}
 options:
@@ -20,12 +18,12 @@ options:
     default: false
   shared:
     description:
-      - Whether several roles use the result. A part that cannot be inspected is then left out instead of failing, and
+      - Whether several roles use the result. A part that cannot be inspected is then left out without a failure, and
         the role that needs the part inspects it again.
     type: bool
     default: false
   builds:
-    description: What was built from package mirrors.
+    description: Builds from package mirrors.
     type: dict
     suboptions:
       images:
@@ -33,15 +31,15 @@ options:
         type: dict
         required: true
       label:
-        description: The label of an image that holds the hash of its inputs.
+        description: Label of an image with the hash of its inputs.
         type: str
         required: true
       programs:
-        description: Paths of programs, each with the file that it must lead to.
+        description: Paths of programs, each with the target file of its link.
         type: dict
         default: {}
       cache_links:
-        description: Links in minikube's cache, each with the file that it must lead to.
+        description: Links in minikube's cache, each with its target file.
         type: dict
         default: {}
       cache_files:
@@ -49,20 +47,20 @@ options:
         type: dict
         default: {}
   cluster:
-    description: The cluster.
+    description: Cluster to inspect.
     type: dict
     suboptions:
       provider:
-        description: What provides the cluster.
+        description: Provider of the cluster.
         type: str
         choices: [existing, kind, minikube]
         required: true
       name:
-        description: Name of the cluster, for V(minikube) the profile.
+        description: Name of the cluster. For V(minikube), name of the profile.
         type: str
         required: true
       state:
-        description: Whether the cluster is to be provided or removed. The error for a foreign one depends on it.
+        description: Whether the cluster is to be provided or removed. The error for an unmanaged cluster depends on it.
         type: str
         choices: [absent, present]
         default: present
@@ -71,7 +69,7 @@ options:
         type: path
         required: true
       context:
-        description: The context that the kubeconfig of an existing cluster must have.
+        description: Context in the kubeconfig of an existing cluster.
         type: str
         default: ""
       content:
@@ -80,40 +78,40 @@ options:
         default: ""
       programs:
         description:
-          - Names on PATH or paths of kind or minikube. The first that is installed is used, and the last is where a
-            download goes. Of kind, only the first counts as installed.
+          - Names on C(PATH) or paths of the C(kind) or C(minikube) binary. The first that is installed is used. The
+            last is the destination of a download. For V(kind), only the first counts as installed.
         type: list
         elements: path
         default: []
       workers:
-        description: Number of nodes besides the first, for V(kind).
+        description: Number of worker nodes, for V(kind).
         type: int
         default: 0
       minimum_version:
         description:
-          - The version of Kubernetes that the site needs, for instance V(1.30). Empty takes any.
-          - Fails if a V(kind) or V(minikube) cluster to be provided is known to have a lower one, or would be created
-            with it. The version of V(kind) is the tag of an image C(kindest/node) or C(cloud-django/node).
+          - Kubernetes version that the site needs, for example V(1.30). Empty accepts any version.
+          - The module fails if a V(kind) or V(minikube) cluster has a lower version, or would be created with one. The
+            version of V(kind) is the tag of an image C(kindest/node) or C(cloud-django/node).
         type: str
         default: ""
       node_image:
-        description: Image of the nodes, for V(kind). Empty takes any.
+        description: Image of the nodes, for V(kind). Empty accepts any image.
         type: str
         default: ""
       driver:
-        description: Driver of V(minikube).
+        description: Driver of minikube, for V(minikube).
         type: str
         default: docker
       home:
-        description: The folder that minikube knows as C(MINIKUBE_HOME).
+        description: The C(MINIKUBE_HOME) directory of the profile, for V(minikube).
         type: str
         default: ""
       settings:
-        description: Variables of the role that a profile is created from, by name.
+        description: Role variables that a profile is created from, by name.
         type: dict
         default: {}
   image:
-    description: The image of the site.
+    description: Image of the site.
     type: dict
     suboptions:
       reference:
@@ -121,18 +119,18 @@ options:
         type: str
         required: true
       content:
-        description: Hash of what the image is built from. Unset, no copy counts as built or delivered.
+        description: Hash of the inputs of the image. Unset, no copy counts as built or delivered.
         type: str
         default: ""
       provider:
         description:
-          - How the cluster gets the image. The nodes of V(kind) and V(minikube) are inspected, and for V(registry) the
-            registry, with the credentials of C(docker login).
+          - How the cluster gets the image. For V(kind) and V(minikube), the nodes are inspected. For V(registry), the
+            registry is inspected with the credentials of C(docker login).
         type: str
         choices: [kind, minikube, registry]
         required: true
       state:
-        description: Whether the image is to be delivered or removed. The registry is inspected for V(present) only.
+        description: Whether the image is to be delivered or removed. The registry is inspected only for V(present).
         type: str
         choices: [absent, present]
         default: present
@@ -141,26 +139,26 @@ options:
         type: str
         default: ""
       programs:
-        description: Names on PATH or paths of minikube. The first that is installed is used.
+        description: Names on C(PATH) or paths of the C(minikube) binary. The first that is installed is used.
         type: list
         elements: str
         default: [minikube]
       home:
-        description: The C(MINIKUBE_HOME) of the profile.
+        description: The C(MINIKUBE_HOME) directory of the profile whose nodes are inspected.
         type: path
         default: "~"
       bases:
-        description: Images that the build starts from. Those that no registry has must be in the engine.
+        description: Base images of the build. Images that no registry has must be in the container engine.
         type: list
         elements: str
         default: []
       companions:
-        description: Further images of the engine that each node must have, because no registry has them.
+        description: Additional images that each node must have, because no registry has them.
         type: list
         elements: str
         default: []
       keep:
-        description: Number of tags that each place can have.
+        description: Maximum number of tags in each place.
         type: int
         default: 3
 """
@@ -182,34 +180,37 @@ shared:
   type: bool
   returned: always
 engine:
-  description: C(answers), the C(reason) if not, whether C(buildx) is installed, and C(settled) if nothing is missing.
+  description:
+    - Whether the container engine C(answers), with the C(reason) if not, and whether C(buildx) is installed.
+    - C(settled) if both are available.
   type: dict
   returned: when O(engine=true)
 builds:
-  description: >-
-    Names of C(missing) images, those with other inputs included; whether the C(programs) are current and minikube's
-    files are C(cached); and C(settled).
+  description:
+    - Names of C(missing) images, which include images with other inputs.
+    - Whether the C(programs) are current, whether minikube's files are C(cached), and C(settled) if no build is due.
   type: dict
   returned: when O(builds) is set
 cluster:
   description:
-    - The C(state), which is V(missing), V(incomplete) after an interrupted creation, V(stopped), V(restarted) outside
-      of the role, V(ready), or V(complete) with the wanted content.
-    - Whether the program is C(installed) and its C(program) path, the C(drift) from the variables as clauses, whether
-      the C(kubeconfig) is current, and C(settled) if nothing is to be done.
-    - For kind, IDs of the C(nodes) and the sorted times when they C(started). For minikube, the C(folder) of the
-      profile, whether it is C(managed), and the C(capacity) of the engine if a profile is to be created.
+    - The C(state) is V(missing), V(incomplete) after an interrupted creation, V(stopped), V(restarted) outside of the
+      role, V(ready), or V(complete) with the wanted content.
+    - Whether the binary is C(installed), its path C(program), and the C(drift) from the variables as clauses.
+    - Whether the C(kubeconfig) is current, and C(settled) if no change is due.
+    - For kind, IDs of the C(nodes) and their sorted start times C(started). For minikube, the directory C(folder) of
+      the profile, whether the profile is C(managed), and the C(capacity) of the container engine for a new profile.
   type: dict
   returned: when O(cluster) is set
 image:
   description:
-    - Tags in the C(engine), the newest first, each with C(reference), C(id) and C(context).
-    - Running C(nodes), each with C(name), C(references) and the C(ids) of its copy, and the copy in the C(registry)
-      with C(digest), C(ids) and C(context).
-    - The C(id) in the engine, whether the image is C(built) and C(delivered), C(nodes_without) it, all C(loads) into
-      nodes, each with C(node) and C(image), the largest number of C(tags) in one place, and C(settled).
-    - The C(builder) that sees the images of the engine, and C(missing_bases). Both are inspected only if the image
-      has to be built.
+    - Tags in the container C(engine), the newest first, each with C(reference), C(id), and C(context).
+    - Running C(nodes), each with C(name), C(references), and the C(ids) of its copy. The copy in the C(registry) has
+      C(digest), C(ids), and C(context).
+    - The C(id) in the container engine, whether the image is C(built) and C(delivered), and the C(nodes_without) it.
+      The C(loads) into nodes have C(node) and C(image). The C(tags) are the largest number of tags in one place.
+    - The C(builder) that has the images of the container engine, and C(missing_bases). Both are inspected only if the
+      image has to be built.
+    - C(settled) if no change is due.
   type: dict
   returned: when O(image) is set
 """

@@ -1,46 +1,46 @@
 #!/usr/bin/python
-"""Module that removes old tags of an image from the engine and from the nodes of a kind or minikube cluster."""
+"""Remove old tags of an image from the container engine and from the nodes of a kind or minikube cluster."""
 
 DOCUMENTATION = r"""
 module: image_prune
-short_description: Remove old tags of an image from the engine and from the nodes of a kind or minikube cluster
+short_description: Remove old tags of an image from the container engine and the nodes of a cluster
 version_added: 0.1.0
 description:
-  - Removes tags of one repository, the oldest first. In the engine only images with the label C(cloud-django.context)
-    are touched, because only those are ours.
+  - Removes tags of one repository from the container engine and from the nodes of a kind or minikube cluster, the
+    oldest first. In the container engine, only images with the label C(cloud-django.context) are removed.
   - A copy in a registry is never removed.
 options:
   reference:
-    description: The image whose repository is looked through. It stays itself, unless O(keep) is 0.
+    description: Image whose repository is cleaned up. The image itself stays, unless O(keep) is V(0).
     type: str
     required: true
   keep:
-    description: How many tags stay in each place. With 0 all go that are not in O(used).
+    description: Number of tags that stay in each place. V(0) removes all tags that are not in O(used).
     type: int
     required: true
   used:
-    description: Images that stay in any case, for instance those of all pods. Those of other repositories don't matter.
+    description: Images that always stay, for example those of all pods. Images of other repositories are ignored.
     type: list
     elements: str
     default: []
   kind_cluster:
-    description: Name of a kind cluster on this machine, whose running nodes are looked through. Unset, none are.
+    description: Name of a kind cluster on the control node. Its running nodes are cleaned up. Unset, no kind node is.
     type: str
   minikube_profile:
-    description: Name of a minikube profile, whose running nodes are looked through. Unset, none are.
+    description: Name of a minikube profile. Its running nodes are cleaned up. Unset, no minikube node is.
     type: str
   minikube_programs:
-    description: Names on PATH or paths of minikube. The first that is installed is used.
+    description: Names on C(PATH) or paths of the C(minikube) binary. The first that is installed is used.
     type: list
     elements: str
     default: [minikube]
   minikube_home:
-    description: The folder that minikube knows as C(MINIKUBE_HOME). Must be given with O(minikube_profile).
+    description: The C(MINIKUBE_HOME) directory of the profile. Required with O(minikube_profile).
     type: path
 """
 
 EXAMPLES = r"""
-- name: Keep the last three
+- name: Remove all tags except for the last three
   cloud_django.kubernetes.image_prune:
     reference: localhost/cloud-django/polls:5f3a
     keep: 3
@@ -49,12 +49,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: What was removed, or would be, each as C(place) and C(reference).
+  description: Removed tags, in check mode those to remove, each with C(place) and C(reference).
   type: list
   elements: dict
   returned: always
 stayed:
-  description: What should have gone and did not, each with the reason, for instance that a container runs from it.
+  description: Tags that could not be removed, each with the reason, for example a container that uses the image.
   type: list
   elements: str
   returned: always
@@ -68,7 +68,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images imp
 
 
 def prune(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Remove old tags, and return what the module returns. Raises MachineError."""
+    """Remove old tags, and return the result of the module. Raises MachineError."""
     removed, stayed = [], []
     for place, reference, command in copies.removals(copies.execute, options):
         code, _, error = (0, "", "") if check_mode else copies.execute(command)

@@ -1,17 +1,18 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Wait for the address of a load balancer."""
+"""Wait for the load balancer address of a Service."""
 
 DOCUMENTATION = r"""
 module: load_balancer_info
-short_description: Wait for the address that a load balancer gives to a Service
+short_description: Wait for the load balancer address of a Service
 version_added: 0.1.0
 description:
-  - Waits until the Service has the address of a load balancer, and returns that.
-  - Fails after 30 seconds if no controller has taken up the Service by then, else at the timeout, with the last event.
+  - Waits until the Service has a load balancer address, and returns the address.
+  - Fails after 30 seconds if no controller manages the Service by then, and otherwise at the timeout.
+  - The error has the last event about the Service.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: It only reads. It does not wait., support: full}
+  check_mode: {description: The module is read-only and does not wait., support: full}
 options:
   namespace:
     description: Namespace of the Service.
@@ -22,13 +23,13 @@ options:
     type: str
     required: true
   timeout:
-    description: How many seconds to wait at most.
+    description: Maximum number of seconds to wait.
     type: int
     default: 300
 """
 
 EXAMPLES = r"""
-- name: Wait for the address of the site
+- name: Wait for the load balancer address of the site
   cloud_django.kubernetes.load_balancer_info:
     namespace: polls
     name: polls-web
@@ -36,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 address:
-  description: The host name or IP address. Empty if the Service does not exist, and in check mode if there is none yet.
+  description: Host name or IP address. Empty without the Service, and in check mode without an address.
   type: str
   returned: success
   sample: 192.0.2.10

@@ -1,29 +1,28 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Prove that a release of a site answers."""
+"""Verify that a release of a site answers."""
 
 DOCUMENTATION = r"""
 module: page_info
-short_description: Prove that a release of a site answers
+short_description: Verify that a release of a site answers
 version_added: 0.1.0
 description:
-  - Requests a page at the public address of a site, until the release that was applied answers. Certificates are
-    verified.
-  - Proxies of the environment are used. This machine is reached directly, and so are the networks in C(no_proxy).
-  - Any answer of the release counts, such as a redirect to a login or status 404. Status 400, which Django gives to a
-    wrong host, those from 500 on, and a redirect of a page to itself do not.
-  - The request has the header C(X-Front-Proof) with O(configuration_hash), which nobody else knows. A front that has
-    the same value adds the header C(X-Front-Release) with O(release) to the answer. See the role C(web).
-  - Where the address does not lead to the release, a port-forward to one of its pods shows whether it works. The module
-    then succeeds with a warning about the address.
+  - Requests a page at the public URL of a site, until the applied release answers. Certificates are verified.
+  - Uses the proxies in the environment, except for the control node and the networks in C(no_proxy).
+  - Almost any answer of the release is a success, such as a redirect to a login or status 404. Status 400, which Django
+    returns for a wrong host, status 500 and higher, and a redirect of a page to itself are failures.
+  - The request has the header C(X-Front-Proof) with O(configuration_hash), which is secret. A front with the same value
+    adds the header C(X-Front-Release) with O(release) to the answer. See the role C(web).
+  - If the URL does not lead to the release, the module requests the page from one of the pods through a port-forward.
+    If the pod answers, the module succeeds with a warning about the URL.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: It only reads., support: full}
+  check_mode: {description: The module is read-only., support: full}
 notes:
   - For a port-forward, a user needs the verb C(list) on pods, and C(create) and C(get) on C(pods/portforward).
 options:
   url:
-    description: Public address of the page.
+    description: Public URL of the page.
     type: str
     required: true
   release:
@@ -36,14 +35,14 @@ options:
     required: true
   marked:
     description:
-      - Whether an answer names its release. If not, what answers at the address is not known, and one of the pods is
-        asked as well.
+      - Whether answers name their release. If not, the module cannot identify the server at the URL, and also requests
+        the page from one of the pods.
     type: bool
     default: true
   address:
     description:
-      - What follows where the release does not answer at the address. V(try) is a warning if one of its pods answers
-        through a port-forward, V(require) an error. V(skip) only asks a pod.
+      - Effect if the release does not answer at the URL. With V(try), the module warns if one of the pods answers
+        through a port-forward. With V(require), it fails. V(skip) requests the page only from a pod.
     type: str
     choices: [try, require, skip]
     default: try
@@ -56,25 +55,25 @@ options:
     type: dict
     required: true
   port:
-    description: Port of the pods that answers.
+    description: Port of the pods for requests.
     type: int
     required: true
   tls:
-    description: Whether that port speaks TLS.
+    description: Whether the port uses TLS.
     type: bool
     default: false
   timeout:
-    description: How many seconds the page may take at most to come from the address, all attempts together.
+    description: Maximum number of seconds for all attempts at the URL.
     type: int
     default: 10
   local:
-    description: Whether the page comes from a cluster on this machine, which no proxy reaches.
+    description: Whether the cluster runs on the control node, so that no proxy can reach the page.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Prove that the release of the site answers
+- name: Verify that the release of the site answers
   cloud_django.kubernetes.page_info:
     url: https://polls.example.org/
     release: "{{ applied.releases[0].release }}"
@@ -87,17 +86,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 attempts:
-  description: How many times the address was asked.
+  description: Number of requests at the URL.
   type: int
   returned: success
   sample: 1
 status:
-  description: Status of the answer that proves it.
+  description: HTTP status of the answer of the release.
   type: int
   returned: success
   sample: 200
 way:
-  description: Where that answer came from, V(address) or V(port-forward).
+  description: Source of the answer, V(address) for the URL or V(port-forward) for a pod.
   type: str
   returned: success
   sample: address
@@ -115,7 +114,7 @@ OPTIONS = options_of(DOCUMENTATION)
 
 
 def run(module: Any) -> dict[str, Any]:
-    """Return what the module returns, and show its warning. Raises CloudDjangoError."""
+    """Return the result of the module, and print its warning. Raises CloudDjangoError."""
     params = module.params
     proxies.reach_directly(params["url"], local=params["local"])
     annotations = {RELEASE: params["release"], CONFIGURATION: params["configuration_hash"]}

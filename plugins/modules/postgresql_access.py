@@ -1,61 +1,61 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Make a database, its schema, roles and grants what they shall be, and keep the Secrets of the roles."""
+"""Manage a PostgreSQL database, its schema, roles, and grants, and the Secrets of the roles."""
 
 DOCUMENTATION = r"""
 module: postgresql_access
-short_description: Keep a PostgreSQL database, its roles, grants and their Secrets
+short_description: Manage a PostgreSQL database, its roles, grants, and Secrets
 version_added: 0.1.0
 description:
-  - Reads a server's catalog with C(psql) in a pod, compares it with what is wanted, and makes the difference in one
-    transaction. Only C(CREATE DATABASE) stands outside of it, since PostgreSQL wants it so.
-  - What somebody changed by hand is mended. That is a password, a missing or surplus grant, an owner, an attribute such
-    as SUPERUSER, a membership, a missing role. Roles that are not named here are left alone.
-  - Passwords reach the server as SCRAM-SHA-256 verifiers only, through the standard input of C(psql), so that they are
-    in no argument list and in no log. They are kept in one Secret per role, generated with 32 characters unless given.
+  - Reads the catalog of a server with C(psql) in a pod, compares it with the wanted state, and applies the differences
+    in one transaction. Only C(CREATE DATABASE) runs outside of it, because PostgreSQL requires that.
+  - Reverts manual changes of passwords, grants, owners, attributes such as C(SUPERUSER), and memberships, and creates
+    missing roles. Roles that are not named here are not changed.
+  - Passwords reach the server only as SCRAM-SHA-256 verifiers, through the standard input of C(psql). They are in no
+    argument list and in no log. One Secret per role stores the password, which has 32 characters if it is generated.
 requirements:
-  - A server of PostgreSQL 16 or newer
+  - PostgreSQL server >= 16
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
     description: >-
-      Reads only, and tells what would be changed. With O(client_pod) the pod that reads is made, and removed again.
+      Returns the planned changes without applying them. With O(client_pod), the client pod is created and deleted.
     support: full
   diff_mode: {description: "Shows the statements, without passwords and verifiers.", support: full}
 options:
   namespace:
-    description: The namespace of the pod and of the Secrets.
+    description: Namespace of the pod and of the Secrets.
     type: str
     required: true
   labels:
-    description: Labels of the Secrets. C(app.kubernetes.io/managed-by=cloud-django) marks them as ours.
+    description: Labels of the Secrets. C(app.kubernetes.io/managed-by=cloud-django) marks managed Secrets.
     type: dict
     default: {}
   state:
     description:
-      - V(absent) removes the Secrets, and with O(client_pod) the database and its roles as well. Those of a server in
-        the cluster go with its volume.
+      - V(absent) removes the Secrets, and with O(client_pod) also the database and its roles. The database of a server
+        in the cluster is removed with its volume.
     type: str
     choices: [present, absent]
     default: present
   pod:
-    description: The pod in which the server runs, and where the administrator may enter over the socket.
+    description: Pod of the server, in which the administrator connects through the socket.
     type: str
   container:
-    description: The container of the server in O(pod).
+    description: Container of the server in O(pod).
     type: str
     default: postgresql
   client_pod:
     description:
-      - The manifest of a pod with C(psql), for a server outside of the cluster. It is made, used and removed. Its
-        environment names the server, and the file C(/run/secrets/admin/password) the administrator's password.
+      - Manifest of a pod with C(psql), for an external server. The pod is deleted after use. Its environment names the
+        server, and its file C(/run/secrets/admin/password) contains the administrator's password.
     type: dict
   required_secrets:
-    description: Secrets that O(client_pod) mounts, each with the keys that it must have.
+    description: Secrets that O(client_pod) mounts, each with its required keys.
     type: dict
     default: {}
   server_host:
-    description: Name of the server as clients reach it, for the Secrets.
+    description: Host name of the server for clients, which the Secrets contain.
     type: str
     required: true
   server_port:
@@ -71,65 +71,65 @@ options:
     type: str
     required: true
   schema:
-    description: Name of the schema in it.
+    description: Name of the schema in the database.
     type: str
     required: true
   owner:
-    description: Name of the role that owns database and schema, and that cannot log in.
+    description: Name of the owner role of database and schema, which cannot log in.
     type: str
     required: true
   roles:
-    description: The roles that log in.
+    description: The login roles.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: Name of the role.
+        description: Name of the login role.
         type: str
         required: true
       access:
         description:
-          - V(owner) becomes the owner when it logs in, V(write) may read and write rows, V(read) may read them.
+          - V(owner) switches to O(owner) at login, V(write) reads and writes rows, and V(read) only reads rows.
         type: str
         choices: [owner, write, read]
         required: true
       secret:
-        description: Name of the Secret for those who log in as this role.
+        description: Name of the Secret with the connection settings and the password of the role.
         type: str
         required: true
       password:
-        description: Password. Unset, the one in the Secret is kept, or one is generated.
+        description: Password. Unset, the password in the Secret is used, or one is generated.
         type: str
       connection_limit:
         description:
-          - How many connections it may have at the same time; V(-1) is no limit.
-          - A number below that leaves so many of those that the server accepts to others; V(-15) leaves 15.
+          - Maximum number of connections at the same time. V(-1) means no limit.
+          - A lower number is relative to the connections that the server accepts. V(-15) leaves 15 to other roles.
         type: int
         default: -1
       settings:
-        description: Settings of its sessions, such as C(statement_timeout).
+        description: Session settings of the role, such as C(statement_timeout).
         type: dict
         default: {}
   extensions:
-    description: Extensions that the database has to have. They are made in the schema.
+    description: Required extensions. Missing ones are created in the schema.
     type: list
     elements: str
     default: []
   connections:
-    description: How many connections will be needed. More than the server accepts is refused.
+    description: Number of connections that the site may open. The module fails if the server accepts fewer.
     type: int
     default: 0
   expected_connections:
     description:
-      - How many connections a server will accept that the run makes which a dry run foretells.
-      - Once there is one it is asked.
+      - In check mode, the connection limit of a server that doesn't exist yet. The limit of an existing server is read
+        from the server.
     type: int
     default: 100
 """
 
 EXAMPLES = r"""
-- name: Keep the database of the site
+- name: Manage the database of the site
   cloud_django.kubernetes.postgresql_access:
     namespace: polls
     pod: polls-postgresql-0
@@ -147,7 +147,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was changed, or would be, one sentence each.
+  description: Changes, in check mode the planned ones, one phrase each.
   returned: success
   type: list
   elements: str

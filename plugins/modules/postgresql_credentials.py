@@ -7,37 +7,37 @@ module: postgresql_credentials
 short_description: Manage the passwords and certificates of a PostgreSQL server
 version_added: 0.1.0
 description:
-  - Manages three Secrets, which are named after the server. C(<name>-admin) has the administrator's C(username) and
-    C(password), C(<name>-ca) our certificate authority, and C(<name>-tls) the certificate that the server shows.
-  - What is missing is made, with a password of 32 characters; what is there is kept. A certificate is renewed when few
-    days are left, or when it no longer fits its authority or the names of the server. An authority is renewed with its
-    old key, so that those who trust the old one trust the new one too.
-  - A server that runs is made to serve a renewed certificate without a restart, and its administrator's password is
-    set again where it no longer is the one in the Secret.
-  - No secret value is ever returned.
+  - Manages three Secrets, whose names begin with the name of the server. C(<name>-admin) has the C(username) and
+    C(password) of the administrator, C(<name>-ca) the certificate authority, and C(<name>-tls) the server certificate.
+  - Creates missing Secrets, with a password of 32 characters, and does not change valid ones. A certificate is renewed
+    before it expires, and if its certificate authority or host names changed. A certificate authority is renewed with
+    its old key, so that clients that trust the old certificate also trust the new one.
+  - A running server loads a renewed certificate without a restart. The password of its administrator is set if it
+    differs from the one in the Secret.
+  - Secret values are never returned.
 requirements:
   - cryptography >= 42.0.0
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
-    description: Reads only, and tells what would be changed, also where the namespace does not exist.
+    description: Returns the planned changes without applying them, even if the namespace does not exist.
     support: full
-  diff_mode: {description: Shows what would change., support: none}
+  diff_mode: {description: "Not supported, because the changes are secret.", support: none}
 options:
   namespace:
-    description: The namespace of the server.
+    description: Namespace of the server.
     type: str
     required: true
   name:
-    description: The name of the server; all its objects have it, or begin with it.
+    description: Name of the server, and prefix of the names of its objects.
     type: str
     required: true
   labels:
-    description: Labels of the Secrets. C(app.kubernetes.io/managed-by=cloud-django) marks them as ours.
+    description: Labels of the Secrets. C(app.kubernetes.io/managed-by=cloud-django) marks managed Secrets.
     type: dict
     default: {}
   external:
-    description: The server is not in the cluster. Only the Secrets with the administrator and the authority are kept.
+    description: Whether the server is outside of the cluster. Then only C(<name>-admin) and C(<name>-ca) are managed.
     type: bool
     default: false
   admin_username:
@@ -45,34 +45,34 @@ options:
     type: str
     default: postgres
   admin_password:
-    description: Password of the administrator's role. Unset, the one in the Secret is kept, or one is generated.
+    description: Password of the administrator's role. Unset, the password in the Secret is used, or one is generated.
     type: str
   ca_certificate:
-    description: The authority of an external server, in PEM. Unset, the one in the Secret is kept.
+    description: CA certificate of an external server, in PEM. Unset, the certificate in the Secret is used.
     type: str
   dns_names:
-    description: Names of the server in its certificate.
+    description: DNS names in the server certificate.
     type: list
     elements: str
     default: []
   ca_days:
-    description: For how many days an authority is valid.
+    description: Validity of a CA certificate in days.
     type: int
     default: 3650
   certificate_days:
-    description: For how many days a certificate is valid.
+    description: Validity of a server certificate in days.
     type: int
     default: 365
   renew_days:
-    description: With how many days left a certificate is renewed.
+    description: Days before its expiry when a server certificate is renewed.
     type: int
     default: 30
   container:
-    description: The container of the server in its first pod, C(<name>-0).
+    description: Container of the server in its first pod, C(<name>-0).
     type: str
     default: postgresql
   reload_timeout:
-    description: How many seconds a renewed certificate may take until the server has it.
+    description: Maximum number of seconds to wait until the server has loaded a renewed certificate.
     type: int
     default: 150
 """
@@ -89,11 +89,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What was changed, or would be.
+  description: Changes, in check mode the planned ones.
   returned: success
   type: list
   elements: str
-  sample: [make the administrator's password, renew the server's certificate since 12 days are left]
+  sample: [create the administrator's password, renew the server's certificate because 12 days are left]
 """
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of

@@ -1,79 +1,79 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Refuse what a PostgreSQL server in a cluster could not work with, before anything is changed."""
+"""Check the prerequisites of a PostgreSQL server before any change."""
 
 DOCUMENTATION = r"""
 module: postgresql_preflight
-short_description: Check what a PostgreSQL server needs before anything is changed
+short_description: Check the prerequisites of a PostgreSQL server before any change
 version_added: 0.1.0
 description:
-  - Changes nothing. Returns which objects of the server exist, and whether the server runs.
-  - Refuses in one sentence what could not work later. That is an object of the same name that is not ours, a Secret
-    with missing keys, a storage class that does not exist, a volume that would have to shrink or to change its class,
-    or a server that accepts fewer connections than the site may open.
-  - No secret value is ever returned.
+  - Returns which objects of the server exist, and whether the server runs. The module is read-only.
+  - Fails for an unmanaged object of the same name, a Secret with missing keys, or a missing storage class.
+  - A volume that would have to shrink or to change its class is an error.
+  - A server that accepts fewer connections than the site may open is an error, too.
+  - Secret values are never returned.
 requirements:
   - cryptography >= 42.0.0
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: "Accepts that the namespace does not exist, and is the same otherwise.", support: full}
-  diff_mode: {description: Changes nothing., support: none}
+  check_mode: {description: "The module is read-only. In check mode, the namespace may be missing.", support: full}
+  diff_mode: {description: The module changes no objects., support: none}
 options:
   namespace:
-    description: The namespace of the server.
+    description: Namespace of the server.
     type: str
     required: true
   name:
-    description: The name of the server; all its objects have it, or begin with it.
+    description: Name of the server, and prefix of the names of its objects.
     type: str
     required: true
   external:
-    description: The server is not in the cluster. Only its Secrets are checked.
+    description: Whether the server is outside of the cluster. Then only its Secrets are checked.
     type: bool
     default: false
   labels:
     description:
-      - Labels without which an object is not ours. C(app.kubernetes.io/managed-by=cloud-django) is always one of them.
+      - Labels of objects that this collection manages. C(app.kubernetes.io/managed-by=cloud-django) is always required.
     type: dict
     default: {}
   claim:
-    description: The claim for the server's volume.
+    description: PersistentVolumeClaim of the server.
     type: dict
     suboptions:
       name:
-        description: The name of the claim.
+        description: Name of the claim.
         type: str
         required: true
       size:
-        description: How large the volume shall be.
+        description: Size of the volume, for example V(10Gi).
         type: str
         required: true
       storage_class:
-        description: The class of the volume; empty takes the cluster's default.
+        description: Storage class of the volume. Empty uses the default class of the cluster.
         type: str
         default: ""
   connections:
-    description: The connections to a server in the cluster. Unset, they are not checked.
+    description: Numbers of connections to a server in the cluster. Unset, they are not checked.
     type: dict
     suboptions:
       accepted:
-        description: Connections that the server accepts.
+        description: Number of connections that the server accepts.
         type: int
         required: true
       web:
-        description: Connections that the web pods may open.
+        description: Number of connections that the web pods may open.
         type: int
         required: true
       jobs:
-        description: Connections that jobs may open.
+        description: Number of connections that Jobs may open.
         type: int
         required: true
       reserved:
-        description: Connections that are reserved for administrators and backups.
+        description: Number of connections that are reserved for administrators and backups.
         type: int
         required: true
   state:
-    description: V(present) refuses what could not work later. V(absent) only returns which objects exist and are ours.
+    description: V(present) checks the prerequisites. V(absent) only returns the managed objects that exist.
     type: str
     choices: [present, absent]
     default: present
@@ -95,15 +95,15 @@ namespace_exists:
   returned: success
   type: bool
 server_ready:
-  description: Whether the server accepts connections already, and its StatefulSet has nothing left to do.
+  description: Whether the server accepts connections and its StatefulSet is rolled out.
   returned: success
   type: bool
 claim_bound:
-  description: Whether the server has its volume already.
+  description: Whether the claim of the server is bound to a volume.
   returned: success
   type: bool
 objects:
-  description: The objects of the server that exist and are ours, as C(Kind/name).
+  description: Existing managed objects of the server, as C(Kind/name).
   returned: success
   type: list
   elements: str

@@ -1,88 +1,88 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Wait until workloads are really rolled out, and fail as soon as one of them cannot be."""
+"""Wait until workloads are rolled out, and fail as soon as one of them cannot be."""
 
 DOCUMENTATION = r"""
 module: rollout
-short_description: Wait until Kubernetes workloads are really rolled out
+short_description: Wait until Kubernetes workloads are rolled out
 version_added: 0.1.0
 description:
-  - Watches the Kubernetes API, instead of polling it, until each of the named workloads is really done. For a
-    Deployment that means every replica is updated and available and no replica of an earlier revision is left, for a
-    Job that it is complete.
-  - Fails at once, and not at the timeout, on what cannot get better by itself. That is an image that cannot be pulled,
-    a container that keeps crashing, a missing Secret or ConfigMap, a quota or an admission rule that refuses the pods,
-    a pod that fits on no node and for which no autoscaler makes room, a claim that is being deleted or gets no volume,
-    a Job that has failed, a deadline that was exceeded, a Deployment that is paused.
-  - Prints every eight seconds what it waits for, if it runs in the process of its task.
-  - The error says which thing is stuck, why, and what to do next, followed by the last events and the last lines of the
-    log. The values of Secrets that the pods refer to are masked in it, but for those whose key says that they are none,
-    such as C(username), C(host) and C(tls.crt).
-  - Only pods of the current revision are judged. What a broken earlier revision does is ignored, except that an ordered
-    StatefulSet whose earlier pod is broken is reported, since it can replace none of its pods.
+  - Watches the Kubernetes API, instead of polling it, until each workload is rolled out. A Deployment is rolled out
+    when every replica is updated and available, and no replica of an earlier revision is left. A Job has to be
+    complete.
+  - Fails before the timeout on problems that do not end by themselves. For a pod, these are an image that cannot be
+    pulled, a crash loop, or a missing Secret or ConfigMap.
+  - A pod that a quota or an admission rule rejects also fails. So does a pod that gets no node or no volume.
+  - For a workload, such problems are a failed Job, an exceeded deadline, and a paused Deployment.
+  - Prints a progress line every eight seconds, if it runs in the process of its task.
+  - The error names the workload, the cause, and the next step, followed by the last events and log lines. Values of
+    Secrets that the pods refer to are masked in it. Values with public keys such as C(username), C(host), and
+    C(tls.crt) are not masked.
+  - Checks only pods of the current revision. Pods of an earlier revision count only if they block the update of an
+    ordered StatefulSet.
 requirements:
   - PyYAML >= 3.11
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
-    description: Never waits and never fails for the sake of a workload, but tells its present state.
+    description: Returns the current state of the workloads, without waiting and without failing because of a workload.
     support: full
-  diff_mode: {description: Shows what would change., support: none}
+  diff_mode: {description: The module changes no objects., support: none}
 notes:
-  - A container without a readiness probe counts as available as soon as it has started. Give it a probe, or its
-    workload C(minReadySeconds), or else one that crashes a moment later is taken for done.
-  - Changes nothing in the cluster. It needs the verbs C(list) and C(watch) on the workloads, on Pods, and for a
-    Deployment on ReplicaSets. Events, ResourceQuotas, ControllerRevisions, PersistentVolumeClaims, Secrets, ConfigMaps
-    and logs are read where that is allowed.
+  - A container without a readiness probe counts as available as soon as it has started, even if it crashes a moment
+    later. Set a probe, or C(minReadySeconds) of the workload.
+  - The module is read-only. It needs the verbs C(list) and C(watch) on the workloads and on pods, and for a Deployment
+    on ReplicaSets. It also reads Events, ResourceQuotas, ControllerRevisions, PersistentVolumeClaims, Secrets,
+    ConfigMaps, and logs, if permitted.
 options:
   namespace:
-    description: The namespace of the workloads.
+    description: Namespace of the workloads.
     type: str
     required: true
   workloads:
-    description: The workloads to wait for, all at the same time. An empty list is done at once.
+    description: Workloads to wait for, all at the same time. With an empty list, the module returns at once.
     type: list
     elements: dict
     required: true
     suboptions:
       kind:
-        description: The kind of the workload.
+        description: Kind of the workload.
         type: str
         required: true
         choices: [Deployment, StatefulSet, DaemonSet, Job]
       name:
-        description: The name of the workload.
+        description: Name of the workload.
         type: str
         required: true
   timeout:
-    description: How many seconds to wait at most. V(0) judges once.
+    description: Maximum number of seconds to wait. V(0) checks once.
     type: int
     default: 600
   grace:
     description:
-      - For how many seconds a problem that could mend itself may last before it counts as hopeless, such as a missing
-        Secret or a quota that refuses the pods.
+      - Seconds that a recoverable problem may last before the task fails, for example a missing Secret or a quota that
+        rejects the pods.
     type: int
     default: 5
   volume_timeout:
-    description: For how many seconds a claim of a StatefulSet's pod may have no volume until it counts as hopeless.
+    description: Seconds that a claim of a StatefulSet's pod may be without a volume before the task fails.
     type: int
     default: 60
   log_lines:
-    description: How many of the last lines of the broken container's log to show. V(0) shows none.
+    description: Number of log lines of the failed container to show. V(0) shows none.
     type: int
     default: 20
   mask:
     description:
-      - Further values to mask in messages, events and logs, in clear, in base64 and quoted for URLs. Ansible itself
-        masks their clear form in everything that is returned.
+      - Additional values to mask in messages, events, and logs, as plain text, as base64, and with URL quoting. Ansible
+        masks their plain text in all results.
     type: list
     elements: str
     default: []
 seealso:
   - module: kubernetes.core.k8s
   - name: Deployments
-    description: What the status of a Deployment means.
+    description: Meaning of the status of a Deployment.
     link: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 """
 
@@ -96,7 +96,7 @@ EXAMPLES = r"""
       - kind: Deployment
         name: polls-cache
 
-- name: Wait for a migration of many rows, and show more of its log if it fails
+- name: Wait for a long migration, and show more of its log if it fails
   cloud_django.kubernetes.rollout:
     namespace: polls
     workloads:
@@ -108,20 +108,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 seconds:
-  description: How long it waited, in seconds.
+  description: Duration of the wait in seconds.
   returned: always, once the API was reached
   type: float
   sample: 12.4
 workloads:
   description:
-    - What became of each workload, which has its C(kind) and C(name).
-    - The C(state), one of V(done), V(waiting), V(failed), and V(missing) if it does not exist, and the C(reason), which
-      is what it waits for or why it failed; empty when it is done.
-    - How many C(replicas) it is to have. For a Job, how many pods are active or have succeeded.
-    - The C(images) that its pod template names, and the different C(image_ids) that its pods of the current revision
-      really run.
-    - The C(pods), each running or succeeded one of the current revision, with its C(node) and the image ID of each
-      container.
+    - Workloads with their C(kind) and C(name).
+    - The C(state) is V(done), V(waiting), V(failed), or V(missing). The C(reason) is what the workload waits for, or
+      why it failed. It is empty for V(done).
+    - The C(replicas) are the wanted number. For a Job, they are the active and succeeded pods.
+    - The C(images) are those of the pod template. The C(image_ids) are those of the pods of the current revision.
+    - The C(pods) are the running or succeeded pods of the current revision, each with its C(node) and the image ID of
+      each container.
   returned: always, once the API was reached
   type: list
   elements: dict
@@ -140,22 +139,22 @@ workloads:
             web: sha256:9f0e5a0bd1c2
 reason:
   description:
-    - Why it failed, in one word of the Kubernetes API such as V(ImagePullBackOff), V(CrashLoopBackOff),
-      V(FailedCreate), V(FailedMount) or V(BackoffLimitExceeded), or one of V(Timeout), V(NotFound), V(Deleting),
-      V(Paused), V(Suspended), V(Blocked), V(Unschedulable), V(ClaimDeleting), V(ClaimMissing), V(ClaimLost) and
-      V(ClaimPending).
+    - Reason of the failure. It is a reason of the Kubernetes API, such as V(ImagePullBackOff), V(CrashLoopBackOff),
+      V(FailedCreate), V(FailedMount), or V(BackoffLimitExceeded).
+    - Other reasons are V(Timeout), V(NotFound), V(Deleting), V(Paused), V(Suspended), V(Blocked), V(Unschedulable),
+      V(ClaimDeleting), V(ClaimMissing), V(ClaimLost), and V(ClaimPending).
   returned: failure
   type: str
   sample: ImagePullBackOff
 events:
-  description: The last warnings about the workload that failed and its pods, oldest first.
+  description: The last warning events about the failed workload and its pods, oldest first.
   returned: failure
   type: list
   elements: str
   sample:
     - "Failed Pod/polls-web-7d9f8c6b5-x2x4v: Error: ErrImagePull"
 log:
-  description: The last lines that the broken container wrote, before it crashed if it did.
+  description: The last log lines of the failed container, from before its crash if it crashed.
   returned: failure
   type: list
   elements: str
@@ -177,23 +176,24 @@ OPTIONS = options_of(DOCUMENTATION, mask=True)
 
 
 def run(module: AnsibleK8SModule, connect: Callable[[AnsibleK8SModule], Client] = connect) -> NoReturn:
-    """Do what the options ask for, and end the module."""
+    """Wait for the workloads, and exit the module with the result."""
     params = module.params
     connection.required_connection(params, dict(os.environ))
     workloads = [(w["kind"], w["name"]) for w in params["workloads"]]
     if not workloads:
-        module.exit_json(changed=False, msg="There is nothing to wait for.", seconds=0.0, workloads=[])
+        module.exit_json(changed=False, msg="No workloads to wait for.", seconds=0.0, workloads=[])
     with connection.explained(params):
         rollout = Rollout(connect(module), workloads, params["grace"], params["volume_timeout"], warn=module.warn)
         rollout.load()
     extra = params["mask"] or []
     if module.check_mode:
         rollout.judge()
-        answers = report.told(rollout, report.veil(rollout, extra))
-        module.exit_json(changed=False, msg=report.plan(answers, params["namespace"]), seconds=0.0, workloads=answers)
-    if not rollout.wait(params["timeout"], lambda: report.outlook(rollout, extra)) or rollout.of(Failed):
+        found = report.results(rollout, report.redactor(rollout, extra))
+        module.exit_json(changed=False, msg=report.plan(found, params["namespace"]), seconds=0.0, workloads=found)
+    if not rollout.wait(params["timeout"], lambda: report.progress_line(rollout, extra)) or rollout.of(Failed):
         module.fail_json(changed=False, **report.failure(rollout, params["timeout"], params["log_lines"], extra))
-    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=report.told(rollout, report.Veil()))
+    done = report.results(rollout, report.Redactor())
+    module.exit_json(changed=False, seconds=round(rollout.seconds, 1), workloads=done)
 
 
 def main() -> None:

@@ -171,16 +171,19 @@ def test_an_expired_certificate_is_told_with_its_date(server: Server, where, pla
 def test_a_certificate_of_another_authority_is_told(server: Server, where, play) -> None:
     other = certs.authority("other", 10, certs.current_time())
     sentence = play(postgresql_ca_certificate=other.certificate).sentence()
-    assert "cannot be trusted: its certificate is not signed by the authority in the Secret" in sentence
+    assert (
+        "cannot be trusted: its certificate is expired, or not signed by the certificate authority in the Secret"
+        in sentence
+    )
     assert untouched(server, where)
 
 
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ("nobody", "The administrator's role nobody lacks the right CREATEROLE and CREATEDB."),
-        ("denied", "refuses the administrator: FATAL: pg_hba.conf rejects connection"),
-        ("stranger", "refuses the administrator: FATAL: password authentication failed"),
+        ("nobody", "The administrator's role nobody lacks CREATEROLE and CREATEDB."),
+        ("denied", "rejects the administrator: FATAL: pg_hba.conf rejects connection"),
+        ("stranger", "rejects the administrator: FATAL: password authentication failed"),
     ],
 )
 def test_a_role_that_is_denied_is_told(server: Server, where, play, user: str, words: str) -> None:
@@ -224,7 +227,7 @@ def test_the_same_roles_keep_the_database_there(server: Server, where, play, use
     )
     wanted = {
         "set the password of role polls_app",
-        "make role polls_read CONNECTION LIMIT 5",
+        "set CONNECTION LIMIT 5 of role polls_read",
         "grant SELECT on table polls.question to polls_backup",
     }
     assert set(play("--check", user=user).succeeded().changes) == wanted

@@ -83,13 +83,13 @@ def test_another_site_is_told_from_the_release(site: Site, tmp_path: Path, elsew
     assert (there["way"], there["status"], there["attempts"], there.get("warnings", [])) == ("address", 200, 1, [])
     assert (other["way"], other["status"]) == ("port-forward", 200)
     assert (
-        "has no mark of this release: something else answers there, or removes headers (status 200)"
+        "has no mark of this release: another server answers there, or removes headers (status 200)"
         in other["warnings"][0]
     )
     assert required["failed"]
-    assert "something else answers there" in required["msg"]
+    assert "another server answers there" in required["msg"]
     assert refused["failed"]
-    assert "through a port-forward, has the status 400" in refused["msg"]
+    assert "through a port-forward, returned status 400" in refused["msg"]
     assert old["failed"]
     assert "has the mark of another release" in old["msg"]
     assert "No pod of this release is ready" in old["msg"]

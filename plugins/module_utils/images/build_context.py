@@ -1,4 +1,4 @@
-"""The files of a container build context, and a hash of them."""
+"""Files of a container build context, and their hash."""
 
 import hashlib
 import os
@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 
 DOCKERFILE = "Dockerfile"
-# The first that exists counts.
+STEP = "Set image_context to the directory of the Dockerfile, then rerun the playbook."
+# The first existing file is used.
 IGNORE_FILES = (f"{DOCKERFILE}.dockerignore", ".dockerignore")
 
 # Docker's pattern language: Go's filepath.Match, and `**` for any number of directories.
@@ -28,51 +29,53 @@ _TOKEN = re.compile(
 
 
 class ContextError(CloudDjangoError):
-    """A build context that cannot be read; the message is a sentence for the user."""
+    """A build context that cannot be read. Its message is for the user."""
 
 
 class Rule(NamedTuple):
     """One line of a `.dockerignore`."""
 
     pattern: re.Pattern[str]
-    # Whether the line is an exception, so that a match stays in the context.
+    # Whether the line is an exception, whose matches stay in the context.
     keep: bool
-    # What each match begins with.
+    # Prefix of each match.
     head: str
 
 
 def hash_context(root: Path, dockerfile: bool = True) -> str:
-    """Return the SHA-256, in hexadecimal, of what a build would be sent from the directory `root`.
+    """Return the SHA-256, in hexadecimal, of the files that a build gets from the directory `root`.
 
-    Raises ContextError before anything is read if that is no directory for a build, which may need no `dockerfile`.
+    Args:
+        root: the build context.
+        dockerfile: whether the context must have a Dockerfile.
+
+    Raises ContextError before it reads a file if the directory is no build context.
     """
     refuse_context(root, dockerfile)
     digest = hashlib.sha256()
     for path in sorted(context_files(root)):
         for field in (path.encode("utf-8", "surrogateescape"), *_fingerprint(root / path)):
-            # The length keeps apart what would otherwise read the same, such as "ab" + "c" and "a" + "bc".
+            # Without the length, "ab" + "c" and "a" + "bc" would have the same hash.
             digest.update(b"%d:" % len(field))
             digest.update(field)
     return digest.hexdigest()
 
 
 def refuse_context(root: Path, dockerfile: bool = True) -> None:
-    """Raise ContextError for what cannot be meant as a build context, such as the folder above an inventory."""
-    advice = "set image_context to the folder that holds the Dockerfile"
+    """Raise ContextError for a directory that is unlikely to be a build context, such as the parent of an inventory."""
     if not root.is_dir():
-        raise ContextError(f"Build context {root} is not a directory: give the folder that holds the Dockerfile.")
+        raise ContextError(f"Build context {root} is not a directory. {STEP}")
     if dockerfile and not (root / DOCKERFILE).is_file():
-        raise ContextError(f"Build context {root} has no {DOCKERFILE}, so nothing of it was read: {advice}.")
-    # A stray Dockerfile there would send the keys of a user to the build.
+        raise ContextError(f"Build context {root} has no {DOCKERFILE}. No files were read. {STEP}")
+    # Otherwise, a misplaced Dockerfile would send the keys of the user to the build.
     if holds_home(root) and not any((root / name).is_file() for name in IGNORE_FILES):
         raise ContextError(
-            f"Build context {root} holds a whole home directory and no .dockerignore, so nothing of it was read: "
-            f"{advice}."
+            f"Build context {root} contains a home directory and has no .dockerignore. No files were read. {STEP}"
         )
 
 
 def holds_home(root: Path) -> bool:
-    """Tell whether a directory is the home directory of the user or above it."""
+    """Return whether a directory is the home directory of the user or a parent of it."""
     try:
         return Path.home().resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):
@@ -92,13 +95,16 @@ def _fingerprint(path: Path) -> tuple[bytes, bytes]:
 
 
 def _unreadable(path: Path, error: OSError) -> ContextError:
-    return ContextError(f"Build context file {path} cannot be read: {error.strerror}; check its owner and mode.")
+    return ContextError(
+        f"Build context file {path} cannot be read: {error.strerror}. "
+        "Correct its owner and mode, then rerun the playbook."
+    )
 
 
 def context_files(root: Path) -> Iterator[str]:
-    """Yield the POSIX paths, relative to `root`, of the files and links that the build is sent.
+    """Yield the POSIX paths, relative to `root`, of the files and links that the build gets.
 
-    That is what `.dockerignore` leaves over, and the Dockerfile even if it is ignored.
+    These are all that `.dockerignore` does not ignore, and always the Dockerfile.
     """
     candidates = [root / name for name in IGNORE_FILES]
     rules = next((read_ignore_file(candidate) for candidate in candidates if candidate.is_file()), [])
@@ -125,7 +131,7 @@ def context_files(root: Path) -> Iterator[str]:
 def read_ignore_file(path: Path) -> list[Rule]:
     """Return the rules of a `.dockerignore`."""
     try:
-        # Names of files need not be UTF-8.
+        # File names may not be valid UTF-8.
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -140,15 +146,20 @@ def read_ignore_file(path: Path) -> list[Rule]:
         text = posixpath.normpath(text).lstrip("/")
         pattern = _compile(text)
         if pattern is None or (keep and is_empty):
-            raise ContextError(f"{path} has the malformed pattern {line.strip()}: correct or remove it.")
+            raise ContextError(
+                f"{path} has the malformed pattern {line.strip()}. Correct or remove it, then rerun the playbook."
+            )
         rules.append(Rule(pattern, keep, re.split(r"[*?\[\\]", text, maxsplit=1)[0]))
     return rules
 
 
 def apply_rules(path: str, rules: list[Rule], above: list[bool]) -> tuple[bool, list[bool]]:
-    """Return whether the last rule that matches `path`, or a directory above it, ignores it, and which rules match.
+    """Return whether a path is ignored, and which rules match it. The last rule that matches it or a parent decides.
 
-    Those of `above` match its directory. As in Docker, an exception matches only what something else has ignored.
+    Args:
+        above: for each rule, whether it matches the directory of the path.
+
+    As in Docker, an exception matches only a path that an earlier rule ignores.
     """
     ignored, matched = False, list(above)
     for number, rule in enumerate(rules):
@@ -159,15 +170,15 @@ def apply_rules(path: str, rules: list[Rule], above: list[bool]) -> tuple[bool, 
 
 
 def _may_hold_exceptions(directory: str, rules: list[Rule]) -> bool:
-    """Tell whether an exception may match something below an ignored directory."""
+    """Return whether an exception may match a path below an ignored directory."""
     inside = directory + "/"
     return any(rule.keep and (rule.head.startswith(inside) or inside.startswith(rule.head)) for rule in rules)
 
 
 def _compile(text: str) -> re.Pattern[str] | None:
-    """Translate one of Docker's patterns; return none if it is malformed."""
+    """Return one of Docker's patterns as a regular expression. None if it is malformed."""
     result, position = "", 0
-    # At the start of a pattern without other wildcards `**` needs no slash after it.
+    # At the start of a pattern without other wildcards, `**` needs no slash after it.
     is_suffix = text.startswith("**") and not re.search(r"[*?\[\]\\]", text[2:])
     while position < len(text):
         token = _TOKEN.match(text, position)

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Commands of the machine: run at the same time, and each only once."""
+"""Run commands at the same time, and each command only once."""
 
 import io
 import json
@@ -16,7 +16,7 @@ Answer = tuple[int, str, str]
 
 
 class Once:
-    """A :data:`Run` that runs each command only once, also if several threads need its answer."""
+    """A :data:`Run` that runs each command only once, even if several threads need its result."""
 
     def __init__(self, run: Run = execute) -> None:
         self._run = run
@@ -24,7 +24,7 @@ class Once:
         self._lock = Lock()
 
     def __call__(self, argv: list[str]) -> Answer:
-        """Return exit code, output and error output of a command."""
+        """Return exit code, output, and error output of a command."""
         with self._lock:
             is_first = tuple(argv) not in self._answers
             answer = self._answers.setdefault(tuple(argv), Future())
@@ -37,31 +37,31 @@ class Once:
 
 
 def at_once(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Return what each of the functions returns; all run at the same time. Raises the first of their errors."""
+    """Run all functions at the same time and return their results. Raises the first of their errors."""
     with ThreadPoolExecutor(max_workers=max(len(calls), 1)) as pool:
         started = {name: pool.submit(call) for name, call in calls.items()}
         return {name: future.result() for name, future in started.items()}
 
 
 def no_engine(error: str, result: str) -> MachineError:
-    """Return the error for a container engine that does not answer, with what cannot be done without it."""
+    """Return the error for a container engine that does not answer, with the effect."""
     return MachineError(
-        f"No container engine answers ({last_line(error)}), so {result}: start Docker, then run this again."
+        "No container engine", f"answers, so {result}: {last_line(error)}", "Start Docker, then rerun the playbook"
     )
 
 
 def parsed(output: str, command: str) -> Any:
-    """Return the JSON that a command printed. Raises MachineError if it is none."""
+    """Return the JSON output of a command. Raises MachineError if it is not JSON."""
     try:
         return json.loads(output)
     except ValueError:
         raise MachineError(
-            f"`{command}` printed no complete JSON: run this again. It ends with {output[-60:]!r}."
+            f"The command `{command}`", f"printed incomplete JSON: {output[-60:]!r}", "Rerun the playbook"
         ) from None
 
 
 def copied(run: Run, container: str, path: str) -> str | None:
-    """Return the text of a file in a container, which need not run; None if the file is missing."""
+    """Return the content of a file in a running or stopped container. None if the file is missing."""
     code, output, _ = run(["docker", "cp", f"{container}:{path}", "-"])
     if code:
         return None

@@ -1,7 +1,7 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What read-only commands of `docker` print, without starting it: the engine is asked over its own socket.
+"""Output of read-only `docker` commands, directly from the socket of the container engine.
 
-The command takes 20 ms to start, and an inspection of the machine needs ten of them.
+The `docker` command takes 20 ms to start, and an inspection of the control node needs ten calls.
 """
 
 import http.client
@@ -21,24 +21,24 @@ SOCKET = "/var/run/docker.sock"
 
 
 class Docker:
-    """A :data:`Run` that starts a command only if the engine's socket has no answer to it."""
+    """A :data:`Run` that starts a command only if the socket of the container engine cannot provide its output."""
 
     def __init__(self, run: Run = execute, environment: Mapping[str, str] = os.environ) -> None:
         self._run = run
-        # Without the command there is nothing to stand in for.
+        # Without the command, its failure must be reported.
         self._socket = socket_of(environment) if shutil.which("docker") else ""
 
     def __call__(self, argv: list[str]) -> tuple[int, str, str]:
-        """Return exit code, output and error output of a command."""
+        """Return exit code, output, and error output of a command."""
         try:
             output = self._answer(argv) if self._socket else None
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-            # The command says best what is wrong.
+            # The command prints the best error message.
             output = None
         return self._run(argv) if output is None else (0, output, "")
 
     def _answer(self, argv: list[str]) -> str | None:
-        """Return what a command would print; None if it is another one or would fail."""
+        """Return the output of a command. None for an unknown command, or if it would fail."""
         match argv:
             case ["docker", "image", "ls", "--quiet", "--no-trunc", selection]:
                 return "".join(f"{image['Id']}\n" for image in self._listed("images", selection))
@@ -61,7 +61,7 @@ class Docker:
         return self._get(f"/{what}/json?{urlencode(parameters | {'filters': json.dumps({'label': [label]})})}")
 
     def _executed(self, container: str, command: list[str]) -> str | None:
-        """Return what a command in a container printed; None if it failed."""
+        """Return the output of a command in a container. None if it failed."""
         request = {"AttachStdout": True, "AttachStderr": True, "Cmd": command}
         identifier = json.loads(self._request("POST", f"/containers/{container}/exec", request))["Id"]
         printed = self._request("POST", f"/exec/{identifier}/start", {"Detach": False, "Tty": False})
@@ -73,7 +73,7 @@ class Docker:
         return json.loads(self._request("GET", path))
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
-        """Return the content of an answer. Raises ValueError if it is not a success."""
+        """Return the content of an answer. Raises ValueError for an unsuccessful status."""
         with closing(_Connection(self._socket)) as connection:
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json"} if body else {})
@@ -84,7 +84,7 @@ class Docker:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to a socket of this machine."""
+    """A connection to a Unix domain socket."""
 
     def __init__(self, path: str) -> None:
         super().__init__("localhost")
@@ -96,7 +96,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def socket_of(environment: Mapping[str, str]) -> str:
-    """Return the socket that the command would use; empty if it would use a context or another connection."""
+    """Return the socket that the command would use. Empty if it would use a context or another connection."""
     if host := environment.get("DOCKER_HOST"):
         return host.removeprefix("unix://") if host.startswith("unix://") else ""
     context = environment.get("DOCKER_CONTEXT")
@@ -111,7 +111,7 @@ def socket_of(environment: Mapping[str, str]) -> str:
 
 
 def streams(printed: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the parts of what a command in a container printed: 1 and its output, or 2 and its error output."""
+    """Yield parts of the output of a command in a container: 1 and its output, or 2 and its error output."""
     while printed:
         size = int.from_bytes(printed[4:8])
         yield printed[0], printed[8 : 8 + size]

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""The machine as the roles see it: engine, builds, cluster and image, all inspected at the same time."""
+"""Inspect container engine, builds, cluster, and image on the control node, all at the same time."""
 
 import hashlib
 import os
@@ -19,14 +19,14 @@ from .docker import Docker
 from .kind import inspect_kind
 from .minikube import inspect_minikube
 
-# What only a build needs to know, where none is due.
+# Facts that only a build needs, if no build is due.
 NO_BUILD: dict[str, Any] = {"builder": "default", "missing_bases": []}
 
 
 def inspect(parameters: Mapping[str, Any], check_mode: bool, run: Run | None = None) -> dict[str, Any]:
-    """Return the parts of the machine that were asked for.
+    """Return the requested parts.
 
-    A part that cannot be inspected is left out of a shared result, and raises CloudDjangoError otherwise.
+    A part that cannot be inspected is left out of a shared result, and otherwise raises CloudDjangoError.
     """
     once = run or Once(Docker())
     calls: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -53,7 +53,7 @@ def inspect(parameters: Mapping[str, Any], check_mode: bool, run: Run | None = N
 
 
 def attempt(call: Callable[[], Any]) -> Any:
-    """Return what a function returns, or the error that it raises."""
+    """Return the result of a function, or its error."""
     try:
         return call()
     except CloudDjangoError as error:
@@ -61,8 +61,8 @@ def attempt(call: Callable[[], Any]) -> Any:
 
 
 def inspect_engine(run: Run) -> dict[str, Any]:
-    """Return whether an engine answers, why not, and whether buildx is installed."""
-    # The first is the one that finds the images of the site, so that an inspection of both runs it once.
+    """Return whether a container engine answers, why not, and whether buildx is installed."""
+    # The first command also lists the images of the site, so that an inspection of both parts runs it once.
     commands = {"engine": LIST_ENGINE, "buildx": ["docker", "buildx", "version"]}
     found = at_once({name: partial(run, argv) for name, argv in commands.items()})
     answers, buildx = not found["engine"][0], not found["buildx"][0]
@@ -71,9 +71,9 @@ def inspect_engine(run: Run) -> dict[str, Any]:
 
 
 def inspect_builds(run: Run, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Return which of the images are missing or were built from other inputs, and whether links and files are there.
+    """Return which images are missing or have other inputs, and whether links and files are current.
 
-    Raises MachineError if the engine does not answer. Without the engine, check mode counts every image as missing.
+    Raises MachineError if the container engine does not answer. In check mode, every image then counts as missing.
     """
     images = options["images"]
     labels = image_labels(run, [image["reference"] for image in images.values()], options["label"], check_mode)
@@ -87,11 +87,11 @@ def inspect_builds(run: Run, options: Mapping[str, Any], check_mode: bool) -> di
 
 
 def image_labels(run: Run, references: list[str], label: str, check_mode: bool) -> dict[str, str]:
-    """Return the value of a label by reference, for those of the images that the engine has."""
+    """Return the value of a label by reference, for the images in the container engine."""
     code, output, error = run(["docker", "image", "inspect", *references])
-    # It fails for one missing image as well.
+    # The command also fails for one missing image.
     if code and not check_mode and run(LIST_ENGINE)[0]:
-        raise no_engine(error, "images cannot be looked for")
+        raise no_engine(error, "images cannot be inspected")
     return {
         tag: ((image.get("Config") or {}).get("Labels") or {}).get(label, "")
         for image in parsed(output or "[]", "docker image inspect")
@@ -100,12 +100,12 @@ def image_labels(run: Run, references: list[str], label: str, check_mode: bool) 
 
 
 def leads_to(link: str, target: str) -> bool:
-    """Return whether a link, or a folder above it, leads to a file that exists."""
+    """Return whether a link, or a parent directory that is a link, leads to an existing file."""
     return os.path.realpath(link) == os.path.realpath(target) and Path(target).exists()
 
 
 def has_content(path: str, checksum: str) -> bool:
-    """Return whether a file has this SHA-256."""
+    """Return whether a file has the SHA-256 `checksum`."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest() == checksum
     except OSError:
@@ -113,29 +113,27 @@ def has_content(path: str, checksum: str) -> bool:
 
 
 def inspect_existing(_: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a cluster that is reached by a kubeconfig. Raises MachineError if it does not lead to one."""
+    """Return the state of an existing cluster. Raises MachineError if the kubeconfig or the context is missing."""
     path, context = Path(options["kubeconfig"]), options["context"]
-    # As a path it would be the present folder.
+    step = "Set cluster_kubeconfig to the kubeconfig of the target cluster, then rerun the playbook"
+    # As a path, an empty string would be the current directory.
     if not options["kubeconfig"]:
-        raise MachineError(
-            "A kubeconfig without a name does not exist: set cluster_kubeconfig to the file of the cluster you mean."
-        )
-    problem = "is a folder" if path.is_dir() else "cannot be read" if path.exists() else "does not exist"
+        raise MachineError("cluster_kubeconfig", "is empty", step)
+    problem = "is a directory" if path.is_dir() else "cannot be read" if path.exists() else "does not exist"
     if not path.is_file() or not os.access(path, os.R_OK):
-        raise MachineError(
-            f"Kubeconfig {path} {problem}: set cluster_kubeconfig to the file of the cluster that you mean."
-        )
+        raise MachineError(f"Kubeconfig {path}", problem, step)
     contexts = kubeconfig_contexts(path.read_text(encoding="utf-8", errors="replace"))
     if context not in contexts:
         raise MachineError(
-            f"Kubeconfig {path} has no context {context}, only {', '.join(contexts) or 'none'}: set cluster_context to "
-            "the one that you mean."
+            f"Kubeconfig {path}",
+            f"has no context {context}: its contexts are {', '.join(contexts) or 'none'}",
+            "Set cluster_context to the context of the target cluster, then rerun the playbook",
         )
     return {"state": "complete", "drift": [], "settled": True}
 
 
 def kubeconfig_contexts(text: str) -> list[str]:
-    """Return the names of the contexts in a kubeconfig; a text that is no kubeconfig has none."""
+    """Return the names of the contexts in a kubeconfig. Empty if it is not a kubeconfig."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -147,7 +145,7 @@ def kubeconfig_contexts(text: str) -> list[str]:
 
 
 def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Return where copies of an image are, and whether the cluster has the one with the wanted content."""
+    """Return where copies of an image are, and whether the cluster has the image with the wanted content."""
     reference, provider = options["reference"], options["provider"]
     repository, _ = copies.split(reference)
     calls: dict[str, Callable[[], Any]] = {
@@ -162,7 +160,7 @@ def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dic
     elif options["state"] == "present":
         calls["registry"] = partial(copies.registry_copy, run, reference)
     if check_mode and not shutil.which("docker"):
-        # On a machine without an engine, check mode reports what would be done.
+        # Without a container engine, check mode reports the planned changes.
         return delivery({"engine": [], "nodes": [], "registry": {}}, options) | NO_BUILD
     found = at_once(calls)
     if provider == "minikube":
@@ -180,12 +178,12 @@ def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dic
 
 
 def missing_bases(run: Run, bases: list[str]) -> list[str]:
-    """Return the images that a build starts from and that neither the engine nor any registry has."""
+    """Return the base images of a build that neither the container engine nor a registry has."""
     return [base for base in bases if base.startswith("localhost/") and run(["docker", "image", "inspect", base])[0]]
 
 
 def minikube_nodes(run: Run, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the nodes of a profile have."""
+    """Return the copies of the image on the nodes of a minikube profile."""
     parameters = {"minikube_profile": options["cluster"], "minikube_programs": options["programs"]}
     parameters["minikube_home"] = options["home"]
     command, names = copies.minikube_command(parameters), copies.minikube_nodes(parameters)
@@ -193,7 +191,7 @@ def minikube_nodes(run: Run, options: Mapping[str, Any]) -> list[dict[str, Any]]
 
 
 def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was found about an image, and what follows from it."""
+    """Return the copies of an image, and whether it is built and delivered."""
     image = next((image for image in found["engine"] if image["reference"] == options["reference"]), {})
     content = options["content"]
     built = bool(content) and image.get("context") == content

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""A minikube profile on this machine: how far it is, and how it differs from its variables."""
+"""Inspect a minikube profile: its state, and its configuration drift."""
 
 import json
 import shutil
@@ -13,17 +13,20 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.cop
 from .commands import MachineError, at_once, no_engine
 from .version import refuse_present, refuse_wanted
 
-# `begun` before the profile is created, so that an interrupted one is known as incomplete; `made` once it answers;
-# `complete`, with a hash of what the role put into it, in the end. It is removed with the profile.
+# Name of the marker file, which is removed with the profile. Its content is `begun` before the profile is created, so
+# that an interrupted creation is detected, and `made` once the cluster answers. The content of a complete profile is
+# `complete` with a hash of what the role installs in it.
 MARK_FILE = "cloud-django"
 
 
 def inspect_minikube(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a profile. Raises MachineError if it must not be touched or has no engine."""
+    """Return the state of a profile. Raises MachineError if it must not be changed or has no container engine."""
     name, home = options["name"], options["home"]
     if not home.startswith("/"):
         raise MachineError(
-            f"cluster_minikube_home is {home}, which means another folder wherever it is read: give the whole path."
+            f"cluster_minikube_home {home}",
+            "is a relative path",
+            "Set cluster_minikube_home to an absolute path, then rerun the playbook",
         )
     folder = profile_folder(home, name)
     program = next(filter(None, map(shutil.which, options["programs"])), None)
@@ -53,30 +56,30 @@ def inspect_minikube(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def profile_folder(home: str, name: str) -> Path:
-    """Return where minikube stores a profile."""
+    """Return the directory of a profile."""
     folder = Path(home)
     return (folder if folder.name == ".minikube" else folder / ".minikube") / "profiles" / name
 
 
 def environment(options: Mapping[str, Any]) -> list[str]:
-    """Return the beginning of a command that sets minikube's environment."""
-    # Without KUBECONFIG, minikube would use the user's own file.
+    """Return the beginning of a command, which sets minikube's environment."""
+    # Without KUBECONFIG, minikube would change the user's default kubeconfig.
     return ["env", f"MINIKUBE_HOME={options['home']}", f"KUBECONFIG={options['kubeconfig']}", "MINIKUBE_IN_STYLE=false"]
 
 
 def read_mark(folder: Path) -> list[str] | None:
-    """Return the words of the mark; None for a profile that is not managed by the role."""
+    """Return the words of the marker. None for a profile that is not managed by the role."""
     try:
         return (folder / MARK_FILE).read_text(encoding="utf-8").split()
     except UnicodeDecodeError:
-        # Of the role, on a damaged disk. It is completed again; an interrupted one would be removed with its data.
+        # A managed profile on a damaged disk is completed again. As an interrupted one, it would lose its data.
         return ["unreadable"]
     except OSError:
         return None
 
 
 def read_config(folder: Path, name: str, state: str) -> dict[str, Any] | None:
-    """Return what minikube knows about a profile; None if it knows none. To remove one, its content does not matter."""
+    """Return minikube's configuration of a profile. None without a profile. Empty if unreadable before a removal."""
     try:
         text = (folder / "config.json").read_text(encoding="utf-8")
         config = json.loads(text) if text else None
@@ -89,27 +92,28 @@ def read_config(folder: Path, name: str, state: str) -> dict[str, Any] | None:
     if state == "absent":
         return {}
     raise MachineError(
-        f"minikube's profile {name} has a file {folder / 'config.json'} that cannot be read, so it cannot be started, "
-        "and its data may still be there: put the file back, or remove what is left with `make down`."
+        f"minikube profile {name}",
+        f"cannot be started, but may still have data: its file {folder / 'config.json'} cannot be read",
+        "Restore the file, or remove the profile with `make down`, then rerun the playbook",
     )
 
 
 def has_containers(run: Run, driver: str, name: str) -> bool:
-    """Return whether there are nodes of a profile. Raises MachineError if the engine docker does not answer.
+    """Return whether a profile has nodes. Raises MachineError if the container engine docker does not answer.
 
-    minikube takes the nodes of another MINIKUBE_HOME for abandoned ones of its own, and removes them.
+    minikube treats the nodes of another MINIKUBE_HOME as its own abandoned nodes, and removes them.
     """
     if driver not in ("docker", "podman"):
         return False
     listing = ["container", "ls", "--all", "--quiet", f"--filter=label=name.minikube.sigs.k8s.io={name}"]
     code, output, error = run([driver, *listing])
     if code and driver == "docker":
-        raise no_engine(error, f"cluster {name} cannot be looked at")
+        raise no_engine(error, f"cluster {name} cannot be inspected")
     return not code and bool(output.strip())
 
 
 def status(run: Run, command: list[str]) -> list[dict[str, Any]]:
-    """Return what `minikube status` knows about each node; none if it prints words for people."""
+    """Return the entry of each node in `minikube status`. Empty if its output is plain text."""
     _, output, _ = run([*command, "status", "--output=json"])
     try:
         found = json.loads(output)
@@ -119,7 +123,7 @@ def status(run: Run, command: list[str]) -> list[dict[str, Any]]:
 
 
 def capacity(run: Run) -> dict[str, int]:
-    """Return memory in bytes and processors of the engine; zeros if it does not tell them."""
+    """Return memory in bytes and processors of the container engine. Zeros if they are unknown."""
     code, output, _ = run(["docker", "info", "--format={{ .MemTotal }} {{ .NCPU }}"])
     numbers = [int(word) for word in output.split() if word.isdecimal()]
     return {"memory": numbers[0], "cpus": numbers[1]} if not code and len(numbers) == 2 else {"memory": 0, "cpus": 0}
@@ -138,38 +142,44 @@ def refuse(
     if options["state"] == "absent":
         if is_foreign:
             raise MachineError(
-                f"minikube's profile {name} was not made by this role, so it is not removed: give another "
-                f"cluster_name, or remove it yourself with `minikube delete --profile {name}`."
+                f"minikube profile {name}",
+                "was not created by this role and is not removed",
+                f"Set another cluster_name, or remove the profile with `minikube delete --profile {name}`, "
+                "then rerun the playbook",
             )
         if mark is not None and not program:
             raise MachineError(
-                f"Neither {' nor '.join(options['programs'])} is there, so profile {name} cannot be removed: put "
-                "minikube on PATH, or set cluster_minikube_binary to it."
+                f"minikube profile {name}",
+                f"cannot be removed: none of {', '.join(options['programs'])} is installed",
+                "Add minikube to PATH, or set cluster_minikube_binary, then rerun the playbook",
             )
         return
     if is_foreign:
-        elsewhere = "" if config is not None else ", for another MINIKUBE_HOME"
+        elsewhere = "" if config is not None else " in another MINIKUBE_HOME"
         raise MachineError(
-            f"minikube's profile {name} is there already{elsewhere} and was not made by this role, so it is left "
-            "alone: give another cluster_name, or deploy to it with cluster_provider existing."
+            f"minikube profile {name}",
+            f"already exists{elsewhere} and was not created by this role",
+            "Set another cluster_name, or deploy to the cluster with cluster_provider existing, "
+            "then rerun the playbook",
         )
-    # minikube itself would look for it for minutes. A profile of another driver has none, whatever the variable is now.
+    # minikube would search for the container for minutes. A profile with another driver has no container.
     drivers = {options["driver"], (config or {}).get("Driver") or options["driver"]}
     if mark not in (None, ["begun"]) and config is not None and drivers == {"docker"} and not containers:
         raise MachineError(
-            f"The container of minikube's profile {name} was removed, for instance by `docker container prune` while "
-            "it was stopped, so it cannot be started again: remove what is left of it, and its data, with `make down`, "
-            "then run this again."
+            f"minikube profile {name}",
+            "cannot be started: its container was removed, for example by `docker container prune`",
+            "Remove the profile and its data with `make down`, then rerun the playbook",
         )
     if mark not in (None, ["begun"]) and config is None:
         raise MachineError(
-            f"minikube's profile {name} has lost its file config.json, so it cannot be started, and its data may "
-            "still be there: put the file back, or remove what is left with `make down`."
+            f"minikube profile {name}",
+            "cannot be started, but may still have data: its file config.json is missing",
+            "Restore the file, or remove the profile with `make down`, then rerun the playbook",
         )
 
 
 def refuse_old(options: Mapping[str, Any], state: str, config: Mapping[str, Any]) -> None:
-    """Raise MachineError for a profile of a version that is too low, before it is created if the version is given."""
+    """Raise MachineError for a profile with a version that is too low, before its creation if the version is set."""
     setting = "cluster_kubernetes_version"
     if state in ("missing", "incomplete"):
         wanted = str(options["settings"][setting])
@@ -179,7 +189,7 @@ def refuse_old(options: Mapping[str, Any], state: str, config: Mapping[str, Any]
 
 
 def state_of(mark: list[str] | None, config: dict[str, Any] | None, nodes: list[dict[str, Any]], content: str) -> str:
-    """Return how far a profile is; `restarted` means that some of its nodes run."""
+    """Return the state of a profile. `restarted` means that only some of its nodes run."""
     if mark == ["begun"]:
         return "incomplete"
     if config is None:
@@ -199,12 +209,12 @@ def is_running(nodes: list[dict[str, Any]]) -> bool:
 
 
 def kubernetes_version(config: Mapping[str, Any]) -> str:
-    """Return the version of a profile, for instance v1.36.3; empty if minikube does not know it."""
+    """Return the Kubernetes version of a profile, for example v1.36.3. Empty if it is unknown."""
     return str((config.get("KubernetesConfig") or {}).get("KubernetesVersion", ""))
 
 
 def drift(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how a profile differs from the variables that it is created from, as clauses for people."""
+    """Yield how a profile differs from the variables that it is created from, as readable clauses."""
     kubernetes = config.get("KubernetesConfig") or {}
     version = kubernetes_version(config)
     addons = {name for name, enabled in (config.get("Addons") or {}).items() if enabled}
@@ -220,7 +230,7 @@ def drift(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]
         "cluster_cni": kubernetes.get("CNI"),
         "cluster_addons": ", ".join(sorted(addons & set(wanted["cluster_addons"]))) or "none of them",
     }
-    # minikube stores another spelling of these than it takes.
+    # minikube stores these values in another spelling than its options have.
     spelled = dict(wanted) | {
         "cluster_container_runtime": str(wanted["cluster_container_runtime"]).replace("cri-o", "crio"),
         "cluster_addons": ", ".join(sorted(wanted["cluster_addons"])),
@@ -230,4 +240,4 @@ def drift(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]
         spelled["cluster_kubernetes_version"] = version
     for name, has in present.items():
         if str(spelled[name]) not in ("", str(has), "stable", "latest"):
-            yield f"{name} is {spelled[name]} and it has {has}"
+            yield f"{name} is {spelled[name]}, but the profile has {has}"

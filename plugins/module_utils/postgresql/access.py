@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Make a database, its roles and grants what they shall be, and write the Secrets of the roles."""
+"""Reconcile a database, its roles, its grants, and the Secrets of the roles."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,18 +23,18 @@ PASSES = 3
 
 
 def read_secrets(client: Client, params: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Return what each role's Secret holds. Raises ManifestError for one that is not ours, or lost its password."""
+    """Return the values of each role's Secret. Raises ManifestError for an unmanaged Secret or a missing password."""
     held = {}
     for name in (role["secret"] for role in params["roles"]):
         if secret := client.get("Secret", name):
             preflight.refuse_foreign(secret, client.namespace)
-            restore = f"Restore what it held, or delete it to have a new password made, {AGAIN}"
+            restore = f"Restore its content, or delete it so that a new password is created, {AGAIN}"
             held[name] = preflight.required_values(secret, client.namespace, ("username", "password"), restore)
     return held
 
 
 def required_values(client: Client, name: str, keys: list[str]) -> dict[str, str]:
-    """Return what a Secret holds that another role or a person made. Raises ManifestError if it lacks something."""
+    """Return the values of a Secret that another role or a user created. Raises ManifestError if a value is missing."""
     secret = client.get("Secret", name)
     if secret is None:
         step = f"Run playbooks/site.yml --tags postgresql, {AGAIN}"
@@ -43,7 +43,7 @@ def required_values(client: Client, name: str, keys: list[str]) -> dict[str, str
 
 
 def wanted_secrets(params: dict[str, Any], wanted: Wanted, ca: str) -> dict[str, dict[str, str]]:
-    """Return what each role's Secret shall hold."""
+    """Return the wanted values of each role's Secret."""
     secrets = {}
     for option, role in zip(params["roles"], wanted.roles, strict=True):
         values = {
@@ -60,16 +60,18 @@ def wanted_secrets(params: dict[str, Any], wanted: Wanted, ca: str) -> dict[str,
 
 
 def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wanted:
-    """Return what the options ask for, with passwords. Raises ManifestError for names that need quoting."""
+    """Return the wanted state with passwords. Raises ManifestError for names that need quoting."""
     for name in (params["database"], params["schema"], params["owner"], *(role["name"] for role in params["roles"])):
         if not catalog.IDENTIFIER.fullmatch(name):
-            reason = "cannot be used in the database: it may have small letters, digits and underscores, begins with a "
-            reason += "letter, and has 63 characters at most"
+            reason = (
+                "is not valid in the database. Names have lowercase letters, digits, and underscores, begin with a "
+            )
+            reason += "letter, and have at most 63 characters"
             raise ManifestError(f"The name {name}", reason, f"Choose another, {AGAIN}")
     roles = []
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
-        # One that somebody wrote into the Secret, too.
+        # Also checked if it comes from the Secret, because a user may have written it.
         if problem := secret_problem(password, is_line=False):
             reason, _, step = problem.partition(". ")
             raise ManifestError(f"The password of role {option['name']}", reason, f"{step}, {AGAIN}")
@@ -86,7 +88,7 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
 
 
 def wrong_passwords(wanted: Wanted, found: dict[str, Any], server: Server | None) -> set[str]:
-    """Return the roles that have another password than wanted; where verifiers may not be seen, by logging in."""
+    """Return the roles with a wrong password. Without permission to read verifiers, a login is tried."""
     roles = [role for role in wanted.roles if role.name in found["roles"]]
     if "verifiers" in found:
         verifiers = found["verifiers"]
@@ -97,17 +99,17 @@ def wrong_passwords(wanted: Wanted, found: dict[str, Any], server: Server | None
 
 
 def changes_for(wanted: Wanted, found: dict[str, Any], server: Server | None) -> list[Change]:
-    """Return the changes that a server needs. Raises ServerError if it cannot be made what is wanted."""
+    """Return the changes that a server needs. Raises ServerError if it is unsuitable."""
     if found["version"] < catalog.OLDEST_VERSION:
-        # Of such a server only the version is known.
+        # For an old server, only the version is known.
         found = catalog.nothing() | found
     return plan.plan(wanted, found, wrong_passwords(wanted, found, server), scram.verifier)
 
 
 def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
-    """Make the server what is wanted, and return what was changed; in check mode only what would be."""
+    """Apply the wanted state to the server and return the changes. In check mode, only return them."""
     done: list[Change] = []
-    # What a first pass changes can bring more to light: a table that got another owner has other grants.
+    # A first pass can cause more differences: a table with a new owner has other grants.
     for _ in range(PASSES):
         found = catalog.parsed(server.output(catalog.reading_script(wanted), needs_space=True))
         changes = changes_for(wanted, found, server)
@@ -116,12 +118,12 @@ def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
         server.output(plan.writing_script(wanted, changes, found["me"]["super"]))
         done += changes
     reason = f"still differs after the changes were applied: {changes[0].text}"
-    raise ServerError(f"Database {wanted.database}", reason, f"Look for what changes it back, {AGAIN}")
+    raise ServerError(f"Database {wanted.database}", reason, f"Find the process that reverts them, {AGAIN}")
 
 
 @contextmanager
 def connected(client: Client, params: dict[str, Any]) -> Iterator[Server]:
-    """Yield the server, in the cluster or outside of it."""
+    """Yield the server, in the cluster or external."""
     host, port = params["server_host"], params["server_port"]
     if params["client_pod"]:
         with external_server(client, params["client_pod"], host, port) as server:
@@ -131,17 +133,17 @@ def connected(client: Client, params: dict[str, Any]) -> Iterator[Server]:
 
 
 def is_readable(client: Client, params: dict[str, Any]) -> bool:
-    """Tell whether there is a server to read from, or all that a client's pod needs."""
+    """Return whether the server is ready, or whether everything that a client pod needs exists."""
     if params["client_pod"]:
         return client.namespace_exists() and all(client.get("Secret", name) for name in params["required_secrets"])
     return is_pod_ready(client.get("Pod", params["pod"]))
 
 
 def present(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Make database, roles, grants and Secrets what they shall be, and return what the module returns."""
+    """Reconcile database, roles, grants, and Secrets, and return the result of the module."""
     held = read_secrets(client, params)
     wanted = wanted_state(params, held)
-    # The server, or what the way to it takes, may be made by the run that this check mode foretells.
+    # In check mode, the server or the objects that a client pod needs may not exist yet.
     if not params["client_pod"] or check_mode:
         readable = is_readable(client, params)
         if not readable and check_mode:
@@ -158,35 +160,35 @@ def present(params: dict[str, Any], check_mode: bool, client: Client) -> dict[st
     texts = [change.text for change in changes]
     for name, values in wanted_secrets(params, wanted, ca).items():
         if held.get(name) != values:
-            texts.append(f"{'change' if name in held else 'make'} Secret {name}")
+            texts.append(f"{'change' if name in held else 'create'} Secret {name}")
             if not check_mode:
                 client.apply(manifest(name, client.namespace, params["labels"], values))
     return result(texts, [change.shown for change in changes])
 
 
 def absent(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Remove what is ours. The database of an external server is dropped only while its Secrets exist."""
+    """Remove managed objects. The database of an external server is dropped only while its Secrets exist."""
     found = {role["secret"]: client.get("Secret", role["secret"]) for role in params["roles"]}
-    ours = [name for name, secret in found.items() if secret and is_ours(secret)]
-    texts = [f"remove Secret {name}" for name in ours]
-    drops = bool(params["client_pod"] and ours)
+    managed = [name for name, secret in found.items() if secret and is_ours(secret)]
+    texts = [f"remove Secret {name}" for name in managed]
+    drops = bool(params["client_pod"] and managed)
     if drops:
         texts.insert(0, f"drop database {params['database']} and its roles")
     if not check_mode:
         if drops:
             with connected(client, params) as server:
                 server.output(plan.removing_script(wanted_state(params, {})))
-        for name in ours:
+        for name in managed:
             client.delete("Secret", name)
     return result(texts, [])
 
 
 def result(texts: list[str], statements: list[str]) -> dict[str, Any]:
-    """Return what the module returns: sentences for what was changed, and statements without secrets."""
-    told: dict[str, Any] = {"changed": bool(texts), "changes": texts}
-    return told | ({"diff": {"prepared": "".join(f"{sql};\n" for sql in statements)}} if statements else {})
+    """Return the result of the module: the changes as phrases, and the statements without secrets."""
+    answer: dict[str, Any] = {"changed": bool(texts), "changes": texts}
+    return answer | ({"diff": {"prepared": "".join(f"{sql};\n" for sql in statements)}} if statements else {})
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Do what the options ask for, and return what the module returns. Raises a CloudDjangoError."""
+    """Create or remove the database, and return the result of the module. Raises a CloudDjangoError."""
     return (present if params["state"] == "present" else absent)(params, check_mode, client)

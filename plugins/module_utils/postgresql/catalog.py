@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What a PostgreSQL server shall hold, and the script for psql that reads what it holds.
+"""Wanted state of a PostgreSQL server, and the psql script that reads its current state.
 
-Nothing here talks to a server: a catalog comes as the plain data that `CLUSTER_QUERY` and `DATABASE_QUERY` return.
-Needs PostgreSQL 16 or newer, where a membership has the options INHERIT and SET.
+This module has no connection to a server. A catalog is the plain data that `CLUSTER_QUERY` and `DATABASE_QUERY` return.
+It needs PostgreSQL 16 or newer, where a membership has the options INHERIT and SET.
 """
 
 import json
@@ -18,7 +18,7 @@ IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True)
 class Role:
-    """A role that logs in. With the access `owner` it may become the owner of everything, by SET ROLE."""
+    """A login role. With the access `owner`, it can switch to the owner role with SET ROLE."""
 
     name: str
     access: str
@@ -29,7 +29,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Everything that the server shall hold. `owner` cannot log in."""
+    """Wanted state of the server. The role `owner` cannot log in."""
 
     database: str
     schema: str
@@ -48,14 +48,14 @@ def ident(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text as an SQL literal. Holds where standard_conforming_strings is on, which each script sees to."""
+    """Return a string as an SQL literal. Correct only with standard_conforming_strings on, which each script sets."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def conninfo(**parameters: str) -> str:
-    """Return a connection string of libpq as one argument of psql's own commands.
+    """Return a libpq connection string as one argument of a psql meta-command.
 
-    A URI, in which nothing is left that psql would interpret: \\connect drops double quotes even inside of others.
+    It is a URI without characters that psql interprets. \\connect removes double quotes even inside single quotes.
     """
     return "'postgresql:///?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in parameters.items()) + "'"
 
@@ -119,7 +119,7 @@ SET search_path = pg_catalog;
 SET lock_timeout = '10s';
 SET statement_timeout = '60s';
 """
-# For a superuser: a statement that fails, or that the server is to log, would stand in its log with the verifier.
+# For a superuser. Otherwise, a statement that fails or is logged would appear in the server log with the verifier.
 QUIET = "SET log_min_error_statement = panic; SET log_statement = none; SET log_min_duration_statement = -1;\n"
 PREAMBLE = "\\set ON_ERROR_STOP on\n\\set SHOW_CONTEXT never\n"
 
@@ -133,7 +133,7 @@ def one_line(query: str) -> str:
 
 
 def reading_script(wanted: Wanted) -> str:
-    """Return the script for psql that prints the catalog, one JSON object a line. It ends psql by itself."""
+    """Return the psql script that prints the catalog, one JSON object per line, and quits psql."""
     names = _array(wanted.names)
 
     def acl(expression: str) -> str:
@@ -176,7 +176,7 @@ SELECT jsonb_build_object('version', current_setting('server_version_num')::int)
 
 
 def parsed(output: str) -> dict[str, Any]:
-    """Return the catalog from what the reading script printed."""
+    """Return the catalog from the output of the reading script."""
     catalog: dict[str, Any] = {}
     for line in output.splitlines():
         if line.startswith("{"):
@@ -185,7 +185,7 @@ def parsed(output: str) -> dict[str, Any]:
 
 
 def nothing(connections: int = 1 << 30) -> dict[str, Any]:
-    """Return the catalog of a server that is as good as new, for a plan when there is none yet."""
+    """Return the catalog of a new server, for a plan before the server exists."""
     me = {"super": True, "createrole": True, "createdb": True}
     empty = {"roles": {}, "memberships": [], "settings": {}, "database": None, "verifiers": {}}
     return {"version": 170000, "user": "postgres", "connections": connections, "me": me} | empty

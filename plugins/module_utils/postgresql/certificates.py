@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""A certificate authority of our own and the certificates that it signs, as PEM texts; nothing touches a disk."""
+"""A private certificate authority and the certificates that it signs, as PEM strings. No file is written."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ try:
 except ImportError:  # See require.
     x509 = None  # type: ignore[assignment]
 
-# Clocks of the machines that check a certificate may be behind the one that makes it.
+# The clock of a machine that checks a certificate may be behind the clock of the control node.
 CLOCK_SKEW = timedelta(minutes=5)
 
 
 def require() -> None:
-    """Raise ManifestError if the library that makes certificates is missing."""
+    """Raise ManifestError if the library that creates certificates is missing."""
     if x509 is None:
         raise ManifestError("The Python library cryptography", "is missing", f"Install it, {AGAIN}")
 
@@ -77,7 +77,7 @@ def _usage(**true: bool) -> x509.KeyUsage:
 
 
 def authority(name: str, days: int, now: datetime, key: str = "") -> Pair:
-    """Return a new authority, or one renewed with its old `key`, which those who trust the old one trust as well."""
+    """Return a new certificate authority. With the old `key`, clients that trust the old certificate trust it too."""
     private = serialization.load_pem_private_key(key.encode(), None) if key else ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     certificate = (
@@ -90,7 +90,7 @@ def authority(name: str, days: int, now: datetime, key: str = "") -> Pair:
 
 
 def server(ca: Pair, names: Sequence[str], days: int, now: datetime) -> Pair:
-    """Return a server certificate for DNS names, with a new key, that ends no later than its authority."""
+    """Return a server certificate for DNS names, with a new key. It expires no later than its certificate authority."""
     issuer = x509.load_pem_x509_certificate(ca.certificate.encode())
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
@@ -108,7 +108,7 @@ def server(ca: Pair, names: Sequence[str], days: int, now: datetime) -> Pair:
 
 
 def fault(pair: Pair) -> str:
-    """Return what is wrong with a pair by itself, or an empty string."""
+    """Return the fault of a certificate and its key, or an empty string."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
         key = serialization.load_pem_private_key(pair.key.encode(), None)
@@ -118,7 +118,7 @@ def fault(pair: Pair) -> str:
 
 
 def authority_reason(ca: Pair, now: datetime, days_left: int) -> str:
-    """Return why an authority must be renewed, or an empty string."""
+    """Return why a certificate authority must be renewed, or an empty string."""
     left = (ca.not_after - now).days
     return f"{left} days are left" if left < days_left else ""
 
@@ -131,24 +131,24 @@ def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, day
     try:
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate.encode()))
     except (InvalidSignature, TypeError, ValueError):
-        return "it is signed by another authority"
+        return "another certificate authority signed it"
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         if sorted(found.get_values_for_type(x509.DNSName)) != sorted(names):
-            return "its names are others"
+            return "its host names differ"
     except x509.ExtensionNotFound:
-        return "it names no host"
+        return "it has no host name"
     left = (certificate.not_valid_after_utc - now).days
     return f"{left} days are left" if left < days_left else ""
 
 
 def served_fault(certificate: bytes, now: datetime) -> str:
-    """Return why a certificate in DER that a server showed is not valid now, or an empty string."""
+    """Return why a server's DER certificate is not valid now, or an empty string."""
     shown = x509.load_der_x509_certificate(certificate)
     if now > shown.not_valid_after_utc:
         return f"its certificate expired on {shown.not_valid_after_utc:%Y-%m-%d}"
     if now < shown.not_valid_before_utc:
-        return f"its certificate is valid from {shown.not_valid_before_utc:%Y-%m-%d} only"
+        return f"its certificate is not valid before {shown.not_valid_before_utc:%Y-%m-%d}"
     return ""
 
 

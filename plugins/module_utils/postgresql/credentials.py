@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Passwords and certificates of a PostgreSQL server: which Secrets to write, and how a running server gets them."""
+"""Passwords and certificates of a PostgreSQL server: their Secrets, and their use in a running server."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +18,13 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 
-# By the end of its name, what a Secret holds.
+# Values of the Secrets, by the suffix of their names.
 Values = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A Secret that has to be written, and why."""
+    """A Secret to write, and the reason."""
 
     suffix: str
     values: dict[str, str]
@@ -32,13 +32,13 @@ class Step:
 
 
 def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
-    """Return which Secrets are to be written. Raises ManifestError if a value is needed that only the user has."""
+    """Return the Secrets to write. Raises ManifestError if a value is missing that only the user can provide."""
     external, name, admin = params["external"], params["name"], held.get("admin", {})
     password = params["admin_password"] or admin.get("password") or ("" if external else random_text())
     if not password:
         thing = f"Secret {name}-admin with username and password of the external server's administrator"
-        raise ManifestError(thing, "is missing", f"Make it, or set postgresql_admin_password, {AGAIN}")
-    # The server's own programs leave out a line feed at the end of the file in a Secret that the user made.
+        raise ManifestError(thing, "is missing", f"Create it, or set postgresql_admin_password, {AGAIN}")
+    # PostgreSQL ignores a line feed at the end of the password in a Secret that the user created.
     if problem := secret_problem(params["admin_password"] or password.rstrip("\r\n")):
         reason, _, step = problem.partition(". ")
         raise ManifestError("The password of the administrator", reason, f"{step}, {AGAIN}")
@@ -46,46 +46,46 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     values = {"username": kept or params["admin_username"], "password": password}
     todo = []
     if values != {key: admin.get(key) for key in values}:
-        todo.append(Step("admin", values, f"{'change' if admin else 'make'} the administrator's password"))
+        todo.append(Step("admin", values, f"{'change' if admin else 'create'} the administrator's password"))
     return todo + (external_authority(params, held.get("ca", {})) if external else renewals(params, held, now))
 
 
 def external_authority(params: dict[str, Any], held: dict[str, str]) -> list[Step]:
-    """Return the Secret of an external server's authority if it differs."""
+    """Return the Secret of an external server's certificate authority if it differs."""
     wanted = params["ca_certificate"] or held.get("tls.crt", "")
     if not wanted:
         thing = f"Secret {params['name']}-ca with the external server's certificate authority as tls.crt"
-        raise ManifestError(thing, "is missing", f"Make it, or set postgresql_ca_certificate, {AGAIN}")
-    text = "keep the server's certificate authority"
+        raise ManifestError(thing, "is missing", f"Create it, or set postgresql_ca_certificate, {AGAIN}")
+    text = "store the server's certificate authority"
     return [Step("ca", {"tls.crt": wanted}, text)] if held.get("tls.crt") != wanted else []
 
 
 def renewals(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
-    """Return the authority and the server certificate that are missing, or of which too few days are left."""
+    """Return the certificate authority and server certificate that are missing, faulty, or soon to expire."""
     days, ca_days, names = params["certificate_days"], params["ca_days"], params["dns_names"]
     if params["renew_days"] >= days:
-        thing = f"A certificate of {days} days that is renewed {params['renew_days']} days before its end"
-        raise ManifestError(thing, "would be renewed in each run", "Set postgresql_certificate_days higher")
+        thing = f"A certificate that is valid for {days} days and renewed {params['renew_days']} days before it expires"
+        raise ManifestError(thing, "would be renewed in each run", f"Raise postgresql_certificate_days, {AGAIN}")
     todo = []
     title = f"{params['name']} in {params['namespace']}"
     ca = Pair.of(held["ca"]) if "ca" in held else None
-    # So early that no certificate has to end before its time.
+    # Early enough that no server certificate expires before its regular lifetime.
     reason = certificates.authority_reason(ca, now, min(days, ca_days - 1)) if ca else "it is missing"
     if reason:
-        text = f"renew the certificate authority since {reason}" if ca else "make a certificate authority"
+        text = f"renew the certificate authority because {reason}" if ca else "create a certificate authority"
         ca = certificates.authority(title, ca_days, now, ca.key if ca else "")
         todo.append(Step("ca", ca.values, text))
-    reason, text = "it is missing", "make the server's certificate"
+    reason, text = "it is missing", "create the server's certificate"
     if "tls" in held:
         reason = certificates.server_reason(Pair.of(held["tls"]), ca, names, now, params["renew_days"])
-        text = f"renew the server's certificate since {reason}"
+        text = f"renew the server's certificate because {reason}"
     if reason:
         todo.append(Step("tls", certificates.server(ca, names, days, now).values, text))
     return todo
 
 
 def running_server(client: Client, params: dict[str, Any]) -> Server | None:
-    """Return the server in the cluster, None if it does not run."""
+    """Return the server in the cluster. None if it does not run."""
     pod = client.get("Pod", f"{params['name']}-0")
     if not is_pod_ready(pod) or not is_ours(pod):
         return None
@@ -94,9 +94,9 @@ def running_server(client: Client, params: dict[str, Any]) -> Server | None:
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime | None = None) -> dict[str, Any]:
-    """Do what the options ask for, and return what the module returns. Raises ManifestError or ServerError."""
+    """Manage the Secrets, and return the result of the module. Raises ManifestError or ServerError."""
     namespace, external = params["namespace"], params["external"]
-    # Without a namespace only check mode goes on, and there the user may have no right to read in it.
+    # Only check mode accepts a missing namespace, in which the user may have no permission to read.
     exists = not check_mode or client.namespace_exists()
     suffixes = (("admin", "ca") if external else preflight.KEYS) if exists else ()
     held = preflight.values_of(preflight.read_secrets(client, params["name"], suffixes), namespace, external)
@@ -106,7 +106,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime 
     server = running_server(client, params) if exists and not external else None
     state = server.state(admin) if server else {}
     if server and not state["admin"]:
-        step = f"Set postgresql_admin_username back to the name that the volume was made with, {AGAIN}"
+        step = f"Restore the postgresql_admin_username with which the volume was created, {AGAIN}"
         raise ServerError(f"The server in pod {server.pod}", f"has no role {admin}", step)
     changes = [step.text for step in todo]
     if not check_mode:
@@ -117,7 +117,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime 
         if not check_mode:
             server.set_password(admin, scram.verifier(wanted["admin"]["password"]))
     if server and (state["certificate"] != wanted["tls"]["tls.crt"] or not state["loaded"]):
-        changes.append("have the server load its certificate")
+        changes.append("reload the server's certificate")
         if not check_mode:
             server.load_certificate(wanted["tls"]["tls.crt"], params["reload_timeout"])
     return {"changed": bool(changes), "changes": changes}

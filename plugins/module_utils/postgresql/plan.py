@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Compare what a PostgreSQL server holds with what is wanted, and return the statements that make it so, as text."""
+"""Compare the current with the wanted state of a PostgreSQL server, and return the SQL statements of the difference."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql
 
 PUBLIC = ""
 
-# What each kind of access may do with a table and with a sequence.
+# Privileges of each kind of access on tables and on sequences.
 TABLE_PRIVILEGES = {"write": ("SELECT", "INSERT", "UPDATE", "DELETE"), "read": ("SELECT",), "owner": ()}
 SEQUENCE_PRIVILEGES = {"write": ("USAGE",), "read": ("SELECT",), "owner": ()}
 
@@ -32,7 +32,7 @@ _NEW_DATABASE = {
 
 @dataclass(frozen=True)
 class Change:
-    """One statement. `text` tells it to a person, `shown` is the statement without secrets."""
+    """One statement. `text` describes it, and `shown` is the statement without secrets."""
 
     stage: str
     text: str
@@ -44,7 +44,7 @@ class Change:
         return self.sql.replace(self.secret, MASK) if self.secret else self.sql
 
 
-# Of roles, before the database exists, and in it.
+# Statements about roles run before the database exists, the others inside of it.
 _outside, _inside = partial(Change, "roles"), partial(Change, "database")
 
 
@@ -54,7 +54,7 @@ def attributes(login: bool, connection_limit: int) -> dict[str, Any]:
 
 
 def _words(wanted: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return some attributes of a role as SQL."""
+    """Return attributes of a role as SQL."""
     words = []
     for name in names:
         if name == "connection_limit":
@@ -67,18 +67,18 @@ def _words(wanted: Mapping[str, Any], names: Iterable[str]) -> str:
 def _role_changes(
     name: str, wanted: Mapping[str, Any], found: Mapping[str, Any] | None, needs_password: bool, verifier: str
 ) -> Iterator[Change]:
-    """Yield what makes a role have its attributes and its password; an empty `verifier` stands for no password."""
+    """Yield the changes of a role's attributes and password. An empty `verifier` means no password."""
     password = f"PASSWORD {literal(verifier)}" if verifier else "PASSWORD NULL"
     if found is None:
-        # What is false anyway is left out: who is no superuser may not even mention it.
-        told = _words(wanted, ["login", "connection_limit"]) + (f" {password}" if verifier else "")
-        yield _outside(f"create role {name}", f"CREATE ROLE {ident(name)} {told}", verifier)
+        # Attributes that are false by default are omitted, because only a superuser can name some of them.
+        options = _words(wanted, ["login", "connection_limit"]) + (f" {password}" if verifier else "")
+        yield _outside(f"create role {name}", f"CREATE ROLE {ident(name)} {options}", verifier)
         return
     alter = f"ALTER ROLE {ident(name)}"
-    if told := _words(wanted, [key for key in wanted if found.get(key) != wanted[key]]):
-        yield _outside(f"make role {name} {told}", f"{alter} {told}")
+    if options := _words(wanted, [key for key in wanted if found.get(key) != wanted[key]]):
+        yield _outside(f"set {options} of role {name}", f"{alter} {options}")
     if found.get("expires"):
-        yield _outside(f"let the password of role {name} never expire", f"{alter} VALID UNTIL 'infinity'")
+        yield _outside(f"remove the expiry of the password of role {name}", f"{alter} VALID UNTIL 'infinity'")
     if needs_password:
         yield _outside(
             f"{'set' if verifier else 'remove'} the password of role {name}", f"{alter} {password}", verifier
@@ -86,7 +86,10 @@ def _role_changes(
 
 
 def _membership_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Change]:
-    """Let those with the access `owner` become the owner, without having its rights before; nobody else is a member."""
+    """Yield the changes of memberships, so that only roles with the access `owner` can switch to the owner role.
+
+    They do not inherit its permissions. All other memberships are revoked.
+    """
     right = {"admin": False, "inherit": False, "set": True}
     expected = {role.name for role in wanted.roles if role.access == "owner"}
     satisfied, mine = set(), False
@@ -101,10 +104,10 @@ def _membership_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Ch
     grant = f"GRANT {ident(wanted.owner)} TO"
     for name in sorted(expected - satisfied):
         sql = f"{grant} {ident(name)} WITH ADMIN FALSE, INHERIT FALSE, SET TRUE"
-        yield _outside(f"let role {name} become {wanted.owner}", sql)
+        yield _outside(f"allow role {name} to switch to role {wanted.owner}", sql)
     if not found["me"]["super"] and not mine:
         sql = f"{grant} {ident(found['user'])} WITH INHERIT TRUE, SET TRUE"
-        yield _outside(f"let role {found['user']} act for {wanted.owner}", sql)
+        yield _outside(f"grant membership in {wanted.owner} to role {found['user']}", sql)
 
 
 def _grant_changes(
@@ -115,11 +118,12 @@ def _grant_changes(
     target: str,
     prefix: str = "",
 ) -> Iterator[Change]:
-    """Yield what makes exactly the `wanted` privileges of each grantee hold; the owner's own are left alone.
+    """Yield the changes after which each grantee has exactly the `wanted` privileges. The owner's are not changed.
 
     Args:
-        what: how a person calls `target`, which is the object in SQL.
-        prefix: what begins each statement.
+        what: description of the object.
+        target: the object in SQL.
+        prefix: beginning of each statement.
     """
     held: dict[str, dict[str, bool]] = {}
     for grantee, privilege, grantable in found:
@@ -128,7 +132,7 @@ def _grant_changes(
     for grantee in [*wanted, *sorted(held.keys() - wanted.keys())]:
         name, to = (grantee, ident(grantee)) if grantee else ("PUBLIC", "PUBLIC")
         has, right = held.get(grantee, {}), wanted.get(grantee, ())
-        # A privilege that may be handed on is taken away whole, and given again without that.
+        # A privilege with grant option is revoked, and granted again without the option.
         if surplus := ", ".join(sorted(p for p, grantable in has.items() if p not in right or grantable)):
             sql = f"{prefix}REVOKE {surplus} ON {target} FROM {to} CASCADE"
             yield _inside(f"revoke {surplus} on {what} from {name}", sql)
@@ -137,13 +141,13 @@ def _grant_changes(
 
 
 def _rights(wanted: Wanted, privileges: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Return what each role may do, by what each kind of access may do."""
+    """Return the privileges of each role, by its kind of access."""
     return {role.name: privileges[role.access] for role in wanted.roles if privileges[role.access]}
 
 
 def _setting_changes(wanted: Wanted, found: Mapping[str, Sequence[str]]) -> Iterator[Change]:
     for role in wanted.roles:
-        # What an owner makes belongs to the owner role even if a client forgets SET ROLE.
+        # Objects that such a role creates belong to the owner role even without SET ROLE.
         own = {"role": wanted.owner} if role.access == "owner" else {}
         held = dict(setting.split("=", 1) for setting in found.get(role.name) or [])
         for name, value in ({"search_path": wanted.schema} | dict(role.settings) | own).items():
@@ -155,14 +159,14 @@ def _setting_changes(wanted: Wanted, found: Mapping[str, Sequence[str]]) -> Iter
 
 
 def _relation_changes(wanted: Wanted, relations: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
-    """Yield what gives each table and sequence in the schema its owner and grants; equal ones share a statement."""
+    """Yield changes of owner and grants of each table and sequence in the schema. Equal changes share a statement."""
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for relation in relations:
         name, kind = relation["name"], relation["kind"]
         target = f"{ident(wanted.schema)}.{ident(name)}"
         if relation["owner"] != wanted.owner and not relation["follows"]:
             sql = f"ALTER {_OWNER_WORDS.get(kind, 'TABLE')} {target} OWNER TO {ident(wanted.owner)}"
-            yield _inside(f"give {wanted.schema}.{name} to {wanted.owner}", sql)
+            yield _inside(f"change the owner of {wanted.schema}.{name} to {wanted.owner}", sql)
         word, privileges = ("SEQUENCE", SEQUENCE_PRIVILEGES) if kind == "S" else ("TABLE", TABLE_PRIVILEGES)
         rights = _rights(wanted, privileges)
         for change in _grant_changes("{}", relation["acl"], rights, wanted.owner, f"{word} {{}}"):
@@ -173,12 +177,13 @@ def _relation_changes(wanted: Wanted, relations: Sequence[Mapping[str, Any]]) ->
 
 
 def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Change]:
-    """Yield what makes the inside of the database right. Raises ServerError for an extension that cannot be had."""
+    """Yield the changes inside of the database. Raises ServerError for an extension that is not installed."""
     schema, owner = ident(wanted.schema), ident(wanted.owner)
     if not found["schema"]:
         yield _inside(f"create schema {wanted.schema}", f"CREATE SCHEMA {schema} AUTHORIZATION {owner}")
     elif found["schema"]["owner"] != wanted.owner:
-        yield _inside(f"give schema {wanted.schema} to {wanted.owner}", f"ALTER SCHEMA {schema} OWNER TO {owner}")
+        text = f"change the owner of schema {wanted.schema} to {wanted.owner}"
+        yield _inside(text, f"ALTER SCHEMA {schema} OWNER TO {owner}")
     usage = {role.name: ("USAGE",) for role in wanted.roles if role.access != "owner"}
     acl = found["schema"]["acl"] if found["schema"] else []
     yield from _grant_changes(f"schema {wanted.schema}", acl, usage, wanted.owner, f"SCHEMA {schema}")
@@ -188,7 +193,7 @@ def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Chang
         if name in found["extensions"]:
             continue
         if name not in found.get("available", [name]):
-            step = f"Take an image that has it, or remove it from database_extensions, {AGAIN}"
+            step = f"Use an image that includes it, or remove it from database_extensions, {AGAIN}"
             raise ServerError(f"Extension {name}", "is not installed on the server", step)
         yield _inside(f"create extension {name}", f"CREATE EXTENSION {ident(name)} SCHEMA {schema}")
     for kind, word, privileges in (("r", "TABLES", TABLE_PRIVILEGES), ("S", "SEQUENCES", SEQUENCE_PRIVILEGES)):
@@ -199,35 +204,36 @@ def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Chang
 
 
 def refuse_unfit(wanted: Wanted, found: Mapping[str, Any]) -> None:
-    """Raise ServerError if the server or the administrator's role cannot do what is wanted."""
+    """Raise ServerError if the server or the administrator's role does not meet the requirements."""
     if found["version"] < catalog.OLDEST_VERSION:
         thing = f"The server runs PostgreSQL {found['version'] // 10000},"
         oldest = catalog.OLDEST_VERSION // 10000
-        raise ServerError(thing, f"and {oldest} or newer is needed", f"Upgrade it first, {AGAIN}")
+        raise ServerError(thing, f"but version {oldest} or newer is required", f"Upgrade it, {AGAIN}")
     if wanted.connections > found["connections"]:
         thing = f"The site may open {wanted.connections} connections,"
-        step = f"Raise its max_connections, or lower replicas, workers or threads, {AGAIN}"
-        raise ServerError(thing, f"and the server accepts {found['connections']}", step)
+        step = f"Raise its max_connections, or lower replicas, workers, or threads, {AGAIN}"
+        raise ServerError(thing, f"but the server accepts {found['connections']}", step)
     database = found["database"]
     if database and database["encoding"] != "UTF8":
-        reason = f"has the encoding {database['encoding']}, and UTF8 is needed"
-        step = f"Choose another database_name, or dump, create and load it again, {AGAIN}"
+        reason = f"has the encoding {database['encoding']}, but UTF8 is required"
+        step = f"Choose another database_name, or dump, recreate, and restore the database, {AGAIN}"
         raise ServerError(f"Database {wanted.database}", reason, step)
     me = found["me"]
     lacking = [] if me["super"] or me["createrole"] else ["CREATEROLE"]
     lacking += [] if me["super"] or me["createdb"] or database else ["CREATEDB"]
     if lacking:
-        step = f"Give it that, or name another role in the admin Secret, {AGAIN}"
-        raise ServerError(f"The administrator's role {found['user']}", f"lacks the right {' and '.join(lacking)}", step)
+        step = f"Add the missing attributes, or set another role in the admin Secret, {AGAIN}"
+        raise ServerError(f"The administrator's role {found['user']}", f"lacks {' and '.join(lacking)}", step)
 
 
 def plan(
     wanted: Wanted, found: Mapping[str, Any], wrong_passwords: Iterable[str], verifier: Callable[[str], str]
 ) -> list[Change]:
-    """Return the changes, in the order in which they are to be made. Raises ServerError.
+    """Return the changes in the order in which to apply them. Raises ServerError.
 
-    `wrong_passwords` names the roles that exist and whose password is not the wanted one; `verifier` makes the text
-    that the server stores of a password.
+    Args:
+        wrong_passwords: existing roles with a wrong password.
+        verifier: returns the string that the server stores for a password.
     """
     refuse_unfit(wanted, found)
     wrong, roles, owner = set(wrong_passwords), found["roles"], wanted.owner
@@ -240,12 +246,12 @@ def plan(
     changes += _membership_changes(wanted, found)
     database, target = found["database"], ident(wanted.database)
     if not database:
-        # From template0, so that nothing that somebody put into template1 comes along.
+        # From template0, because template1 may have objects that an administrator added.
         sql = f"CREATE DATABASE {target} OWNER {ident(owner)} TEMPLATE template0 ENCODING 'UTF8'"
         changes.append(Change("create", f"create database {wanted.database}", sql))
     elif database["owner"] != owner:
         sql = f"ALTER DATABASE {target} OWNER TO {ident(owner)}"
-        changes.append(_inside(f"give database {wanted.database} to {owner}", sql))
+        changes.append(_inside(f"change the owner of database {wanted.database} to {owner}", sql))
     connect = {role.name: ("CONNECT",) for role in wanted.roles}
     acl = database["acl"] if database else _NEW_DATABASE_ACL
     changes += _grant_changes(f"database {wanted.database}", acl, connect, owner, f"DATABASE {target}")
@@ -254,10 +260,10 @@ def plan(
 
 
 def writing_script(wanted: Wanted, changes: Sequence[Change], is_superuser: bool) -> str:
-    """Return the script for psql that makes the changes: in one transaction, or two around a CREATE DATABASE."""
+    """Return the psql script that applies the changes: in one transaction, or two around a CREATE DATABASE."""
     roles, create, inside = ([c.sql for c in changes if c.stage == stage] for stage in ("roles", "create", "database"))
     start = catalog.SESSION + (catalog.QUIET if is_superuser else "")
-    # Two plays at the same time take turns.
+    # Makes plays that run at the same time wait for each other.
     lock = "SELECT pg_advisory_xact_lock(hashtext('cloud-django')) \\g /dev/null"
     connect = f"\\connect {ident(wanted.database)}\n{start}"
 
@@ -271,7 +277,7 @@ def writing_script(wanted: Wanted, changes: Sequence[Change], is_superuser: bool
 
 
 def removing_script(wanted: Wanted) -> str:
-    """Return the script that drops the database and its roles, whatever of them exists."""
+    """Return the script that drops the database and its roles if they exist."""
     drops = [f"DROP DATABASE IF EXISTS {ident(wanted.database)} WITH (FORCE);"]
     drops += [f"DROP ROLE IF EXISTS {ident(name)};" for name in reversed(wanted.names)]
     return catalog.PREAMBLE + catalog.SESSION + "\n".join(drops) + "\n\\q\n"

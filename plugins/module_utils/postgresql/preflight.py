@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Inspect what exists of a PostgreSQL server in a namespace, and refuse what could not work later."""
+"""Inspect the existing objects of a PostgreSQL server, and refuse settings that would fail later."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -15,12 +15,12 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 
 KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-# The keys of the Secrets of a server, by the end of their names.
+# The keys of the Secrets of a server, by the suffix of their names.
 KEYS = {"admin": ("username", "password"), "ca": ("tls.crt", "tls.key"), "tls": ("tls.crt", "tls.key")}
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return what the module returns. Raises ManifestError for what could not work later."""
+    """Return the result of the module. Raises ManifestError for objects or settings that would fail later."""
     name, external, claim = params["name"], params["external"], params["claim"]
     if params["state"] == "present" and params["connections"] and not external:
         refuse_connections(**params["connections"])
@@ -28,7 +28,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, A
     secrets: dict[str, Obj] = {}
     objects: list[Obj] = []
     volume = None
-    # First, since a user may have no right to read anything in a namespace that does not exist.
+    # First, because a user may have no permission to read in a namespace that does not exist.
     exists = client.namespace_exists()
     if exists:
         secrets = read_secrets(client, name)
@@ -60,13 +60,13 @@ def refuse_foreign(item: Obj, namespace: str, owner: Mapping[str, str] = MANAGED
     if foreign(item, owner):
         raise ManifestError(
             f"{item['kind']} {item['metadata']['name']} in namespace {namespace}",
-            "is there already and not from this collection",
-            f"Choose another app_name or app_namespace, or remove it, {AGAIN}",
+            "already exists and isn't managed by this collection",
+            f"Choose another app_name or app_namespace, or remove the object, {AGAIN}",
         )
 
 
 def required_values(secret: Obj, namespace: str, keys: Sequence[str], next_step: str) -> dict[str, str]:
-    """Return the values of a Secret. Raises ManifestError if one of these keys is missing or empty."""
+    """Return the values of a Secret. Raises ManifestError if one of the keys is missing or empty."""
     values = data_of(secret)
     if missing := [key for key in keys if not values.get(key)]:
         name = secret["metadata"]["name"]
@@ -75,19 +75,19 @@ def required_values(secret: Obj, namespace: str, keys: Sequence[str], next_step:
 
 
 def read_secrets(client: Client, name: str, suffixes: Iterable[str] = KEYS) -> dict[str, Obj]:
-    """Return those Secrets of a server that exist, by the end of their names."""
+    """Return the existing Secrets of a server, by the suffix of their names."""
     found = {suffix: client.get("Secret", f"{name}-{suffix}") for suffix in suffixes}
     return {suffix: secret for suffix, secret in found.items() if secret}
 
 
 def values_of(secrets: Mapping[str, Obj], namespace: str, external: bool) -> dict[str, dict[str, Any]]:
-    """Return the values of a server's Secrets. Raises ManifestError if they cannot be used.
+    """Return the values of a server's Secrets. Raises ManifestError if they are invalid.
 
-    Those of a server outside of the cluster may come from the user, who need not know its authority's key.
+    The Secrets of an external server may come from the user, who does not need the key of its certificate authority.
     """
     certificates.require()
     values = {}
-    restore = f"Restore what it held, or delete it to have a new one made, {AGAIN}"
+    restore = f"Restore its content, or delete it so that a new one is created, {AGAIN}"
     for suffix, secret in secrets.items():
         keys = ("tls.crt",) if external and suffix == "ca" else KEYS[suffix]
         values[suffix] = required_values(secret, namespace, keys, restore)
@@ -96,7 +96,7 @@ def values_of(secrets: Mapping[str, Obj], namespace: str, external: bool) -> dic
         refuse_foreign(secret, namespace)
         if suffix == "ca" and (reason := certificates.fault(certificates.Pair.of(values[suffix]))):
             title = f"Secret {secret['metadata']['name']} in namespace {namespace}"
-            raise ManifestError(title, f"is no certificate authority: {reason}", restore)
+            raise ManifestError(title, f"is not a certificate authority: {reason}", restore)
     return values
 
 
@@ -104,47 +104,50 @@ def refuse_connections(accepted: int, web: int, jobs: int, reserved: int) -> Non
     """Raise ManifestError if the server accepts fewer connections than the site may open."""
     if accepted < (needed := web + jobs + reserved):
         raise ManifestError(
-            f"The site may open {needed} connections ({web} by web pods, {jobs} by jobs, {reserved} reserved), and the "
-            f"server accepts {accepted}. Raise postgresql_max_connections, or lower replicas, workers or threads."
+            f"The site may open {needed} connections ({web} by web pods, {jobs} by Jobs, {reserved} reserved),",
+            f"but the server accepts {accepted}",
+            f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}",
         )
 
 
 def amount(size: str) -> Decimal:
-    """Return the bytes of a volume's size. Raises ManifestError if it is none."""
+    """Return the bytes of a volume's size. Raises ManifestError if it is not a quantity."""
     try:
         return quantity.parse(size)
     except ValueError:
         raise ManifestError(
-            f"The size {size} of the volume", "is no amount that Kubernetes knows", "Write for example 10Gi"
+            f"The size {size} of the volume", "is not a Kubernetes quantity", f"Write for example 10Gi, {AGAIN}"
         ) from None
 
 
 def refuse_claim(claim: Mapping[str, Any], existing: Obj | None, client: Client) -> None:
-    """Raise ManifestError if a claim, with its name, size and storage_class, can never be served as it is wanted."""
+    """Raise ManifestError if no volume can have the wanted size and storage class of a claim."""
     size, wanted = amount(claim["size"]), claim["storage_class"]
     if not existing:
         refuse_class(wanted, client.list("StorageClass"))
         return
-    volume, move = f"The volume of claim {claim['name']}", "or move the data by backup and restore"
+    volume, move = f"The volume of claim {claim['name']}", f"or move the data by backup and restore, {AGAIN}"
     held, name = existing["spec"]["resources"]["requests"]["storage"], existing["spec"].get("storageClassName")
     if size < amount(held):
         step = f"Set postgresql_storage_size to {held} or more, {AGAIN}"
-        raise ManifestError(volume, f"has {held}, and volumes cannot shrink to {claim['size']}", step)
+        raise ManifestError(volume, f"has {held} and cannot shrink to {claim['size']}", step)
     if wanted and name != wanted:
-        reason = f"is of storage class {name or 'none'}, and cannot become one of {wanted}"
-        raise ManifestError(volume, reason, f"Set postgresql_storage_class back, {move}")
-    # Only now, since an unchanged run need not ask for the classes.
+        reason = f"has storage class {name or 'none'}, which cannot change to {wanted}"
+        raise ManifestError(volume, reason, f"Restore postgresql_storage_class, {move}")
+    # Checked last, because an unchanged run does not need the storage classes.
     if size > amount(held) and not any(
         item["metadata"]["name"] == name and item.get("allowVolumeExpansion") for item in client.list("StorageClass")
     ):
-        reason = f"has {held}, and its storage class {name or 'none'} cannot enlarge it to {claim['size']}"
-        raise ManifestError(volume, reason, f"Set postgresql_storage_size back to {held}, {move}")
+        reason = f"has {held}, and its storage class {name or 'none'} cannot expand it to {claim['size']}"
+        raise ManifestError(volume, reason, f"Set postgresql_storage_size to {held}, {move}")
 
 
 def refuse_class(wanted: str, classes: Sequence[Obj]) -> None:
-    """Raise ManifestError if the cluster does not have the storage class, or no default one if none is named."""
+    """Raise ManifestError if the storage class is missing, or the default storage class if none is named."""
     names = sorted(item["metadata"]["name"] for item in classes)
-    step = f"Set postgresql_storage_class to {'one of ' + ', '.join(names) if names else 'one that you made'}, {AGAIN}"
+    step = (
+        f"Set postgresql_storage_class to {'one of ' + ', '.join(names) if names else 'one that you create'}, {AGAIN}"
+    )
     if wanted and wanted not in names:
         raise ManifestError(f"Storage class {wanted}", "does not exist in this cluster", step)
     if not wanted and not any((c["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for c in classes):

@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Start a server with new settings or a new image on an empty volume, before the pod of the present one is replaced.
+"""Test-start a server with new settings or a new image on an empty volume, before the current pod is replaced.
 
-Only the server's own program knows all settings, libraries, and combinations of both. It starts as in the StatefulSet,
-with the same image, commands, and probe, in a pod of its own that has other Secrets and no claim.
+Only the server itself can check all settings, libraries, and their combinations. It starts as in the StatefulSet, with
+the same image, commands, and probe, in a separate pod that has other Secrets and no claim.
 """
 
 import copy
@@ -22,17 +22,17 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 
 CONFIGURATION = "cloud-django/configuration"
 CONTAINER = "postgresql"
-# All in seconds: until the pod is on a node, until its image is there, and for the server to start.
+# All in seconds: until the pod is on a node, until its image is pulled, and until the server has started.
 SCHEDULE_SECONDS = 15
 PULL_SECONDS = 300
 START_SECONDS = 60
-# What may refuse this pod and not the server's: a quota, a user's rights, limits for requests, which are small here,
-# and a webhook, which may want pods to have an owner.
+# Rejections that may apply only to this pod, which has small requests and no owner. They come from a quota, the user's
+# permissions, limits for requests, or a webhook.
 NO_ROOM = (
     *("exceeded quota", "cannot create resource", "minimum cpu usage", "minimum memory usage"),
     *("limit to request ratio", "admission webhook"),
 )
-# Exit codes of the script: the volume's version is another, no database can be made, the server does not start.
+# Exit codes of the script: the volume has another version, no database can be created, the server does not start.
 VERSION, DATABASE, SERVER = 3, 4, 5
 
 SCRIPT = """set -u
@@ -43,9 +43,9 @@ umask 077
 if [ -n {version} ]; then
   mkdir /tmp/present
   echo {version} > /tmp/present/PG_VERSION
-  PGDATA=/tmp/present {initialise} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_version}
+  PGDATA=/tmp/present {initialize} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_version}
 fi
-{initialise} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_database}
+{initialize} </dev/null >/tmp/rehearsal.log 2>&1 || fail {code_database}
 {start} </dev/null >/tmp/rehearsal.log 2>&1 &
 server=$!
 tries=0
@@ -67,8 +67,8 @@ def named(items: list[Obj] | None, name: str) -> Obj:
     return next((item for item in items or [] if item.get("name") == name), {})
 
 
-def meaning(workload: Obj | None) -> Any:
-    """Return what a start depends on: the configuration, and image and commands of each container."""
+def start_inputs(workload: Obj | None) -> Any:
+    """Return the inputs of a start: the configuration, and the image and commands of each container."""
     template = (workload or {}).get("spec", {}).get("template", {})
     spec = template.get("spec", {})
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
@@ -77,7 +77,7 @@ def meaning(workload: Obj | None) -> Any:
 
 
 def own_volumes(workload: Obj) -> dict[str, str]:
-    """Return which volumes of the pod get something else: by the volume's name the end of its object's name."""
+    """Return the volumes with other content in this pod, with the suffix of their object's name by volume name."""
     name, volumes = workload["metadata"]["name"], workload["spec"]["template"]["spec"]["volumes"]
     found = {}
     for volume in volumes:
@@ -89,7 +89,7 @@ def own_volumes(workload: Obj) -> dict[str, str]:
 
 
 def mounts_of(workload: Obj) -> list[Obj]:
-    """Return the mounts of the server and of its init container, each path once."""
+    """Return the mounts of the server and its init container, each path once."""
     spec = workload["spec"]["template"]["spec"]
     containers = [named(spec.get("initContainers"), "initialize"), named(spec["containers"], CONTAINER)]
     mounts = [mount for container in containers for mount in container.get("volumeMounts") or []]
@@ -97,7 +97,7 @@ def mounts_of(workload: Obj) -> list[Obj]:
 
 
 def pod_of(workload: Obj, has_account: bool) -> Obj:
-    """Return the manifest of the pod, which waits for the script."""
+    """Return the manifest of the pod, which sleeps until the script runs in it."""
     workload = copy.deepcopy(workload)
     spec, own = workload["spec"]["template"]["spec"], own_volumes(workload)
     server = named(spec["containers"], CONTAINER)
@@ -109,7 +109,7 @@ def pod_of(workload: Obj, has_account: bool) -> Obj:
             mount.pop("readOnly", None)
     server |= {"command": ["sleep", "600"], "volumeMounts": mounts}
     server["env"] = list({e["name"]: e for c in containers_of(spec) for e in c.get("env") or []}.values())
-    # The server takes little memory as long as no client comes, and the node may have no room for a second one.
+    # The server uses little memory without clients, and the node may lack memory for a second full-size server.
     server["resources"] = (server.get("resources") or {}) | {"requests": {"cpu": "10m", "memory": "64Mi"}}
     spec["volumes"] = [{"name": v["name"], "emptyDir": {}} if v["name"] in own else v for v in spec["volumes"]]
     claims = workload["spec"].get("volumeClaimTemplates") or []
@@ -120,7 +120,7 @@ def pod_of(workload: Obj, has_account: bool) -> Obj:
     if not has_account:
         spec.pop("serviceAccountName", None)
     metadata = workload["metadata"]
-    # Neither the Service nor the StatefulSet selects it.
+    # Labels that neither the Service nor the StatefulSet selects.
     labels = metadata["labels"] | dict.fromkeys(
         ("app.kubernetes.io/name", "app.kubernetes.io/component"), "postgresql-check"
     )
@@ -134,7 +134,7 @@ def containers_of(spec: Obj) -> list[Obj]:
 
 
 def files_of(workload: Obj, configuration: Mapping[str, str]) -> dict[str, str]:
-    """Return the files that the volumes hold in place of the objects, by their paths."""
+    """Return the files that replace the objects in the volumes, by path."""
     now = certificates.current_time()
     pair = certificates.server(certificates.authority("check", 1, now), ["check"], 1, now)
     contents = {"": configuration, "admin": {"password": secrets.token_hex(16)}, "tls": pair.values, "claim": {}}
@@ -148,15 +148,15 @@ def files_of(workload: Obj, configuration: Mapping[str, str]) -> dict[str, str]:
 
 
 def script_of(workload: Obj, configuration: Mapping[str, str], version: str) -> str:
-    """Return the script, for a volume of that version if there is one."""
-    initialise, server = containers_of(workload["spec"]["template"]["spec"])
+    """Return the script. With a version, it also checks a volume of that version."""
+    init_container, server = containers_of(workload["spec"]["template"]["spec"])
     probe = ((server.get("startupProbe") or {}).get("exec") or {}).get("command") or ["pg_isready", "--quiet"]
     files = files_of(workload, configuration)
     start = [*(server.get("command") or ["postgres"]), *(server.get("args") or [])]
     return SCRIPT.format(
         files="\n".join(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}" for path, text in files.items()),
         version=shlex.quote(version),
-        initialise=shlex.join(initialise.get("command") or ["true"]),
+        initialize=shlex.join(init_container.get("command") or ["true"]),
         start=shlex.join(start),
         probe=shlex.join(probe),
         tries=START_SECONDS * 5,
@@ -167,34 +167,34 @@ def script_of(workload: Obj, configuration: Mapping[str, str], version: str) -> 
     )
 
 
-def complaints(log: str) -> list[str]:
-    """Return what a server that did not start complained of, without times, files, and what it did before."""
+def error_messages(log: str) -> list[str]:
+    """Return the errors of a server that did not start, without times, files, and earlier messages."""
     levels = r"(LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT)"
     lines = [match.groups() for line in log.splitlines() if (match := re.match(rf"(?:.*? )?{levels}:\s+(.*)", line))]
-    # One line per setting, and a last one that only says that there are some.
+    # Wrong settings have one line each, and a last line that only counts them.
     of_files = any(level == "FATAL" and "contains errors" in text for level, text in lines)
     wanted = ("LOG", "DETAIL", "HINT") if of_files else ("ERROR", "FATAL", "PANIC", "DETAIL", "HINT")
-    told = [re.sub(r' in file "[^"]*" line \d+', "", text).rstrip(".") for level, text in lines if level in wanted]
-    # Some reasons are printed before there is a log.
-    return list(dict.fromkeys(told)) or [line for line in log.strip().splitlines() if line][-1:]
+    found = [re.sub(r' in file "[^"]*" line \d+', "", text).rstrip(".") for level, text in lines if level in wanted]
+    # Some errors are printed before logging starts.
+    return list(dict.fromkeys(found)) or [line for line in log.strip().splitlines() if line][-1:]
 
 
 def explain(ended: Result, image: str, name: str) -> ServerError:
     """Return the error for a script that failed."""
-    goes_on = "The running server was not changed"
+    unchanged = "The running server was not changed"
     if ended.code == VERSION:
-        return ServerError(f"{(ended.err.strip().splitlines() or [''])[-1]} {goes_on}.")
-    reason = short("; ".join(complaints(ended.err)), 1000)
+        return ServerError(f"{(ended.err.strip().splitlines() or [''])[-1]} {unchanged}.")
+    reason = short("; ".join(error_messages(ended.err)), 1000)
     if ended.code == SERVER:
         thing = f"The settings for StatefulSet {name}"
-        step = f"{goes_on}. Correct postgresql_settings or postgresql_overrides, {AGAIN}"
-        return ServerError(thing, f"are refused by PostgreSQL in {image}: {reason}", step)
-    step = f"{goes_on}. Correct postgresql_image or postgresql_user_id, {AGAIN}"
-    return ServerError(f"Image {image} for StatefulSet {name}", f"cannot make a database: {reason}", step)
+        step = f"{unchanged}. Correct postgresql_settings or postgresql_overrides, {AGAIN}"
+        return ServerError(thing, f"are rejected by PostgreSQL in {image}: {reason}", step)
+    step = f"{unchanged}. Correct postgresql_image or postgresql_user_id, {AGAIN}"
+    return ServerError(f"Image {image} for StatefulSet {name}", f"cannot create a database: {reason}", step)
 
 
 def version_of(client: Client, workload: Obj | None) -> str:
-    """Return the major version of the volume, as its server tells it; empty if none runs."""
+    """Return the major version of the volume from its server. Empty if no server runs."""
     if not workload:
         return ""
     try:
@@ -206,29 +206,29 @@ def version_of(client: Client, workload: Obj | None) -> str:
 
 
 def wait_for(client: Client, pod: str) -> None:
-    """Wait until the pod runs. Raises ApiError if it never does; only an image takes longer than some seconds."""
+    """Wait until the pod runs. Raises ApiError at the timeout, which is long only for the pull of an image."""
     try:
         wait_until_running(client, pod, SCHEDULE_SECONDS)
     except ApiError:
         found = client.get("Pod", pod) or {}
         has_node = bool((found.get("spec") or {}).get("nodeName"))
-        if not has_node or not was_held(found) or (found.get("status") or {}).get("phase") == "Failed":
+        if not has_node or not has_not_started(found) or (found.get("status") or {}).get("phase") == "Failed":
             raise
         wait_until_running(client, pod, PULL_SECONDS)
 
 
-def was_held(pod: Obj) -> bool:
-    """Tell whether no container of a pod was tried: no node takes the pod, or it waits for its volumes or image."""
+def has_not_started(pod: Obj) -> bool:
+    """Return whether no container of a pod was started: the pod waits for a node, its volumes, or its image."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
     waits = [(status.get("state") or {}).get("waiting") or {} for status in statuses]
     return all(wait.get("reason") == "ContainerCreating" for wait in waits)
 
 
-def blames_image(pod: Obj) -> bool:
-    """Tell whether the image keeps a pod from running, and no node, quota, or volume that the server has as well."""
+def image_is_cause(pod: Obj) -> bool:
+    """Return whether the image is why a pod does not run, and not a node, quota, or volume."""
     has_claim = any("persistentVolumeClaim" in volume for volume in pod.get("spec", {}).get("volumes") or [])
     is_waiting = (pod.get("status") or {}).get("phase") == "Pending" and bool(pod.get("spec", {}).get("nodeName"))
-    return not was_held(pod) or (is_waiting and not has_claim)
+    return not has_not_started(pod) or (is_waiting and not has_claim)
 
 
 def refuse_settings(
@@ -238,16 +238,16 @@ def refuse_settings(
     wanted: list[Obj],
     existing: Mapping[Identity, Obj | None],
 ) -> None:
-    """Raise ServerError if the server of a StatefulSet would not start. Without room for its pod, warn.
+    """Raise ServerError if the server of a StatefulSet would not start. Warn if its test pod cannot run.
 
     Args:
-        mode: `changed` if only a server that exists is of interest, `new` for one that does not exist as well.
+        mode: `changed` tests only an existing server, `new` also a new one. Empty tests none.
     """
     workload = next((obj for obj in wanted if obj["kind"] == "StatefulSet"), None)
     if not mode or not workload or client.dry_run:
         return None
     before = existing[identity(workload)]
-    if meaning(before) == meaning(workload) if before else mode != "new":
+    if start_inputs(before) == start_inputs(workload) if before else mode != "new":
         return None
     name = workload["metadata"]["name"]
     image = named(workload["spec"]["template"]["spec"]["containers"], CONTAINER)["image"]
@@ -256,20 +256,20 @@ def refuse_settings(
     )
     script = script_of(workload, configuration, version_of(client, before))
     has_account = any(existing[identity(obj)] for obj in wanted if obj["kind"] == "ServiceAccount")
-    unknown = f"The new settings or image of StatefulSet {name} were not tried before its pod is replaced: "
+    untested = f"The new settings or image of StatefulSet {name} could not be tested before the pod is replaced: "
     try:
         with temporary_pod(client, pod_of(workload, has_account)) as pod:
             try:
                 wait_for(client, pod)
             except ApiError as error:
-                if not blames_image(client.get("Pod", pod) or {}):
-                    return warn(f"{unknown}{error.reason}.")
+                if not image_is_cause(client.get("Pod", pod) or {}):
+                    return warn(f"{untested}{error.reason}.")
                 step = f"The running server was not changed. Correct postgresql_image or postgresql_overrides, {AGAIN}"
                 raise ServerError(f"Image {image} for StatefulSet {name}", error.reason, step) from error
             ended = client.exec(pod, CONTAINER, ["sh"], script, timeout=START_SECONDS + 60)
     except ApiError as error:
         if any(words in str(error) for words in NO_ROOM):
-            return warn(f"{unknown}{error.reason}.")
+            return warn(f"{untested}{error.reason}.")
         raise
     if ended.code:
         raise explain(ended, image, name)

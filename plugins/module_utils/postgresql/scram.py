@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Verifiers for SCRAM-SHA-256 as PostgreSQL stores them, so that the clear password never leaves the controller.
+"""SCRAM-SHA-256 verifiers as PostgreSQL stores them, so that the plain password never leaves the control node.
 
-Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/saslprep.c): by RFC 4013 where that is
-possible, and as they are where it is not.
+Follows RFC 5802 and RFC 7677, and prepares passwords as libpq does (src/common/saslprep.c): by RFC 4013 if possible,
+and unchanged otherwise.
 """
 
 import base64
@@ -18,7 +18,7 @@ ITERATIONS = 4096
 SALT_BYTES = 16
 VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
-# Stored strings may not hold what Unicode 3.2 had not assigned (a1) either, such as most pictographs.
+# Stored strings must not have code points that Unicode 3.2 had not assigned (a1), such as most emoji.
 _PROHIBITED = [
     getattr(stringprep, f"in_table_{table}") for table in ("c12", "c21_c22", *(f"c{n}" for n in range(3, 10)), "a1")
 ]
@@ -56,7 +56,7 @@ def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATI
 
 
 def fits(password: str, stored: str | None) -> bool:
-    """Tell whether a password is the one of a stored verifier. No other kind of verifier ever fits."""
+    """Return whether a password matches a stored verifier. Other kinds of verifiers never match."""
     match = VERIFIER.fullmatch(stored or "")
     if not match:
         return False

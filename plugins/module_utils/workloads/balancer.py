@@ -14,19 +14,19 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progre
 from .model import Obj, event_time
 
 PAUSE = 0.5
-# Seconds in which a controller of load balancers shows that it has taken up a Service, by an event or a finalizer.
+# Seconds within which a load balancer controller starts to manage a Service, which an event or a finalizer shows.
 SILENCE = 30.0
-STEP = "Install a controller of load balancers, or set web_service_type to NodePort, or app_public_url to the address"
+STEP = "Install a load balancer controller, or set web_service_type to NodePort, or app_public_url to the address"
 
 
 def address_of(service: Obj) -> str:
-    """Return the first host name or IP address of a Service's load balancer; empty if there is none yet."""
+    """Return the first host name or IP address of a Service's load balancer. Empty if there is none yet."""
     entries = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     return next((entry.get("hostname") or entry.get("ip") or "" for entry in entries), "")
 
 
-def last_word(client: Client, name: str) -> str:
-    """Return the message of the last event about a Service, as far as it may be read."""
+def last_event_message(client: Client, name: str) -> str:
+    """Return the message of the last event about a Service. Empty if there is none, or no permission to read it."""
     events: list[Obj] = []
     with contextlib.suppress(ApiError):
         events = sorted(client.events("Service", name), key=event_time)
@@ -36,7 +36,7 @@ def last_word(client: Client, name: str) -> str:
 def run(
     params: dict[str, Any], check_mode: bool, client: Client, sleep: Callable[[float], Any] = time.sleep
 ) -> dict[str, Any]:
-    """Return what the module returns. Raises ApiError if no address comes in time."""
+    """Return the result of the module. Raises ApiError if the Service gets no address in time."""
     name, timeout, pace = params["name"], params["timeout"], Pace()
     while True:
         service = client.get("Service", name)
@@ -45,12 +45,12 @@ def run(
             return {"address": address}
         is_over = pace.seconds >= timeout
         if is_over or pace.is_due or pace.seconds >= SILENCE:
-            said = last_word(client, name)
-            taken_up = said or service["metadata"].get("finalizers")
-            if is_over or (pace.seconds >= SILENCE and not taken_up):
-                reason = f"has no address of a load balancer after {pace.seconds:.0f} s"
+            message = last_event_message(client, name)
+            is_managed = message or service["metadata"].get("finalizers")
+            if is_over or (pace.seconds >= SILENCE and not is_managed):
+                reason = f"has no load balancer address after {pace.seconds:.0f} s"
                 raise ApiError(
-                    f"Service {name}", f"{reason}: {said or 'no controller has taken it up'}", f"{STEP}, {AGAIN}"
+                    f"Service {name}", f"{reason}: {message or 'no controller manages it'}", f"{STEP}, {AGAIN}"
                 )
-            pace.tell(f"Service {name} has no address of a load balancer{said and f': {said}'}")
+            pace.tell(f"Service {name} has no load balancer address{message and f': {message}'}")
         sleep(PAUSE)

@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What a judgement of workloads consists of, and how API objects are read for it.
+"""Data types of a verdict about workloads, and functions that read API objects.
 
-model, pods and verdict read no clock, no file and no network: objects are plain dictionaries, times
-are seconds since the epoch by the cluster's clock. The rules follow the controllers and the kubelet of Kubernetes 1.36
+model, pods, and verdict read no clock, no file, and no network. Objects are plain dictionaries, and times are seconds
+since the epoch by the cluster's clock. The rules follow the controllers and the kubelet of Kubernetes 1.36
 (pkg/controller/{deployment,replicaset,statefulset,daemon,job}, pkg/kubelet/images, pkg/kubelet/kubelet_pods.go).
 """
 
@@ -17,7 +17,7 @@ type Obj = Mapping[str, Any]
 type Objects = Mapping[str, Sequence[Obj]]
 
 
-# What has to be watched besides the workload itself, the pods, and what explains them.
+# Kinds to watch besides the workload, its pods, and the kinds of EXPLANATIONS.
 COMPANIONS = {
     "Deployment": ("ReplicaSet",),
     "DaemonSet": ("ControllerRevision",),
@@ -27,12 +27,12 @@ COMPANIONS = {
 EXPLANATIONS = ("Pod", "Event", "ResourceQuota")
 
 
-# --- What a judgement consists of -------------------------------------------------------------------------------------
+# --- Data types of a verdict ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The times a judgement depends on, in seconds since the epoch; `grace` and `volume` are lengths in seconds."""
+    """The times that a verdict depends on, in seconds since the epoch. `grace` and `volume` are timeouts in seconds."""
 
     now: float
     since: float
@@ -42,7 +42,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Missing:
-    """A Secret or ConfigMap, or one key of it, that a pod needs and does not find."""
+    """A Secret or ConfigMap, or one of its keys, that a pod needs and that does not exist."""
 
     kind: str
     name: str
@@ -51,9 +51,9 @@ class Missing:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a workload is not done. With a `key` it may mend itself, and counts only once it lasted for the grace time.
+    """Why a workload is not done. With a `key`, the problem may end by itself, and counts only after the grace period.
 
-    `fresh` is false if all evidence is older than the wait, so that `missing` has to be looked up before it counts.
+    `fresh` is false if all evidence is older than the wait. Then `missing` must be checked before the problem counts.
     """
 
     code: str
@@ -66,9 +66,9 @@ class Problem:
     previous: bool = False
     missing: Missing | None = None
     fresh: bool = True
-    # How many seconds it may last, where that is not the grace time.
-    patience: float | None = None
-    # The claim whose events tell more.
+    # Seconds that the problem may last, if that is not the grace period.
+    timeout: float | None = None
+    # The claim whose events explain the problem.
     claim: str = ""
 
 
@@ -79,14 +79,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not done yet, and nothing says that it will not be; `problem` is what it waits for."""
+    """Not done yet, without evidence of a failure. `problem` is what the workload waits for."""
 
     problem: Problem
 
 
 @dataclass(frozen=True)
 class Failed:
-    """It cannot get better without somebody's help; `problem` is why."""
+    """The workload cannot recover by itself. `problem` is the reason."""
 
     problem: Problem
 
@@ -96,26 +96,26 @@ type Verdict = Done | Waiting | Failed
 
 @dataclass(frozen=True)
 class Memory:
-    """What one workload's judgements must remember.
+    """State that one verdict about a workload passes to the next.
 
-    Since when each problem lasts, when a pod last terminated, and whether a node ever had a pod of a Job.
+    When each problem was first seen, when a pod last terminated, and whether a pod of a Job was ever on a node.
     """
 
     first_seen: Mapping[str, float] = field(default_factory=dict)
     terminating: float = float("-inf")
     placed: bool = False
 
-    def forget(self, key: str) -> Memory:
-        """Return the memory without one problem, whose grace time then starts anew."""
+    def without(self, key: str) -> Memory:
+        """Return the memory without one problem, whose grace period then restarts."""
         return replace(self, first_seen={k: v for k, v in self.first_seen.items() if k != key})
 
 
 @dataclass(frozen=True)
 class View:
-    """One workload and what belongs to it. `owner` makes its current pods; it is None while that is unknown.
+    """One workload and the objects that belong to it. `owner` creates its current pods, and is None while unknown.
 
-    `quotas` and `claims` are None where they may not be read, and `sees_events` false where events may not.
-    `neighbours` are all pods of the namespace.
+    `quotas` and `claims` are None without permission to read them, and `sees_events` is false without permission to
+    read events. `neighbors` are all pods of the namespace.
     """
 
     kind: str
@@ -128,19 +128,19 @@ class View:
     quotas: Sequence[Obj] | None = None
     sees_events: bool = False
     claims: Sequence[Obj] | None = None
-    neighbours: Sequence[Obj] = ()
+    neighbors: Sequence[Obj] = ()
 
 
 # --- Reading API objects ----------------------------------------------------------------------------------------------
 
 
 def seconds(stamp: str | None) -> float:
-    """Return an RFC 3339 time as seconds since the epoch; minus infinity if there is none."""
+    """Return an RFC 3339 time as seconds since the epoch. Minus infinity if there is none."""
     return datetime.fromisoformat(stamp).timestamp() if stamp else float("-inf")
 
 
 def event_time(event: Obj) -> float:
-    """Return when an event last happened, in seconds since the epoch, whichever API it was recorded through."""
+    """Return when an event last happened, in seconds since the epoch, for both event APIs."""
     series = event.get("series") or {}
     meta = event.get("metadata", {})
     stamps = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
@@ -160,18 +160,18 @@ def is_terminating(obj: Obj) -> bool:
 
 
 def owned_by(obj: Obj, owner: Obj) -> bool:
-    """Tell whether `owner` is the controller of `obj`."""
+    """Return whether `owner` is the controller of `obj`."""
     references = obj["metadata"].get("ownerReferences") or []
     return any(r.get("controller") and r.get("uid") == uid(owner) for r in references)
 
 
 def is_sidecar(container: Obj) -> bool:
-    """Tell whether an init container goes on running beside the others, which makes it one of them."""
+    """Return whether an init container is a sidecar, which runs as long as the regular containers."""
     return container.get("restartPolicy") == "Always"
 
 
 def running_containers(spec: Obj) -> list[Obj]:
-    """Return the containers of a pod's spec that run as long as the pod, sidecars first, as they start."""
+    """Return the containers of a pod's spec that run as long as the pod, sidecars first because they start first."""
     sidecars = [container for container in spec.get("initContainers") or [] if is_sidecar(container)]
     return [*sidecars, *(spec.get("containers") or [])]
 
@@ -196,19 +196,19 @@ def find(objects: Objects, kind: str, name: str) -> Obj | None:
 
 
 def kinds_to_watch(kinds: Iterable[str]) -> list[str]:
-    """Return the kinds of objects that judging workloads of these kinds takes, each once."""
+    """Return the kinds of objects that verdicts about these kinds of workloads need, each once."""
     wanted = [kind for kind in dict.fromkeys(kinds) for kind in (kind, *COMPANIONS[kind])]
     return [*wanted, *EXPLANATIONS] if wanted else []
 
 
 def wanted_replicas(workload: Obj) -> int:
-    """Return spec.replicas, which the API takes for 1 when it is absent."""
+    """Return spec.replicas, for which the API assumes 1 if it is absent."""
     replicas = workload["spec"].get("replicas")
     return 1 if replicas is None else replicas
 
 
 def same_template(one: Obj, other: Obj, ignore: tuple[str, ...] = ("pod-template-hash",)) -> bool:
-    """Tell whether two pod templates are equal but for the labels that controllers add."""
+    """Return whether two pod templates are equal except for the labels that controllers add."""
 
     def bare(template: Obj) -> dict[str, Any]:
         meta = dict(template.get("metadata") or {})
@@ -224,10 +224,10 @@ def revision(obj: Obj) -> str:
 
 
 def current_replicaset(deployment: Obj, replicasets: Sequence[Obj]) -> Obj | None:
-    """Return the ReplicaSet of the Deployment's present template, or None while it is not known.
+    """Return the ReplicaSet of the Deployment's current template, or None while it is unknown.
 
-    The template decides, as it does for the controller: right after a rollback the revision noted on the Deployment is
-    still that of the ReplicaSet being left. The revision is only asked where no template is equal.
+    The template decides, as it does for the controller. Right after a rollback, the revision in the annotation of the
+    Deployment is still that of the previous ReplicaSet. The revision is used only if no template is equal.
     """
     template = deployment["spec"]["template"]
     equal = [rs for rs in replicasets if same_template(rs["spec"]["template"], template)]
@@ -238,7 +238,7 @@ def current_replicaset(deployment: Obj, replicasets: Sequence[Obj]) -> Obj | Non
 
 
 def current_daemon_pods(daemonset: Obj, pods: Sequence[Obj], revisions: Sequence[Obj]) -> list[Obj]:
-    """Return the pods of the DaemonSet's present template, by its ControllerRevision or else by its generation."""
+    """Return the pods of the DaemonSet's current template, by its ControllerRevision or else by its generation."""
     template = daemonset["spec"]["template"]
     hashes = {
         r["metadata"].get("labels", {}).get("controller-revision-hash")
@@ -260,7 +260,7 @@ def update_strategy(workload: Obj) -> str:
 
 
 def partition(statefulset: Obj) -> int:
-    """Return how many of a StatefulSet's first pods its rolling update leaves alone."""
+    """Return how many of a StatefulSet's first pods its rolling update does not replace."""
     rolling = (statefulset["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
     return rolling.get("partition") or 0
 
@@ -272,7 +272,7 @@ def ordinal(pod: Obj, statefulset: Obj) -> int:
 
 
 def current_stateful_pods(statefulset: Obj, pods: Sequence[Obj]) -> list[Obj]:
-    """Return the pods that have to become ready: of the update revision, or left alone by the update."""
+    """Return the pods that have to become ready: those of the update revision, and those that the update skips."""
     if update_strategy(statefulset) == "OnDelete":
         return list(pods)
     wanted = statefulset.get("status", {}).get("updateRevision")
@@ -285,14 +285,14 @@ def current_stateful_pods(statefulset: Obj, pods: Sequence[Obj]) -> list[Obj]:
 
 
 def view(kind: str, workload: Obj, objects: Objects) -> View:
-    """Gather what belongs to a workload: its pods, those of its current revision, and what is told about it."""
+    """Return a workload with its pods, those of its current revision, and the events about them."""
     owner: Obj | None = workload
     replicasets: list[Obj] = []
     if kind == "Deployment":
         replicasets = [rs for rs in objects.get("ReplicaSet", ()) if owned_by(rs, workload)]
         owner = current_replicaset(workload, replicasets)
-    makers = replicasets if kind == "Deployment" else [workload]
-    pods = [pod for pod in objects.get("Pod", ()) if any(owned_by(pod, maker) for maker in makers)]
+    owners = replicasets if kind == "Deployment" else [workload]
+    pods = [pod for pod in objects.get("Pod", ()) if any(owned_by(pod, each) for each in owners)]
     if kind == "Deployment":
         current = [pod for pod in pods if owner is not None and owned_by(pod, owner)]
     elif kind == "StatefulSet":
@@ -314,12 +314,12 @@ def view(kind: str, workload: Obj, objects: Objects) -> View:
         quotas=objects.get("ResourceQuota"),
         sees_events="Event" in objects,
         claims=objects.get("PersistentVolumeClaim"),
-        neighbours=objects.get("Pod", ()),
+        neighbors=objects.get("Pod", ()),
     )
 
 
 def is_about(about: Obj, kind: str, workload: Obj, family: set[str]) -> bool:
-    """Tell whether an event is about a workload, or about a pod of it; those of a Job may be gone."""
+    """Return whether an event is about a workload or one of its pods. Pods of a Job may be deleted by now."""
     if about.get("uid") in family:
         return True
     name, _, random = about.get("name", "").rpartition("-")
@@ -327,6 +327,6 @@ def is_about(about: Obj, kind: str, workload: Obj, family: set[str]) -> bool:
 
 
 def newest_event(events: Sequence[Obj], obj: Obj, *reasons: str) -> Obj | None:
-    """Return the last event about an object that gives one of these reasons."""
+    """Return the last event about an object with one of these reasons."""
     about = [e for e in events if e["involvedObject"]["uid"] == uid(obj) and e.get("reason") in reasons]
     return about[-1] if about else None

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Whether pods cannot resolve names, by what they log: no probe and no status of theirs ever says so."""
+"""Find DNS failures in the logs of pods, because no probe and no status of a pod reports them."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from .model import Obj, Problem, name_of, running_containers
 
-# The words of C libraries for EAI_AGAIN: no resolver answered. That a name is unknown is an answer.
+# Messages of C libraries for EAI_AGAIN: no resolver answered. An unknown name is an answer.
 UNANSWERED = re.compile(r"Temporary failure in name resolution|EAI_AGAIN|: Try again$")
 NAME = re.compile(r"""host(?: name)? ["']([\w.-]+)["']""")
 ADVICE = (
-    "Check that the DNS of the cluster runs, and that the rules in django_dns_egress allow its address and port, which "
-    "the pod's /etc/resolv.conf and the EndpointSlices of its Service show"
+    "Check that the cluster DNS runs, and that django_dns_egress allows its address and port. See /etc/resolv.conf in "
+    "the pod, and the EndpointSlices of the DNS Service. Correct the cause"
 )
 LINES = 50
 
 
 def unresolved(lines: Iterable[str]) -> str | None:
-    """Return the last name that no resolver answered for, empty if the log does not say which; None if all is well."""
+    """Return the last name without an answer from DNS, empty if the log names none. None if DNS works."""
     line = next((line for line in reversed(list(lines)) if UNANSWERED.search(line)), None)
     if line is None:
         return None
@@ -30,7 +30,7 @@ def explained(problem: Problem, pods: Sequence[Obj], read: Callable[[str, str, b
     """Return the problem, with DNS as its cause if a container of its pod cannot resolve names.
 
     Args:
-        read: returns the last lines of a container, those before its last crash if that is asked for.
+        read: returns the last log lines of a container, or those of its previous instance.
     """
     pod = next((pod for pod in pods if name_of(pod) == problem.pod), None)
     if pod is None or not problem.container:

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Whether the cluster enforces NetworkPolicies."""
+"""Test whether the cluster enforces NetworkPolicies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 
 from .readiness import is_pod_ready
 
-# By the exit code of the program that tries to connect.
+# By the exit code of the command that tries to connect.
 ENFORCED = {0: False, 3: True}
 
 
-def ask(params: Mapping[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return what a pod found out. Raises ApiError if the cluster does not let us ask."""
+def run(params: Mapping[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
+    """Return the result of the module. Raises ApiError if the pods cannot be listed or the command cannot run."""
     pods = client.list("Pod", label_selector=",".join(params["label_selectors"]))
     ready = [pod for pod in pods if is_pod_ready(pod)]
     if len(ready) < 2:

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What keeps pods from running, and from being created."""
+"""Detect why pods do not run, and why they cannot be created."""
 
 import json
 import re
@@ -42,20 +42,20 @@ CREATE_PREAMBLE = re.compile(
 )
 
 CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-# In seconds. The kubelet starts a container again at once if that has not crashed for twice as long.
+# In seconds. After twice this time without a crash, the kubelet restarts a container without a delay.
 LONGEST_BACK_OFF = 300
 MOUNT_REASONS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 
 
 def image_of(pod: Obj, container: str) -> str:
-    """Return the image a container asks for, as its pod's spec spells it."""
+    """Return the image of a container, as in the spec of its pod."""
     spec = pod.get("spec", {})
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     return next((c.get("image", "") for c in containers if c["name"] == container), "")
 
 
 def pull_cause(message: str) -> str:
-    """Return the part of a runtime's message on a failed pull that says why."""
+    """Return the cause in a runtime's message about a failed pull."""
     known = next((cause for cause in PULL_CAUSES if cause in message.lower()), "")
     return known or message.rpartition(": ")[2].strip()
 
@@ -64,30 +64,30 @@ def pull_advice(image: str, message: str) -> str:
     if image.startswith("localhost/"):
         return "Check that the image is loaded"
     if PULL_DENIED.search(message):
-        return "Check the image's name and the pull secret"
+        return "Check the name of the image and the pull Secret"
     if PULL_REFUSED.search(message):
-        return "Check the image's name and that it was pushed or loaded"
+        return "Check the name of the image, and that it was pushed or loaded"
     return "Check that the node reaches the registry"
 
 
 def image_problem(pod: Obj, status: Obj, waiting: Obj, events: Sequence[Obj]) -> Problem | None:
-    """Judge a container that waits for its image; None if the next try may well succeed."""
+    """Return the problem of a container that waits for its image. None if the next attempt may succeed."""
     reason, message = waiting.get("reason", ""), waiting.get("message") or ""
     image, name = image_of(pod, status["name"]), name_of(pod)
-    told = model.newest_event(events, pod, "Failed")
-    if reason == "ImagePullBackOff" and "ErrImagePull" not in message and told and "pull" in told.get("message", ""):
-        message = told["message"]
+    event = model.newest_event(events, pod, "Failed")
+    if reason == "ImagePullBackOff" and "ErrImagePull" not in message and event and "pull" in event.get("message", ""):
+        message = event["message"]
     common = {"code": reason, "pod": name, "container": status["name"]}
     if reason == "ErrImageNeverPull":
         text = f"pod {name} cannot run {image}: it is not on the node, and the pull policy is Never"
         return Problem(text=text, advice="Load the image into the cluster", **common)
     if reason == "InvalidImageName":
         text = f"pod {name} cannot use the image name {image}: {message.rpartition(': ')[2]}"
-        return Problem(text=text, advice="Correct the image's name", **common)
+        return Problem(text=text, advice="Correct the name of the image", **common)
     if reason == "SignatureValidationFailed":
         text = f"pod {name} cannot pull {image}: its signature is not valid"
-        return Problem(text=text, advice="Check the image's signature", **common)
-    # Nothing answers on the node's own port 443, so an image under localhost/ is either loaded or never there.
+        return Problem(text=text, advice="Check the signature of the image", **common)
+    # No registry listens on port 443 of the node, so an image under localhost/ is unavailable unless it is loaded.
     hopeless = PULL_REFUSED.search(message) or (image.startswith("localhost/") and "connection refused" in message)
     if reason == "ImagePullBackOff" or (reason == "ErrImagePull" and hopeless):
         cause = pull_cause(message) or reason
@@ -96,9 +96,9 @@ def image_problem(pod: Obj, status: Obj, waiting: Obj, events: Sequence[Obj]) ->
 
 
 def has_crashed_again(status: Obj) -> bool:
-    """Tell whether a container has crashed soon after a crash, so that the kubelet holds it back.
+    """Return whether a container crashed soon after another crash, so that the kubelet delays its restart.
 
-    It calls that CrashLoopBackOff, but at times says so only ten seconds later.
+    The kubelet reports CrashLoopBackOff, but sometimes ten seconds later.
     """
     now, before = ((status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState"))
     if not now.get("exitCode") or not before:
@@ -107,9 +107,10 @@ def has_crashed_again(status: Obj) -> bool:
 
 
 def last_words(message: str) -> str:
-    """Return what a program left to be read by its termination message.
+    """Return the reason in a container's termination message.
 
-    That is one line. More are the end of its log, of which a last line counts if it is an error in JSON, as of Caddy.
+    One line is the reason. More lines are the end of the log, where only a JSON error in the last line is the reason,
+    as Caddy writes it.
     """
     *before, last = message.strip().splitlines() or [""]
     try:
@@ -122,22 +123,22 @@ def last_words(message: str) -> str:
 
 
 def crash_problem(pod: Obj, status: Obj) -> Problem:
-    """Describe a container that the kubelet starts again and again."""
+    """Return the problem of a container that the kubelet restarts repeatedly."""
     name, container = name_of(pod), status["name"]
     ended = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated") or {}
     code, reason = ended.get("exitCode"), ended.get("reason", "")
-    advice = "Read its log and mend the cause"
+    advice = "Read its log and fix the cause"
     if reason == "OOMKilled":
         how, advice = "keeps being killed for lack of memory (OOMKilled)", "Raise its memory limit"
     elif reason in ("StartError", "ContainerCannotRun"):
         how = f"cannot start: {RUNTIME_PREAMBLE.sub('', ended.get('message') or reason)}"
-        advice = "Correct the container's command"
+        advice = "Correct the command of the container"
     elif code == 0:
-        how, advice = "keeps ending, though without an error (exit code 0)", "Give it a command that goes on running"
+        how, advice = "keeps exiting without an error (exit code 0)", "Set a command that runs continuously"
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
-        if told := last_words(ended.get("message") or ""):
-            how, advice = f"{how}: {told}", "Fix that"
+        if cause := last_words(ended.get("message") or ""):
+            how, advice = f"{how}: {cause}", "Fix the cause"
     return Problem(
         code="CrashLoopBackOff",
         text=f"container {container} of pod {name} {how}",
@@ -149,7 +150,7 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
 
 
 def volume_source(pod: Obj, volume: str, kind: str, key: str) -> str:
-    """Return the name of the Secret or ConfigMap that a volume wants this key from, or an empty string."""
+    """Return the name of the Secret or ConfigMap that a volume takes this key from, or an empty string."""
     found = next((v for v in pod.get("spec", {}).get("volumes") or [] if v.get("name") == volume), {})
     sources = [found, *((found.get("projected") or {}).get("sources") or [])]
     field_name, name_field = ("secret", "secretName") if kind == "Secret" else ("configMap", "name")
@@ -160,7 +161,7 @@ def volume_source(pod: Obj, volume: str, kind: str, key: str) -> str:
 
 
 def missing_object(message: str, pod: Obj) -> Missing | None:
-    """Return the Secret or ConfigMap that a kubelet's message finds missing, or None if it speaks of something else."""
+    """Return the missing Secret or ConfigMap that a kubelet's message names. None for other messages."""
     if match := MISSING_KEY.search(message):
         return Missing(kind=match[2], name=match[3], key=match[1])
     if match := MISSING_OBJECT.search(message):
@@ -186,14 +187,14 @@ def missing_problem(pod: Obj, code: str, missing: Missing, fresh: bool = True) -
 
 
 def config_problem(pod: Obj, status: Obj, waiting: Obj) -> Problem:
-    """Describe a container that the runtime cannot make or start as it is configured."""
+    """Return the problem of a container that the runtime cannot create or start with its configuration."""
     reason, message = waiting["reason"], RUNTIME_PREAMBLE.sub("", waiting.get("message") or "")
     if missing := missing_object(message, pod):
         return replace(missing_problem(pod, reason, missing), container=status["name"])
     return Problem(
         code=reason,
         text=f"container {status['name']} of pod {name_of(pod)} cannot be started: {message or reason}",
-        advice="Correct the container's settings",
+        advice="Correct the settings of the container",
         key=f"container/{uid(pod)}/{status['name']}",
         pod=name_of(pod),
         container=status["name"],
@@ -201,7 +202,7 @@ def config_problem(pod: Obj, status: Obj, waiting: Obj) -> Problem:
 
 
 def mount_problem(pod: Obj, events: Sequence[Obj], since: float) -> Problem | None:
-    """Judge a pod whose volumes cannot be mounted because a Secret or ConfigMap is missing."""
+    """Return the problem of a pod that cannot mount its volumes because a Secret or ConfigMap is missing."""
     event = model.newest_event(events, pod, "FailedMount")
     started = any("waiting" not in (s.get("state") or {}) for s in container_statuses(pod))
     if event is None or started or pod.get("status", {}).get("phase") != "Pending":
@@ -211,7 +212,7 @@ def mount_problem(pod: Obj, events: Sequence[Obj], since: float) -> Problem | No
 
 
 def pod_problems(kind: str, pod: Obj, events: Sequence[Obj], since: float) -> list[Problem]:
-    """Return what keeps a pod's containers from running. A Job's pods may crash: the Job counts its attempts."""
+    """Return why a pod's containers do not run. The pods of a Job may crash, because the Job counts its attempts."""
     if model.is_terminating(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return []
     problems: list[Problem | None] = []
@@ -228,19 +229,19 @@ def pod_problems(kind: str, pod: Obj, events: Sequence[Obj], since: float) -> li
     return [p for p in problems if p is not None]
 
 
-# --- Refusals of the API server ---------------------------------------------------------------------------------------
+# --- Rejections by the API server -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PodRejection:
-    """The API server's last refusal to make one of a workload's pods, and when it was given."""
+    """The API server's last rejection of a workload's pod, and its time."""
 
     message: str
     at: float
 
 
 def quota_refuses(message: str, quotas: Sequence[Obj] | None) -> bool | None:
-    """Tell whether the quota that a refusal names would refuse still; None if that cannot be told."""
+    """Return whether the quota that a rejection names still rejects the pod. None if that is unknown."""
     exceeded = QUOTA.search(message)
     match = exceeded or QUOTA_UNSPECIFIED.search(message)
     if match is None or quotas is None:
@@ -266,40 +267,40 @@ def quota_refuses(message: str, quotas: Sequence[Obj] | None) -> bool | None:
 
 
 def last_rejection(it: View) -> PodRejection | None:
-    """Return the last refusal that no success has followed, from the ReplicaSet's condition or from events.
+    """Return the last rejection without a later success, from the ReplicaSet's condition or from events.
 
-    A ReplicaSet drops its condition once pods can be made; for the other kinds a younger pod is the proof of that.
+    A ReplicaSet removes its condition once pods can be created. For the other kinds, a younger pod is the success.
     """
     if it.owner is None:
         return None
     event = model.newest_event(it.events, it.owner, "FailedCreate")
-    told = PodRejection(event.get("message", ""), event_time(event)) if event else None
+    reported = PodRejection(event.get("message", ""), event_time(event)) if event else None
     if it.kind == "Deployment":
         state = model.condition(it.owner, "ReplicaFailure")
         if state.get("status") != "True" or state.get("reason") != "FailedCreate":
             return None
-        noted = PodRejection(state.get("message", ""), model.seconds(state.get("lastTransitionTime")))
-        return told if told and told.at >= noted.at else noted
+        recorded = PodRejection(state.get("message", ""), model.seconds(state.get("lastTransitionTime")))
+        return reported if reported and reported.at >= recorded.at else recorded
     youngest = max((model.seconds(pod["metadata"].get("creationTimestamp")) for pod in it.pods), default=float("-inf"))
-    return told if told and told.at > youngest else None
+    return reported if reported and reported.at > youngest else None
 
 
 def rejection_problem(it: View, last: PodRejection) -> Problem:
     message = CREATE_PREAMBLE.sub("", last.message)
-    advice = "Mend what is refused"
-    text = f"its pods are refused: {message}"
+    advice = "Correct what the message names"
+    text = f"its pods are rejected: {message}"
     if match := QUOTA.search(message) or QUOTA_UNSPECIFIED.search(message):
-        text = f"quota {match['name']} refuses its pods: {message[match.end('name') :].lstrip(':, ')}"
-        advice = "Raise the quota or ask for less"
+        text = f"quota {match['name']} rejects its pods: {message[match.end('name') :].lstrip(':, ')}"
+        advice = "Raise the quota or lower the requests"
     return Problem(code="FailedCreate", text=text, advice=advice, key="create")
 
 
-def is_live(last: PodRejection, it: View, since: float, terminating: float) -> bool:
-    """Tell whether a refusal says something about now.
+def is_current(last: PodRejection, it: View, since: float, terminating: float) -> bool:
+    """Return whether a rejection still applies.
 
-    Terminating pods still count against a quota, so it has to be younger than the last of them, and events are dated to
-    the second. One from before the wait proves nothing, unless the quota itself can be seen to refuse, or there is no
-    better evidence to be had.
+    Terminating pods still count against a quota, so a rejection must be younger than the last of them. Events have
+    times in whole seconds. A rejection from before the wait counts only if the quota still rejects the pod, or if
+    events cannot be read.
     """
     if any(model.is_terminating(pod) for pod in it.pods):
         return False

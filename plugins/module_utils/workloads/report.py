@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What the module rollout reports about workloads, without the values of Secrets."""
+"""Results and errors of the module rollout, without the values of Secrets."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import masking
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cause_of, short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 
@@ -34,7 +34,7 @@ from .watch import Rollout
 
 
 def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:
-    """Return what the module tells of a workload: replicas, images, and the image IDs of its running pods."""
+    """Return the result for one workload: replicas, images, and the image IDs of its running pods."""
     workload = find(objects, kind, name)
     if workload is None:
         return {"kind": kind, "name": name, "replicas": 0, "images": [], "image_ids": [], "pods": []}
@@ -64,13 +64,13 @@ def summary(kind: str, name: str, objects: Objects) -> dict[str, Any]:
 
 
 def image_ids(pod: Obj) -> dict[str, str]:
-    """Return the image IDs of the containers that run as long as the pod, by their names."""
+    """Return the image IDs of the containers that run as long as the pod, by container name."""
     names = {container["name"] for container in running_containers(pod["spec"])}
     return {s["name"]: s.get("imageID", "") for s in container_statuses(pod) if s["name"] in names}
 
 
 def recent_events(kind: str, name: str, objects: Objects, pod: str = "", limit: int = 5) -> list[str]:
-    """Return the last events about a workload, and about its broken pod if that is known, as short strings."""
+    """Return the last events about a workload and its broken pod, if known, as short strings."""
     workload = find(objects, kind, name)
     if workload is None:
         return []
@@ -78,14 +78,14 @@ def recent_events(kind: str, name: str, objects: Objects, pod: str = "", limit: 
     owners = {uid(o) for o in (workload, it.owner) if o is not None}
     watched = owners | {uid(p) for p in it.current if not pod or name_of(p) == pod}
     watched |= {uid(p) for p in it.pods if name_of(p) == pod}
-    told: dict[tuple[str, ...], str] = {}
+    found: dict[tuple[str, ...], str] = {}
     for event in (e for e in it.events if e["involvedObject"]["uid"] in watched):
         about, text = event["involvedObject"], " ".join((event.get("message") or "").split())
-        # Each refused pod has a name of its own: the same refusal of ten of them is told once.
+        # Each rejected pod has another name, but the same rejection of ten pods is listed once.
         key = (event.get("reason", ""), about["uid"], CREATE_PREAMBLE.sub("", text))
-        told.pop(key, None)
-        told[key] = f"{key[0]} {about.get('kind', '')}/{about.get('name', '')}: {text}"
-    return list(told.values())[-limit:]
+        found.pop(key, None)
+        found[key] = f"{key[0]} {about.get('kind', '')}/{about.get('name', '')}: {text}"
+    return list(found.values())[-limit:]
 
 
 def secret_references(pod_spec: Obj) -> set[str]:
@@ -101,7 +101,7 @@ def secret_references(pod_spec: Obj) -> set[str]:
 
 
 def secrets_of(kind: str, name: str, objects: Objects, pod: str = "") -> set[str]:
-    """Return the names of the Secrets whose values may turn up in what a workload's pods say."""
+    """Return the names of the Secrets whose values may appear in the logs and events of a workload's pods."""
     workload, broken = find(objects, kind, name), find(objects, "Pod", pod)
     specs = [workload["spec"]["template"]["spec"]] if workload else []
     specs += [broken["spec"]] if broken else []
@@ -109,7 +109,7 @@ def secrets_of(kind: str, name: str, objects: Objects, pod: str = "") -> set[str
 
 
 def public_names(objects: Objects) -> set[str]:
-    """Return names that anybody may read, and inside which a masked value would only make a message unreadable."""
+    """Return public names. Masking a value inside them would only make a message unreadable."""
     names = {name_of(o) for kind, group in objects.items() if kind != "Event" for o in group}
     specs = [p["spec"] for p in objects.get("Pod", ()) if p.get("spec")]
     groups = [spec.get(group) or [] for spec in specs for group in ("initContainers", "containers")]
@@ -118,15 +118,15 @@ def public_names(objects: Objects) -> set[str]:
 
 
 def sentence(kind: str, name: str, namespace: str, problem: Problem) -> str:
-    """Return the error: the thing, the reason, the next step."""
+    """Return the error message: the thing, the reason, the next step."""
     where = f" in namespace {namespace}" if problem.code in ("NotFound", "Deleting") else ""
     reason = f": {masking.shorten(problem.text).rstrip('.')}" if problem.text else ""
-    step = f"{problem.advice}, then run" if problem.advice else "Run"
-    return masking.balanced(f"{kind} {name} {problem.verb}{where}{reason}. {step} the playbook again.")
+    step = f"{problem.advice}, {AGAIN}" if problem.advice else AGAIN.removeprefix("then ").capitalize()
+    return masking.balanced(f"{kind} {name} {problem.verb}{where}{reason}. {step}.")
 
 
 def report(sentences: Sequence[str], events: Sequence[str], log: Sequence[str], source: str = "") -> str:
-    """Return the sentences with the last events and log lines under them, each on a line of its own."""
+    """Return the sentences, followed by the last events and log lines, each on its own line."""
     lines = [*sentences]
     lines += ["Last events:", *(f"  {event}" for event in events)] if events else []
     lines += [f"Last log lines of {source}:", *(f"  {line}" for line in log)] if log else []
@@ -134,13 +134,13 @@ def report(sentences: Sequence[str], events: Sequence[str], log: Sequence[str], 
 
 
 @dataclass(frozen=True)
-class Veil:
-    """Masks the values of Secrets in whatever is told."""
+class Redactor:
+    """Masks the values of Secrets in everything that is reported."""
 
     forms: Sequence[str] = ()
     public: frozenset[str] = frozenset()
-    # Why the API does not answer, if so: not every value is known then.
-    silence: str = ""
+    # Why the API does not answer. Then some values of Secrets are unknown.
+    api_error: str = ""
 
     def text(self, text: str) -> str:
         return masking.mask(text, self.forms, self.public)
@@ -150,9 +150,9 @@ class Veil:
 
 
 def secret_values(client: Client, names: Iterable[str]) -> tuple[list[bytes], str]:
-    """Return the values to mask of the named Secrets, and why the API does not answer if it does not.
+    """Return the values to mask of the named Secrets, and why the API does not answer, if so.
 
-    Secrets that do not exist or may not be read have no values. Without an answer the other Secrets are not read.
+    Secrets that do not exist or cannot be read have no values. Without an answer, the other Secrets are not read.
     """
     values: list[bytes] = []
     for name in sorted(names):
@@ -167,83 +167,84 @@ def secret_values(client: Client, names: Iterable[str]) -> tuple[list[bytes], st
     return values, ""
 
 
-def veil(rollout: Rollout, extra: Sequence[str]) -> Veil:
-    """Learn what has to be masked when the unfinished workloads are spoken of."""
+def redactor(rollout: Rollout, extra: Sequence[str]) -> Redactor:
+    """Return what masks the Secrets of the unfinished workloads."""
     names: set[str] = set()
     for workload, verdict in rollout.verdicts.items():
         if not isinstance(verdict, Done):
             names |= secrets_of(*workload, rollout.objects, verdict.problem.pod)
-    silence = next(iter(rollout.lost.values()), "")
-    values, silence = ([], silence) if silence else secret_values(rollout.client, names)
-    return Veil(masking.all_forms([*values, *extra]), frozenset(public_names(rollout.objects)), silence)
+    api_error = next(iter(rollout.lost.values()), "")
+    values, api_error = ([], api_error) if api_error else secret_values(rollout.client, names)
+    return Redactor(masking.all_forms([*values, *extra]), frozenset(public_names(rollout.objects)), api_error)
 
 
-def told(rollout: Rollout, covered: Veil) -> list[dict[str, Any]]:
+def results(rollout: Rollout, redact: Redactor) -> list[dict[str, Any]]:
     """Return the workloads as the module returns them."""
-    words = {Done: "done", Waiting: "waiting", Failed: "failed"}
-    answers = []
+    states = {Done: "done", Waiting: "waiting", Failed: "failed"}
+    found = []
     for workload in rollout.workloads:
         verdict = rollout.verdicts[workload]
-        word, reason = words[type(verdict)], ""
+        state, reason = states[type(verdict)], ""
         if not isinstance(verdict, Done):
-            problem = covered.problem(verdict.problem)
-            word = "missing" if problem.code == "NotFound" else word
+            problem = redact.problem(verdict.problem)
+            state = "missing" if problem.code == "NotFound" else state
             reason = masking.shorten(problem.text or f"it {problem.verb}")
-        answers.append({**summary(*workload, rollout.objects), "state": word, "reason": reason})
-    return answers
+        found.append({**summary(*workload, rollout.objects), "state": state, "reason": reason})
+    return found
 
 
-def outlook(rollout: Rollout, extra: Sequence[str]) -> str:
+def progress_line(rollout: Rollout, extra: Sequence[str]) -> str:
     """Return what the workloads wait for, in one line."""
-    covered = veil(rollout, extra)
-    waiting = {workload: covered.problem(rollout.verdicts[workload].problem) for workload in rollout.of(Waiting)}
-    if covered.silence:
-        return f"The Kubernetes API does not answer: {covered.silence}"
+    redact = redactor(rollout, extra)
+    waiting = {workload: redact.problem(rollout.verdicts[workload].problem) for workload in rollout.of(Waiting)}
+    if redact.api_error:
+        return f"The Kubernetes API does not answer: {redact.api_error}"
     parts = [f"{kind} {name}: {masking.shorten(p.text, 300) or p.verb}" for (kind, name), p in waiting.items()]
     return "; ".join(parts)
 
 
 def with_events(problem: Problem, client: Client) -> Problem:
-    """Return the problem of a claim with the last word of its provisioner."""
+    """Return the problem of a claim with the last event of its provisioner."""
     if not problem.claim:
         return problem
     events = []
     with contextlib.suppress(ApiError):
         events = client.events("PersistentVolumeClaim", problem.claim)
-    # A warning says more than the controller's remark that it waits.
-    told = [event for event in events if event.get("type") == "Warning"] or events
-    return replace(problem, text=f"{problem.text}: {short(told[-1].get('message')) if told else 'no event says why'}")
+    # A warning is more useful than the controller's event that it waits.
+    found = [event for event in events if event.get("type") == "Warning"] or events
+    cause = short(found[-1].get("message")) if found else "no event shows the cause"
+    return replace(problem, text=f"{problem.text}: {cause}")
 
 
 def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]) -> dict[str, Any]:
     """Return the arguments of fail_json for a rollout that failed or timed out."""
     waited = round(rollout.seconds, 1)
-    covered = veil(rollout, extra)
+    redact = redactor(rollout, extra)
 
     @functools.cache
     def log_of(pod: str, container: str, previous: bool) -> list[str]:
-        """Return the last lines of a container, which are read once for both who need them."""
+        """Return the last log lines of a container. Cached, because two callers need them."""
         return rollout.client.log(pod, container, previous, max(log_lines, name_resolution.LINES))
 
     broken = rollout.of(Failed)
     found = {w: with_events(rollout.verdicts[w].problem, rollout.client) for w in broken or rollout.of(Waiting)}
-    if log_lines > 0 and not covered.silence:
+    if log_lines > 0 and not redact.api_error:
         pods = rollout.objects.get("Pod", ())
         found = {w: name_resolution.explained(problem, pods, log_of) for w, problem in found.items()}
-    problems = {w: covered.problem(problem) for w, problem in found.items()}
+    problems = {w: redact.problem(problem) for w, problem in found.items()}
     if not broken:
-        silence = covered.silence and f", and the Kubernetes API does not answer: {covered.silence}"
+        api_error = redact.api_error and f", and the Kubernetes API does not answer: {redact.api_error}"
         verb = f"is not done after {timeout} s"
-        problems = {w: replace(p, verb=verb, text=f"{p.text}{silence}") for w, p in problems.items()}
+        problems = {w: replace(p, verb=verb, text=f"{p.text}{api_error}") for w, p in problems.items()}
     first, problem = next(iter(problems.items()))
-    # Without the Secrets' values nothing can be masked: what the pods said is then kept back.
-    told_events = [] if covered.silence else recent_events(*first, rollout.objects, problem.pod)
-    events = [masking.shorten(covered.text(event)) for event in told_events]
+    # Without the values of Secrets, masking is impossible, so events and logs are left out.
+    found_events = [] if redact.api_error else recent_events(*first, rollout.objects, problem.pod)
+    events = [masking.shorten(redact.text(event)) for event in found_events]
     log: list[str] = []
-    if log_lines > 0 and problem.container and not covered.silence:
+    if log_lines > 0 and problem.container and not redact.api_error:
         log = log_of(problem.pod, problem.container, problem.previous)[-log_lines:]
-        # Masked as a whole, since a value may span lines.
-        log = [line[:2000] for line in covered.text("\n".join(log)).splitlines()]
+        # Masked as a whole, because a value may span lines.
+        log = [line[:2000] for line in redact.text("\n".join(log)).splitlines()]
     sentences = [sentence(*workload, rollout.client.namespace, p) for workload, p in problems.items()]
     return {
         "msg": report(sentences, events, log, f"{problem.pod}/{problem.container}"),
@@ -251,11 +252,11 @@ def failure(rollout: Rollout, timeout: int, log_lines: int, extra: Sequence[str]
         "events": events,
         "log": log,
         "seconds": waited,
-        "workloads": told(rollout, covered),
+        "workloads": results(rollout, redact),
     }
 
 
 def plan(workloads: Sequence[dict[str, Any]], namespace: str) -> str:
-    """Return what check mode says: the present state of each workload, and that it would wait for it."""
+    """Return the message of check mode: the workloads to wait for, and their current state."""
     parts = [f"{w['kind']} {w['name']} ({w['state']}{': ' if w['reason'] else ''}{w['reason']})" for w in workloads]
     return f"Would wait in namespace {namespace} for {', '.join(parts)}."

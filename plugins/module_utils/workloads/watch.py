@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Watch workloads until all are rolled out or one of them has failed."""
+"""Watch workloads until all are rolled out or one has failed."""
 
 import contextlib
 import queue
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, Expired
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Expired
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, cause_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.endpoints import plural_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
@@ -18,7 +18,7 @@ from .model import Clock, Done, Failed, Memory, Missing, Obj, Problem, Verdict, 
 from .readiness import gets_room, is_complete
 from .verdict import judge
 
-# What is listed and watched of a kind, where that is not all.
+# Selectors of the kinds of which only some objects are listed and watched.
 SELECTORS = {"Event": {"field_selector": "type=Warning"}}
 OPTIONAL = ("Event", "ResourceQuota", "ControllerRevision", "PersistentVolumeClaim")
 
@@ -27,12 +27,12 @@ TICK = 0.5
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 
-# What a watcher reports besides the changes of the API: all objects of its kind, or why it cannot follow them.
+# Reports of a watcher besides the changes of the API: all objects of its kind, or why it cannot watch them.
 LISTED, LOST = "LISTED", "LOST"
 
 
 class Watcher(threading.Thread):
-    """Follows one kind of objects until it is stopped, through refused, dropped and expired watches."""
+    """Watches one kind of objects until it is stopped, and renews rejected, dropped, and expired watches."""
 
     def __init__(self, client: Client, kind: str, version: str, news: queue.Queue, stop: threading.Event) -> None:
         super().__init__(daemon=True, name=f"watch {kind}")
@@ -51,7 +51,7 @@ class Watcher(threading.Thread):
             except Expired:
                 self.version = ""
             except Exception as error:
-                # A watcher that died would leave the module waiting for news that never come: whatever it is, go on.
+                # Continue after every error. Without its watcher, the module would wait for reports that never arrive.
                 self.version = ""
                 self.news.put((self.kind, LOST, cause_of(error)))
                 self.stop.wait(pause)
@@ -67,7 +67,7 @@ class Watcher(threading.Thread):
 
 
 def exists(client: Client, missing: Missing) -> bool | None:
-    """Tell whether a Secret or ConfigMap, or its key, exists; None if that may not be read or cannot be asked."""
+    """Return whether a Secret or ConfigMap, or its key, exists. None if it cannot be read."""
     try:
         found = client.get(missing.kind, missing.name)
     except ApiError:
@@ -81,7 +81,7 @@ type Workload = tuple[str, str]
 
 
 class Rollout:
-    """The workloads of one call, what is known about them, and the wait for them."""
+    """The workloads of one module call, their current state, and the wait for them."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Rollout:
 
     @property
     def seconds(self) -> float:
-        """How long the wait has lasted, in seconds."""
+        """Duration of the wait so far, in seconds."""
         return self.monotonic() - self.started
 
     @property
@@ -113,7 +113,7 @@ class Rollout:
         return {kind: list(items.values()) for kind, items in self.known.items()}
 
     def load(self) -> None:
-        """Learn the present state. Raises ApiException, HTTPError or OSError if the API cannot be asked."""
+        """Load the current state. Raises ApiException, HTTPError, or OSError if the API cannot be reached."""
         for kind in kinds_to_watch(kind for kind, _name in self.workloads):
             try:
                 listing = self.client.listing(kind, **SELECTORS.get(kind, {}))
@@ -121,17 +121,17 @@ class Rollout:
                 if error.status != 403:
                     raise
                 if kind in OPTIONAL:
-                    self.warn(f"{plural_of(kind)} may not be read, so that some problems show only at the timeout.")
+                    self.warn(f"No permission to read {plural_of(kind)}. Some problems show only at the timeout.")
                     continue
-                thing = f"The {plural_of(kind)} in namespace {self.client.namespace} may not be listed:"
-                step = "Grant list and watch on them, then run the playbook again"
+                thing = f"The {plural_of(kind)} in namespace {self.client.namespace} cannot be listed:"
+                step = f"Grant list and watch on them, {AGAIN}"
                 raise ApiError(thing, cause_of(error), step, error.status) from error
             self.receive(kind, LISTED, listing.items)
             self.versions[kind] = listing.version
             self.since = self.since or listing.server_time - self.seconds
 
     def receive(self, kind: str, change: str, value: Any) -> None:
-        """Take in what a watcher reports."""
+        """Process a report of a watcher."""
         if change == LOST:
             self.lost[kind] = value
         elif change == LISTED:
@@ -143,7 +143,7 @@ class Rollout:
             self.known[kind][value["metadata"]["uid"]] = value
 
     def judge(self) -> None:
-        """Judge every workload anew. A complete Job stays done, even if its time to live ends meanwhile."""
+        """Update all verdicts. A complete Job stays done, even if its time to live ends meanwhile."""
         clock = Clock(now=self.since + self.seconds, since=self.since, grace=self.grace, volume=self.volume)
         objects = self.objects
         for workload in self.workloads:
@@ -152,13 +152,13 @@ class Rollout:
                 continue
             verdict, memory = judge(kind, name, objects, clock, self.memories[workload])
             if isinstance(verdict, Failed) and not self.is_confirmed(verdict.problem):
-                # The kubelet tries again only every ten seconds or so: what it missed may be there by now.
-                memory = memory.forget(verdict.problem.key)
+                # The kubelet retries only about every ten seconds, so the missing object may exist by now.
+                memory = memory.without(verdict.problem.key)
                 verdict = Waiting(verdict.problem)
             self.memories[workload], self.verdicts[workload] = memory, verdict
 
     def is_confirmed(self, problem: Problem) -> bool:
-        """Tell whether a problem is real, by looking for what it says is missing: a Secret, a ConfigMap, or room."""
+        """Return whether a problem still exists, by checking for the missing Secret, ConfigMap, or node."""
         if problem.code == "Unschedulable":
             return not gets_room(self.client, problem.pod)
         if problem.missing is None:
@@ -169,18 +169,18 @@ class Rollout:
     def of(self, verdict: type) -> list[Workload]:
         return [w for w in self.workloads if isinstance(self.verdicts[w], verdict)]
 
-    def is_settled(self) -> bool:
+    def is_decided(self) -> bool:
         return bool(self.of(Failed)) or not self.of(Waiting)
 
     def wait(self, timeout: float, describe: Callable[[], str] = lambda: "") -> bool:
-        """Wait until all workloads are done or one has failed; False if the timeout, in seconds, comes first.
+        """Wait until all workloads are done or one has failed. Return False at the timeout, in seconds.
 
         Args:
-            describe: says what is waited for, in a line that is printed now and then.
+            describe: returns the progress line that is printed at intervals.
         """
         pace = Pace(self.monotonic)
         self.judge()
-        if self.is_settled():
+        if self.is_decided():
             return True
         stop = threading.Event()
         for kind, version in self.versions.items():
@@ -193,11 +193,11 @@ class Rollout:
                         self.receive(*self.news.get_nowait())
                 if pace.is_due:
                     pace.tell(describe())
-                # What is known grows old while a watch is lost: neither success nor failure is read from it.
+                # The state becomes outdated while a watch is lost, so it shows neither success nor failure.
                 if self.lost:
                     continue
                 self.judge()
-                if self.is_settled():
+                if self.is_decided():
                     return True
             return False
         finally:

@@ -1,4 +1,4 @@
-"""What the tests of PostgreSQL's modules share: a client of a cluster that only exists here, and objects for it."""
+"""Shared parts of the tests of the PostgreSQL modules: a fake client of a cluster, and its objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLLED_OUT = {
 
 
 class FakeClient(Client):
-    """Holds objects by Kind/name, notes what is read and written, and answers programs by a function."""
+    """Stores objects by Kind/name, records reads and writes, and answers commands with a function."""
 
     def __init__(self, *objects: dict[str, Any], exists: bool = True) -> None:
         super().__init__(None, "polls")
@@ -70,7 +70,7 @@ class FakeClient(Client):
         self.notes.append(f"annotate {kind}/{name}")
 
     def exec(self, pod: str, container: str, command: Any, stdin: str = "", timeout: float = 60) -> Result:
-        assert "s3cret" not in " ".join(command), "secrets are sent through standard input only"
+        assert "s3cret" not in " ".join(command), "secrets are sent only through standard input"
         self.scripts.append(stdin)
         return self.answers(stdin)
 

@@ -1,4 +1,4 @@
-"""What is wanted of a PostgreSQL server in the tests of the plan, and the catalog of one that has it."""
+"""Wanted state of a PostgreSQL server in the tests of the plan, and the catalog of a server in this state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def relation(name: str, kind: str = "r", **changes: Any) -> dict[str, Any]:
 
 
 def complete_catalog() -> dict[str, Any]:
-    """Return what a server holds on which nothing is left to do."""
+    """Return the catalog of a server in the wanted state."""
     return {
         "version": 170004,
         "user": "postgres",

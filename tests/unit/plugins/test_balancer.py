@@ -1,4 +1,4 @@
-"""The address of a load balancer: how long it is waited for, and what is told instead."""
+"""The wait for a load balancer address, and its errors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from postgresql_cases import assert_documented
 
 
 class Services:
-    """A client for a Service whose load balancer comes after some seconds, or never."""
+    """Client with a Service that gets its load balancer after some seconds, or never."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, comes: float | None, said: str = "", **entry: str) -> None:
-        self.now, self.comes, self.said, self.entry = 0.0, comes, said, entry
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, ready_at: float | None, message: str = "", **entry: str
+    ) -> None:
+        self.now, self.ready_at, self.message, self.entry = 0.0, ready_at, message, entry
         self.finalizers: list[str] = []
         self.lines: list[str] = []
         monkeypatch.setattr(balancer, "Pace", lambda: progress.Pace(lambda: self.now))
         monkeypatch.setattr(progress.Screen, "show", staticmethod(self.lines.append))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        there = self.comes is not None and self.now >= self.comes
+        there = self.ready_at is not None and self.now >= self.ready_at
         status = {"loadBalancer": {"ingress": [self.entry]} if there else {}}
         return {"metadata": {"name": name, "finalizers": self.finalizers}, "status": status}
 
     def events(self, kind: str, name: str) -> list[dict[str, Any]]:
-        return [{"metadata": {}, "message": self.said}] if self.said else []
+        return [{"metadata": {}, "message": self.message}] if self.message else []
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -41,16 +43,16 @@ class Services:
 @pytest.mark.parametrize(
     "entry", [{"ip": "192.0.2.10"}, {"hostname": "lb.example.org", "ip": ""}, {"ip": "2001:db8::1"}]
 )
-def test_an_address_is_waited_for_with_lines(entry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_an_address_prints_progress(entry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services(monkeypatch, 65, "Ensuring load balancer", **entry)
     assert services.run() == entry.get("hostname", entry.get("ip"))
-    assert services.lines[0] == "  8 s: Service polls-web has no address of a load balancer: Ensuring load balancer"
+    assert services.lines[0] == "  8 s: Service polls-web has no load balancer address: Ensuring load balancer"
     assert len(services.lines) == 8
 
 
-def test_a_cluster_without_load_balancers_is_told_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_load_balancers_fails_early(monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services(monkeypatch, None)
-    with pytest.raises(ApiError, match=r"after 30 s: no controller has taken it up\. Install") as error:
+    with pytest.raises(ApiError, match=r"after 30 s: no controller manages it\. Install") as error:
         services.run()
     assert "web_service_type" in str(error.value)
     services = Services(monkeypatch, 40, ip="192.0.2.10")
@@ -58,7 +60,7 @@ def test_a_cluster_without_load_balancers_is_told_early(monkeypatch: pytest.Monk
     assert services.run() == "192.0.2.10"
 
 
-def test_a_load_balancer_that_fails_is_told_with_its_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_load_balancer_is_reported_with_its_event(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ApiError, match="after 120 s: no addresses are left"):
         Services(monkeypatch, None, "no addresses are left.").run()
 

@@ -1,4 +1,4 @@
-"""The hash of a build context: what counts, what does not, and `.dockerignore` as Docker reads it."""
+"""The hash of a build context: included files, ignored files, and the rules of `.dockerignore`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ FILES = {
     "polls/views.py": "votes = 1\n",
     "polls/models.py": "votes = 2\n",
 }
+
+OWNER = "Correct its owner and mode, then rerun the playbook."
 
 
 def write(root: Path, files: dict[str, str] | Iterable[str]) -> Path:
@@ -62,20 +64,20 @@ def add_empty_directory(root: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [touch, tighten_other_modes, loosen_other_modes, add_empty_directory])
-def test_what_a_build_does_not_see_keeps_the_hash(context: Path, change: Callable[[Path], None]) -> None:
+def test_ignored_files_do_not_change_the_hash(context: Path, change: Callable[[Path], None]) -> None:
     before = hash_context(context)
     change(context)
     assert hash_context(context) == before
 
 
-def test_order_of_creation_and_place_keep_the_hash(tmp_path: Path) -> None:
+def test_order_of_creation_and_location_do_not_change_the_hash(tmp_path: Path) -> None:
     first = write(tmp_path / "first", FILES)
     second = write(tmp_path / "elsewhere" / "second", dict(reversed(FILES.items())))
     assert hash_context(first) == hash_context(second)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_umask_of_the_checkout_keeps_the_hash(tmp_path: Path, umask: int) -> None:
+def test_the_umask_does_not_change_the_hash(tmp_path: Path, umask: int) -> None:
     usual = hash_context(write(tmp_path / "usual", FILES))
     former = os.umask(umask)
     try:
@@ -85,14 +87,14 @@ def test_umask_of_the_checkout_keeps_the_hash(tmp_path: Path, umask: int) -> Non
     assert hash_context(tmp_path / "other") == usual
 
 
-def test_order_that_the_file_system_lists_in_keeps_the_hash(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_the_file_system_does_not_change_the_hash(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_context(context)
     files = list(context_files(context))
     monkeypatch.setattr(build_context, "context_files", lambda root: reversed(files))
     assert hash_context(context) == before
 
 
-def test_hash_is_the_same_on_each_machine_and_release(tmp_path: Path) -> None:
+def test_the_hash_does_not_depend_on_the_platform(tmp_path: Path) -> None:
     write(tmp_path, FILES)
     assert hash_context(tmp_path) == "793ecd5320c317aadb7c418088e22ed196517a85546a82c8ed730b4763bab203"
 
@@ -161,13 +163,13 @@ def remove(root: Path) -> None:
         remove,
     ],
 )
-def test_what_a_build_sees_changes_the_hash(context: Path, change: Callable[[Path], None]) -> None:
+def test_files_of_a_build_change_the_hash(context: Path, change: Callable[[Path], None]) -> None:
     before = hash_context(context)
     change(context)
     assert hash_context(context) != before
 
 
-# The table below was checked against the walker of BuildKit (fsutil) on this tree, and holds what it left out.
+# Ignored files of this tree. The table was verified with the walker of BuildKit (fsutil).
 TREE = {
     "README.md",
     "a.go",
@@ -197,7 +199,7 @@ DOCS = {name for name in TREE if name.startswith("docs/")}
 SRC = {name for name in TREE if name.startswith("src/")}
 
 IGNORED: dict[str, tuple[list[str], set[str]]] = {
-    # Lines that say nothing.
+    # Lines without a pattern.
     "no lines": ([], set()),
     "blank lines and comments": (["", "   ", "# a.py", "#a"], set()),
     "a comment starts in the first column only": ([" #a"], {"#a"}),
@@ -249,7 +251,7 @@ IGNORED: dict[str, tuple[list[str], set[str]]] = {
     "two stars without a slash at the start": (["**.md"], MARKDOWN),
     "two stars without a slash in the middle": (["a**b"], {"ab"}),
     "two stars without a slash at the end": (["temp**"], {"temp", "tempa", "temporary/x"}),
-    # Exceptions; the last line that matches wins.
+    # Exceptions. The last matching line decides.
     "exception": (["*.md", "!README.md"], set()),
     "exception from a directory": (["docs", "!docs/README.md"], DOCS - {"docs/README.md"}),
     "exception deep in a directory": (["docs", "!docs/api/v1"], DOCS - {"docs/api/v1/old.md"}),
@@ -271,19 +273,19 @@ IGNORED: dict[str, tuple[list[str], set[str]]] = {
 
 
 @pytest.mark.parametrize(("lines", "ignored"), IGNORED.values(), ids=IGNORED.keys())
-def test_dockerignore_is_read_as_docker_does(tmp_path: Path, lines: list[str], ignored: set[str]) -> None:
+def test_dockerignore_is_read_like_docker(tmp_path: Path, lines: list[str], ignored: set[str]) -> None:
     write(tmp_path, TREE)
     (tmp_path / ".dockerignore").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
     assert set(context_files(tmp_path)) - {".dockerignore"} == TREE - ignored
 
 
-def test_dockerignore_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_dockerignore_can_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     write(tmp_path, TREE)
     (tmp_path / ".dockerignore").write_text("a.py\nab\n", encoding="utf-8-sig")
     assert not {"a.py", "ab"} & set(context_files(tmp_path))
 
 
-def test_dockerignore_may_name_files_that_are_not_utf_8(tmp_path: Path) -> None:
+def test_dockerignore_can_name_files_that_are_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9")).touch()
     (tmp_path / ".dockerignore").write_bytes(b"caf\xe9\n")
     assert list(context_files(tmp_path)) == [".dockerignore"]
@@ -295,7 +297,9 @@ def test_malformed_pattern_is_an_error_as_in_docker(tmp_path: Path, line: str) -
     (tmp_path / "Dockerfile").touch()
     with pytest.raises(ContextError) as error:
         hash_context(tmp_path)
-    assert str(error.value) == (f"{tmp_path}/.dockerignore has the malformed pattern {line}: correct or remove it.")
+    assert str(error.value) == (
+        f"{tmp_path}/.dockerignore has the malformed pattern {line}. Correct or remove it, then rerun the playbook."
+    )
 
 
 def test_ignored_files_do_not_count(context: Path) -> None:
@@ -345,7 +349,7 @@ def test_dockerignore_named_after_the_dockerfile_comes_first(context: Path) -> N
 
 
 class Scans:
-    """Stands in for `os.scandir` and keeps the directories that were read, relative to a context."""
+    """Replaces `os.scandir` and records the directories that were read, relative to a context."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, unreadable: str | None = None) -> None:
         self.names: list[str] = []
@@ -373,7 +377,7 @@ PRUNED: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("lines", "read"), PRUNED.values(), ids=PRUNED.keys())
-def test_only_directories_that_may_hold_something_are_read(
+def test_only_directories_with_possible_matches_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, read: list[str] | None
 ) -> None:
     write(tmp_path, [".git/objects/ab/cd", ".venv/lib/python/x.py", "node_modules/a/b/c.js", "src/app/views.py"])
@@ -388,9 +392,7 @@ def test_directory_that_cannot_be_read_is_an_error(context: Path, monkeypatch: p
     Scans(context, monkeypatch, unreadable="polls")
     with pytest.raises(ContextError) as error:
         hash_context(context)
-    assert str(error.value) == (
-        f"Build context file {context}/polls cannot be read: Permission denied; check its owner and mode."
-    )
+    assert str(error.value) == (f"Build context file {context}/polls cannot be read: Permission denied. {OWNER}")
 
 
 def test_ignored_directory_that_cannot_be_read_is_no_error(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +408,7 @@ def test_file_that_vanishes_meanwhile_is_an_error(context: Path, monkeypatch: py
     with pytest.raises(ContextError) as error:
         hash_context(context)
     assert str(error.value) == (
-        f"Build context file {context}/gone.py cannot be read: No such file or directory; check its owner and mode."
+        f"Build context file {context}/gone.py cannot be read: No such file or directory. {OWNER}"
     )
 
 
@@ -422,20 +424,18 @@ def test_file_that_cannot_be_read_is_an_error(context: Path, monkeypatch: pytest
     with pytest.raises(ContextError) as error:
         hash_context(context)
     assert str(error.value) == (
-        f"Build context file {context}/polls/views.py cannot be read: Permission denied; check its owner and mode."
+        f"Build context file {context}/polls/views.py cannot be read: Permission denied. {OWNER}"
     )
 
 
 def test_path_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ContextError) as error:
         hash_context(tmp_path / "site")
-    assert str(error.value) == (
-        f"Build context {tmp_path}/site is not a directory: give the folder that holds the Dockerfile."
-    )
+    assert str(error.value) == (f"Build context {tmp_path}/site is not a directory. {build_context.STEP}")
 
 
 def test_path_of_a_file_is_an_error(context: Path) -> None:
-    with pytest.raises(ContextError, match=r"Dockerfile is not a directory: "):
+    with pytest.raises(ContextError, match=r"Dockerfile is not a directory\. "):
         hash_context(context / "Dockerfile")
 
 
@@ -448,7 +448,7 @@ def test_links_are_not_followed(context: Path, target: str) -> None:
     assert len(hash_context(context)) == 64
 
 
-def test_content_behind_a_link_to_outside_does_not_count(context: Path, tmp_path: Path) -> None:
+def test_content_of_a_link_to_the_outside_does_not_count(context: Path, tmp_path: Path) -> None:
     outside = write(tmp_path / "outside", {"secret": "1"})
     (context / "directory").symlink_to(outside)
     (context / "file").symlink_to(outside / "secret")
@@ -464,7 +464,7 @@ def test_link_to_a_directory_can_be_ignored(context: Path) -> None:
     assert "latest" not in set(context_files(context))
 
 
-def test_context_may_be_a_link(context: Path, tmp_path: Path) -> None:
+def test_context_can_be_a_link(context: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(context)
     assert hash_context(tmp_path / "link") == hash_context(context)
 
@@ -472,7 +472,7 @@ def test_context_may_be_a_link(context: Path, tmp_path: Path) -> None:
 def test_sockets_and_pipes_are_left_out(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_context(context)
     os.mkfifo(context / "pipe")
-    # The path of a socket has little room, so it is given from where it stands.
+    # The path of a socket has a low maximum length, so a relative path is used.
     monkeypatch.chdir(context)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
@@ -492,22 +492,22 @@ def test_names_that_are_not_utf_8_count(context: Path) -> None:
 
 
 def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: bool) -> str:
-    """Return why a context is refused; fail if any of it was read."""
+    """Return the error of a refused context. Fail if a directory was read."""
     monkeypatch.setattr(os, "scandir", lambda _: pytest.fail("It was read."))
     with pytest.raises(ContextError) as error:
         hash_context(root, **options)
     return str(error.value)
 
 
-def test_nothing_is_read_without_a_dockerfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_read_without_a_dockerfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"secret": "key"})
     assert unread(tmp_path, monkeypatch) == (
-        f"Build context {tmp_path} has no Dockerfile, so nothing of it was read: set image_context to the folder that "
-        "holds the Dockerfile."
+        f"Build context {tmp_path} has no Dockerfile. No files were read. Set image_context to the directory of the "
+        "Dockerfile, then rerun the playbook."
     )
 
 
-def test_a_folder_for_another_tool_needs_no_dockerfile(tmp_path: Path) -> None:
+def test_a_context_of_another_tool_needs_no_dockerfile(tmp_path: Path) -> None:
     assert hash_context(write(tmp_path, {"go.mod": "module polls\n"}), dockerfile=False)
 
 
@@ -516,7 +516,7 @@ def test_a_home_directory_is_no_context(home: str, context: Path, monkeypatch: p
     (context / home).mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("HOME", str(context / home))
     (context / ".dockerignore").unlink(missing_ok=True)
-    assert "holds a whole home directory and no .dockerignore" in unread(context, monkeypatch)
+    assert "contains a home directory and has no .dockerignore" in unread(context, monkeypatch)
     monkeypatch.undo()
     monkeypatch.setenv("HOME", str(context / home))
     write(context, {".dockerignore": "users\n"})

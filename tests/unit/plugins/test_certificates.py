@@ -1,4 +1,4 @@
-"""Our certificate authority: what it makes, when it is renewed, and that OpenSSL agrees."""
+"""Certificates of the private certificate authority: creation, renewal, and verification by OpenSSL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def loaded(pair: certs.Pair) -> x509.Certificate:
 
 
 def handshake(tmp_path: Path, authority: certs.Pair, shown: certs.Pair, name: str) -> None:
-    """Let a client verify a server over a socket pair. Raises ssl.SSLError as the client does."""
+    """Verify a server with a client over a socket pair. Raises the ssl.SSLError of the client."""
     files = {"cert": shown.certificate, "key": shown.key}
     for file, text in files.items():
         (tmp_path / file).write_text(text, encoding="utf-8")
@@ -67,7 +67,7 @@ def test_a_client_that_trusts_the_old_authority_trusts_the_renewed_one(tmp_path:
 
 
 @pytest.mark.parametrize("case", ["another authority", "another name", "expired"])
-def test_a_client_refuses(tmp_path: Path, case: str) -> None:
+def test_a_client_rejects_an_invalid_certificate(tmp_path: Path, case: str) -> None:
     now = certs.current_time()
     ca = certs.authority("polls", 100, now - timedelta(days=50))
     other = certs.authority("polls", 100, now)
@@ -78,13 +78,13 @@ def test_a_client_refuses(tmp_path: Path, case: str) -> None:
         handshake(tmp_path, other if case == "another authority" else ca, shown, name)
 
 
-def test_a_certificate_lasts_as_long_as_wanted_but_not_beyond_its_authority(ca: certs.Pair) -> None:
+def test_a_certificate_expires_no_later_than_its_authority(ca: certs.Pair) -> None:
     assert certs.server(ca, NAMES, 30, NOW).not_after == NOW + timedelta(days=30)
     assert certs.server(ca, NAMES, 99999, NOW).not_after == ca.not_after == NOW + timedelta(days=3650)
     assert loaded(ca).not_valid_before_utc == NOW - timedelta(minutes=5)
 
 
-def test_each_certificate_has_a_key_and_a_number_of_its_own(ca: certs.Pair) -> None:
+def test_each_certificate_has_another_key_and_serial_number(ca: certs.Pair) -> None:
     one, other = (certs.server(ca, NAMES, 30, NOW) for _ in range(2))
     assert one.key != other.key
     assert loaded(one).serial_number != loaded(other).serial_number
@@ -98,7 +98,7 @@ def test_a_server_cannot_sign_and_an_authority_only_signs(ca: certs.Pair) -> Non
         assert extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature is not is_authority
 
 
-def test_long_names_are_cut_in_the_subject_only(ca: certs.Pair) -> None:
+def test_long_names_are_shortened_only_in_the_subject(ca: certs.Pair) -> None:
     long = "a" * 60 + ".svc.cluster.local"
     names = loaded(certs.server(ca, [long], 30, NOW)).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == [long]
@@ -120,13 +120,13 @@ def test_a_certificate_is_renewed_when_it_does_not_fit(ca: certs.Pair) -> None:
         return certs.server_reason(pair, ca, names, NOW, 30)
 
     assert reason(pair, names=NAMES[::-1]) == ""
-    assert reason(pair, names=NAMES[:1]) == "its names are others"
-    assert reason(pair, names=[*NAMES, "more"]) == "its names are others"
-    assert reason(pair, other) == "it is signed by another authority"
+    assert reason(pair, names=NAMES[:1]) == "its host names differ"
+    assert reason(pair, names=[*NAMES, "more"]) == "its host names differ"
+    assert reason(pair, other) == "another certificate authority signed it"
     assert reason(certs.Pair(pair.certificate, ca.key)) == "its key belongs to another certificate"
     assert reason(certs.Pair("nonsense", pair.key)) == "it cannot be read"
     assert reason(certs.Pair(pair.certificate, "")) == "it cannot be read"
-    assert reason(certs.Pair(ca.certificate, ca.key)) == "it names no host"
+    assert reason(certs.Pair(ca.certificate, ca.key)) == "it has no host name"
 
 
 def test_an_authority_is_renewed_in_time(ca: certs.Pair) -> None:
@@ -135,8 +135,8 @@ def test_an_authority_is_renewed_in_time(ca: certs.Pair) -> None:
     assert certs.authority_reason(ca, NOW + timedelta(days=3286), 365) == "364 days are left"
 
 
-def test_what_is_wrong_with_a_certificate_that_a_server_shows(ca: certs.Pair) -> None:
+def test_the_fault_of_a_served_certificate_is_reported(ca: certs.Pair) -> None:
     shown = loaded(certs.server(ca, NAMES, 10, NOW)).public_bytes(certs.serialization.Encoding.DER)
     assert certs.served_fault(shown, NOW) == ""
     assert certs.served_fault(shown, NOW + timedelta(days=11)) == "its certificate expired on 2026-12-05"
-    assert certs.served_fault(shown, NOW - timedelta(days=1)) == "its certificate is valid from 2026-11-25 only"
+    assert certs.served_fault(shown, NOW - timedelta(days=1)) == "its certificate is not valid before 2026-11-25"

@@ -296,7 +296,7 @@ def test_every_name_of_a_module_and_its_defaults_arrive(tmp_path: Path) -> None:
     arguments["env"] |= {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
     ended = subprocess.run(**arguments, timeout=60)
     assert ended.returncode == 0, ended.stdout
-    assert ended.stdout.count("There is nothing to wait for.") == len(names)
+    assert ended.stdout.count("No workloads to wait for.") == len(names)
     assert "ESTABLISH LOCAL CONNECTION" not in ended.stdout
 
 

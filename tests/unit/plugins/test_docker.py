@@ -1,4 +1,4 @@
-"""Commands of docker are answered by the engine's socket with what they would print, or else they run."""
+"""Output of docker commands from the socket of the container engine, or else from the commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COMMANDS = [
 
 
 class Engine(socketserver.ThreadingUnixStreamServer):
-    """An engine that knows the answers, and remembers what it was asked."""
+    """Container engine that returns the answers, and records the requests."""
 
     def __init__(self, path: str) -> None:
         self.answers = dict(ANSWERS)
@@ -46,11 +46,11 @@ class Engine(socketserver.ThreadingUnixStreamServer):
         super().__init__(path, Handler)
 
     def handle_error(self, *_: object) -> None:
-        """Print nothing about a client that has left."""
+        """Print nothing about a disconnected client."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request to it."""
+    """One request to the container engine."""
 
     server: Engine
 
@@ -91,11 +91,11 @@ def asked(engine: Engine) -> Docker:
 
 
 @pytest.mark.parametrize(("argv", "printed"), COMMANDS)
-def test_the_answer_is_what_the_command_prints(asked: Docker, argv: list[str], printed: str) -> None:
+def test_the_answer_is_the_output_of_the_command(asked: Docker, argv: list[str], printed: str) -> None:
     assert asked(argv) == (0, printed, "")
 
 
-def test_what_is_listed_has_the_label(asked: Docker, engine: Engine) -> None:
+def test_lists_are_filtered_by_label(asked: Docker, engine: Engine) -> None:
     asked(LIST_ENGINE)
     asked(kind_containers("kind"))
     images, containers = (parse_qs(urlsplit(path).query) for path in engine.asked)
@@ -103,7 +103,7 @@ def test_what_is_listed_has_the_label(asked: Docker, engine: Engine) -> None:
     assert containers == {"all": ["1"], "filters": ['{"label": ["io.x-k8s.kind.cluster=kind"]}']}
 
 
-def test_files_and_commands_are_those_that_were_given(asked: Docker, engine: Engine) -> None:
+def test_files_and_commands_are_those_of_the_arguments(asked: Docker, engine: Engine) -> None:
     asked(["docker", "cp", "kind-control-plane:/etc/a file", "-"])
     asked(["docker", "exec", "kind-control-plane", "sh", "-c", "true"])
     assert parse_qs(urlsplit(engine.asked[0]).query) == {"path": ["/etc/a file"]}
@@ -111,13 +111,13 @@ def test_files_and_commands_are_those_that_were_given(asked: Docker, engine: Eng
 
 
 @pytest.mark.parametrize("path", ANSWERS)
-def test_what_the_engine_refuses_is_left_to_the_command(asked: Docker, engine: Engine, path: str) -> None:
+def test_a_rejected_request_runs_the_command(asked: Docker, engine: Engine, path: str) -> None:
     del engine.answers[path]
     codes = [asked(argv)[0] for argv, _ in COMMANDS]
     assert codes.count(9) == 1
 
 
-def test_a_command_that_fails_in_a_container_runs_again_for_its_error(asked: Docker, engine: Engine) -> None:
+def test_a_failing_command_in_a_container_runs_again_for_its_error(asked: Docker, engine: Engine) -> None:
     engine.answers["/exec/e/json"] = {"ExitCode": 1}
     assert asked(["docker", "exec", "kind-control-plane", "false"]) == (9, "", "the command ran: exec")
 
@@ -131,23 +131,25 @@ def test_other_commands_run(asked: Docker, engine: Engine, argv: list[str]) -> N
     assert not engine.asked
 
 
-def test_an_incomplete_answer_is_left_to_the_command(asked: Docker, engine: Engine) -> None:
+def test_an_incomplete_answer_runs_the_command(asked: Docker, engine: Engine) -> None:
     engine.answers["/images/json"] = b'[{"Id": "sha'
     assert asked(LIST_ENGINE)[0] == 9
 
 
-def test_whether_a_plugin_runs_is_left_to_the_command(asked: Docker, engine: Engine) -> None:
-    """It may be there and broken."""
+def test_the_check_of_a_plugin_runs_the_command(asked: Docker, engine: Engine) -> None:
+    """The plugin may exist and be broken."""
     assert asked(["docker", "buildx", "version"])[0] == 9
     assert not engine.asked
 
 
-def test_a_machine_without_the_command_has_no_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_node_without_the_command_has_no_container_engine(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(docker.shutil, "which", lambda _: None)
     assert Docker(run, {"DOCKER_HOST": f"unix://{engine.server_address}"})(LIST_ENGINE)[0] == 9
 
 
-def test_a_socket_that_is_away_is_left_to_the_command(tmp_path: Path, engine: Engine) -> None:
+def test_an_unavailable_socket_runs_the_command(tmp_path: Path, engine: Engine) -> None:
     assert Docker(run, {"DOCKER_HOST": f"unix://{tmp_path}/none"})(LIST_ENGINE)[0] == 9
 
 
@@ -171,7 +173,7 @@ def test_a_socket_that_is_away_is_left_to_the_command(tmp_path: Path, engine: En
         ({"DOCKER_HOST": "tcp://host:2376", "DOCKER_CONTEXT": "default"}, None, ""),
     ],
 )
-def test_the_socket_is_that_of_the_command(
+def test_the_socket_is_the_one_that_the_command_uses(
     environment: dict[str, str], configuration: str | None, found: str, tmp_path: Path
 ) -> None:
     if configuration is not None:

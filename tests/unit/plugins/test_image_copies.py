@@ -1,4 +1,4 @@
-"""What the engine, the nodes and a registry say about an image, and which of its tags may go."""
+"""Copies of an image in the container engine, on nodes, and in a registry, and the tags to remove."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ localhost/polls:2-b  application/vnd.docker.distribution.manifest.v2+json sha256
 localhost/pollsters:1 application/vnd.docker.distribution.manifest.v2+json sha256:m9 1.0 MiB  linux/amd64 -
 sha256:c1            application/vnd.docker.distribution.manifest.v2+json sha256:m1 310.8 MiB linux/amd64 io.cri-containerd.image=managed
 sha256:c2            application/vnd.docker.distribution.manifest.v2+json sha256:m2 310.8 MiB linux/amd64 io.cri-containerd.image=managed
-"""  # noqa: E501 - as containerd prints it
+"""  # noqa: E501 - output of containerd
 
 
 def engine_image(number: int, *tags: str, created: str, tagged: str = "0001-01-01T00:00:00Z") -> dict[str, Any]:
@@ -50,7 +50,7 @@ IMAGES = [
 
 
 def machine(**answers: tuple[int, str, str]) -> Run:
-    """Return a runner that knows the answers to commands that contain a word; underscores stand for spaces."""
+    """Return a runner with the results of commands that contain a word. Underscores stand for spaces."""
     known = {
         "image ls": (0, "sha256:c1\nsha256:c2\nsha256:c1\n", ""),
         "image inspect": (0, json.dumps(IMAGES), ""),
@@ -84,11 +84,11 @@ def test_a_reference_is_a_repository_and_a_tag() -> None:
 
 @pytest.mark.parametrize("reference", ["polls", "registry:5000/polls", "polls@sha256:abc", ""])
 def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
-    with pytest.raises(MachineError, match="not a repository and a tag"):
+    with pytest.raises(MachineError, match="has no tag or no repository"):
         copies.split(reference)
 
 
-def test_the_engine_names_the_newest_of_our_images_first() -> None:
+def test_the_container_engine_lists_the_newest_managed_images_first() -> None:
     found = copies.engine_images(machine(), "localhost/polls")
     assert [image["reference"] for image in found] == ["localhost/polls:2-b", "localhost/polls:2", "localhost/polls:1"]
     assert found[-1] == {"reference": "localhost/polls:1", "id": "sha256:c1", "context": "h1"}
@@ -101,16 +101,16 @@ def test_an_image_that_was_tagged_again_is_newer_than_its_build() -> None:
     assert [image["reference"] for image in found] == ["polls:1", "polls:2"]
 
 
-def test_an_engine_that_does_not_answer_is_named() -> None:
+def test_an_unavailable_container_engine_is_reported() -> None:
     with pytest.raises(MachineError, match="engine does not answer: Cannot connect"):
         copies.engine_images(machine(image_ls=(1, "", "hint\nCannot connect\n")), "localhost/polls")
 
 
-def test_nodes_are_those_that_run_pods() -> None:
+def test_only_nodes_that_run_pods_are_listed() -> None:
     assert copies.kind_nodes(machine(), "kind") == ["kind-control-plane", "kind-worker"]
 
 
-def test_a_node_says_which_copy_it_has() -> None:
+def test_a_node_reports_its_copy() -> None:
     found = copies.node_copies(machine(), "kind", "localhost/polls:2", ["localhost/polls:1", "localhost/caddy:2"])
     assert [copy["lacks"] for copy in found] == [["localhost/caddy:2"], ["localhost/caddy:2"]]
     assert [copy["name"] for copy in found] == ["kind-control-plane", "kind-worker"]
@@ -119,12 +119,12 @@ def test_a_node_says_which_copy_it_has() -> None:
 
 
 @pytest.mark.parametrize("output", [LISTING + "\n", "REF TYPE DIGEST\n\n"])
-def test_a_copy_that_is_not_whole_counts_as_none(output: str) -> None:
+def test_an_incomplete_copy_does_not_count(output: str) -> None:
     found = copies.node_copy(machine(images_ls=(0, output, "")), "kind-worker", "localhost/polls:2")
     assert found["ids"] == []
 
 
-# Plays containerd's program in a node that has one image.
+# Replaces ctr on a node that has one image.
 CTR = """\
 #!/bin/sh
 case $* in
@@ -137,20 +137,20 @@ esac
 
 
 def in_a_node(argv: list[str], path: str) -> tuple[int, str, str]:
-    """Run on this machine what `docker exec` would run in a node."""
+    """Run the command of a `docker exec` on the control node."""
     assert argv[:3] == ["docker", "exec", "node"]
     ended = subprocess.run(argv[3:], env={"PATH": path}, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_a_node_is_asked_by_one_command(tmp_path: Path) -> None:
+def test_a_node_is_inspected_with_one_command(tmp_path: Path) -> None:
     (tmp_path / "ctr").write_text(CTR, encoding="utf-8")
     (tmp_path / "ctr").chmod(0o755)
     run = functools.partial(in_a_node, path=f"{tmp_path}:/usr/bin:/bin")
     found = copies.node_copy(run, "node", "localhost/polls:2")
     assert found["ids"] == ["sha256:m2", "sha256:c2"]
     assert found["references"] == ["localhost/polls:2", "localhost/polls:2-b"]
-    # One whose manifest is missing, and one that the node does not have.
+    # An image without its manifest, and an image that the node does not have.
     assert copies.node_copy(run, "node", "localhost/polls:2-b")["ids"] == []
     assert copies.node_copy(run, "node", "localhost/polls:9")["ids"] == []
     (tmp_path / "ctr").write_text("#!/bin/sh\necho stopped >&2\nexit 1\n", encoding="utf-8")
@@ -158,7 +158,7 @@ def test_a_node_is_asked_by_one_command(tmp_path: Path) -> None:
         copies.node_copy(run, "node", "localhost/polls:2")
 
 
-def test_a_manifest_is_read_without_containerds_program(tmp_path: Path) -> None:
+def test_a_manifest_is_read_without_ctr(tmp_path: Path) -> None:
     (tmp_path / "ctr").write_text(CTR.replace('"content get', '"never get'), encoding="utf-8")
     (tmp_path / "ctr").chmod(0o755)
     blobs = tmp_path / "io.containerd.content.v1.content" / "blobs" / "sha256"
@@ -172,7 +172,7 @@ def test_a_manifest_is_read_without_containerds_program(tmp_path: Path) -> None:
     assert copies.node_copy(run, "node", "localhost/polls:2")["ids"] == ["sha256:m2", "sha256:c2"]
 
 
-def test_a_node_lists_its_companions_as_well(tmp_path: Path) -> None:
+def test_a_node_also_lists_its_companions(tmp_path: Path) -> None:
     filters = """'images ls name~="^docker.io/library/polls:" name=="localhost/caddy:2"')"""
     listing = "REF TYPE DIGEST\\nlocalhost/caddy:2 json sha256:m4\\n"
     (tmp_path / "ctr").write_text(f"#!/bin/sh\ncase $* in *{filters} printf '{listing}' ;; *) exit 1 ;; esac\n")
@@ -181,13 +181,13 @@ def test_a_node_lists_its_companions_as_well(tmp_path: Path) -> None:
     assert copies.node_copy(run, "node", "polls:2", ["localhost/caddy:2"])["lacks"] == []
 
 
-def test_a_node_that_does_not_answer_is_named() -> None:
+def test_an_unavailable_node_is_reported() -> None:
     with pytest.raises(MachineError, match="Node kind-worker cannot list its images: it is paused"):
         copies.node_copy(machine(images_ls=(1, "", "it is paused")), "kind-worker", "localhost/polls:2")
 
 
 @pytest.mark.parametrize("manifest", ['{"manifests": []}', "not JSON"])
-def test_a_manifest_without_a_configuration_is_known_by_its_digest(manifest: str) -> None:
+def test_a_manifest_without_a_configuration_is_identified_by_its_digest(manifest: str) -> None:
     assert copies.manifest_ids("sha256:m", manifest) == ["sha256:m"]
 
 
@@ -198,7 +198,7 @@ IMAGE = {"config": {"Labels": {copies.LABEL: "h2"}}}
     ("image", "label"),
     [(IMAGE, "h2"), ({"linux/amd64": IMAGE, "linux/arm64": IMAGE}, "h2"), ({"config": {}}, ""), ({}, "")],
 )
-def test_a_registry_says_which_copy_it_has(image: dict[str, Any], label: str) -> None:
+def test_a_registry_reports_its_copy(image: dict[str, Any], label: str) -> None:
     answer = json.dumps({"manifest": {"digest": "sha256:m2"}, "image": image})
 
     def both(argv: list[str]) -> tuple[int, str, str]:
@@ -212,7 +212,7 @@ def test_a_registry_says_which_copy_it_has(image: dict[str, Any], label: str) ->
 
 
 @pytest.mark.parametrize("reason", ["ERROR: localhost:5000/polls:2: not found", "ERROR: name unknown: polls"])
-def test_a_registry_without_the_image_says_so(reason: str) -> None:
+def test_a_registry_without_the_image_has_no_copy(reason: str) -> None:
     assert copies.registry_copy(machine(imagetools=(1, "", reason)), "localhost/polls:2") == {}
 
 
@@ -220,11 +220,11 @@ def test_a_registry_without_the_image_says_so(reason: str) -> None:
     ("reason", "advice"),
     [
         ("unexpected status from HEAD request: 401 Unauthorized", "docker login"),
-        ("dial tcp 127.0.0.1:401: connect: connection refused", "whether it is up"),
-        ("dial tcp: lookup example.org: no such host", "whether it is up"),
+        ("dial tcp 127.0.0.1:401: connect: connection refused", "Check that the registry runs"),
+        ("dial tcp: lookup example.org: no such host", "Check that the registry runs"),
     ],
 )
-def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> None:
+def test_an_unavailable_registry_is_reported(reason: str, advice: str) -> None:
     with pytest.raises(MachineError, match=advice):
         copies.registry_copy(machine(imagetools=(1, "", f"ERROR: {reason}")), "localhost/polls:2")
 
@@ -243,11 +243,11 @@ def test_a_registry_that_does_not_answer_is_named(reason: str, advice: str) -> N
         ("", "", 3, ""),
     ],
 )
-def test_the_newest_stay_and_what_is_wanted(newest_first: str, wanted: str, keep: int, gone: str) -> None:
+def test_the_newest_and_the_wanted_tags_stay(newest_first: str, wanted: str, keep: int, gone: str) -> None:
     assert copies.outdated(sorted(newest_first), newest_first, wanted, keep) == list(gone)
 
 
-def test_what_the_engine_does_not_know_is_the_oldest() -> None:
+def test_tags_unknown_to_the_container_engine_are_the_oldest() -> None:
     assert copies.outdated(["a", "b", "x"], ["b", "a"], [], 2) == ["x"]
 
 
@@ -258,11 +258,11 @@ def removals(**parameters: Any) -> list[tuple[str, str, list[str]]]:
     )
 
 
-def test_old_tags_go_from_the_engine() -> None:
+def test_old_tags_are_removed_from_the_container_engine() -> None:
     assert removals(keep=2) == [("engine", "localhost/polls:1", ["docker", "image", "rm", "localhost/polls:1"])]
 
 
-def test_an_image_goes_from_a_node_with_each_of_its_names() -> None:
+def test_an_image_is_removed_from_a_node_with_all_its_names() -> None:
     commands = [command for place, _, command in removals(keep=2, kind_cluster="kind") if place == "kind-worker"]
     assert [command[-2:] for command in commands] == [["localhost/polls:1", "sha256:c1"]]
 
@@ -275,7 +275,7 @@ def test_a_name_that_another_tag_needs_stays() -> None:
     ]
 
 
-def test_with_none_to_keep_only_what_is_used_stays() -> None:
+def test_with_keep_0_only_used_tags_stay() -> None:
     assert {reference for _, reference, _ in removals(keep=0, used=["localhost/polls:2-b"], kind_cluster="kind")} == {
         "localhost/polls:1",
         "localhost/polls:2",
@@ -287,7 +287,7 @@ def test_the_image_itself_stays_even_if_it_is_the_oldest() -> None:
     assert gone == {"localhost/polls:2", "localhost/polls:2-b"}
 
 
-def test_commands_report_how_they_ended() -> None:
+def test_commands_report_their_exit_code() -> None:
     assert copies.execute(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
     assert copies.execute(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
 
@@ -311,7 +311,7 @@ MINIKUBE_LISTING = json.dumps(
 
 
 def minikube_copies(*answers: tuple[int, str, str]) -> list[dict[str, Any]]:
-    """Return the copies in nodes that answer so, one after another."""
+    """Return the copies on nodes with these answers, one after another."""
     left = list(answers)
     nodes = ["mine", "mine-m02"][: len(answers)]
     return copies.minikube_copies(lambda _: left.pop(0), MINIKUBE, nodes, "localhost/polls:2")
@@ -325,7 +325,7 @@ def test_a_profile_has_tags_of_the_repository_and_the_ids_of_the_image() -> None
     assert minikube_copies((0, MINIKUBE_LISTING, "")) == expected
 
 
-def test_each_node_of_a_profile_is_asked_by_itself() -> None:
+def test_each_node_of_a_profile_is_inspected_separately() -> None:
     first = (0, json.dumps({"images": json.loads(MINIKUBE_LISTING)}), "")
     second = (0, json.dumps({"images": []}), "")
     asked: list[list[str]] = []
@@ -344,16 +344,16 @@ def test_each_node_of_a_profile_is_asked_by_itself() -> None:
 @pytest.mark.parametrize(
     "answer", [(85, "", "Profile not found"), (0, "* The control-plane node is not running\n", "")]
 )
-def test_a_profile_that_does_not_run_has_no_nodes(answer: tuple[int, str, str]) -> None:
+def test_a_stopped_profile_has_no_nodes(answer: tuple[int, str, str]) -> None:
     assert minikube_copies(answer) == []
 
 
-def test_a_profile_without_images_has_none_of_ours() -> None:
+def test_a_profile_without_images_has_no_copy() -> None:
     assert minikube_copies((0, "null\n", "")) == [{"name": "mine", "references": [], "ids": [], "lacks": []}]
 
 
 @pytest.mark.parametrize("home", ["", ".minikube"])
-def test_the_nodes_of_a_profile_stand_in_its_configuration(tmp_path: Path, home: str) -> None:
+def test_the_nodes_of_a_profile_come_from_its_configuration(tmp_path: Path, home: str) -> None:
     parameters = {"minikube_home": str(tmp_path / home), "minikube_profile": "mine"}
     assert copies.minikube_nodes(parameters) == []
     folder = tmp_path / ".minikube" / "profiles" / "mine"
@@ -367,7 +367,7 @@ def test_the_nodes_of_a_profile_stand_in_its_configuration(tmp_path: Path, home:
         assert copies.minikube_nodes(parameters) == names
 
 
-def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
+def test_the_first_installed_minikube_is_used(tmp_path: Path) -> None:
     program = tmp_path / "minikube"
     program.touch(0o755)
     programs = [str(tmp_path / "nothing"), str(program)]
@@ -377,12 +377,12 @@ def test_the_first_minikube_that_is_there_is_used(tmp_path: Path) -> None:
     assert found == ["env", "MINIKUBE_HOME=/home/me", str(program), "--profile", "mine"]
 
 
-def test_without_minikube_the_error_names_where_it_was_looked_for() -> None:
-    with pytest.raises(MachineError, match="minikube is neither of /nowhere/minikube"):
+def test_without_minikube_the_error_lists_the_paths() -> None:
+    with pytest.raises(MachineError, match="minikube is missing: none of /nowhere/minikube is installed"):
         copies.minikube_command({"minikube_programs": ["/nowhere/minikube"]})
 
 
-def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_tags_are_removed_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "minikube_command", lambda *_: MINIKUBE)
     monkeypatch.setattr(copies, "minikube_nodes", lambda *_: ["mine"])
     others = machine()
@@ -400,7 +400,7 @@ def test_old_tags_go_from_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def archive(configuration: str) -> io.BytesIO:
-    """Return what `docker image save` writes, as far as it counts."""
+    """Return the relevant output of `docker image save`."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
         for name, content in (("layer.tar", b"x" * 9000), ("manifest.json", json.dumps([{"Config": configuration}]))):
@@ -413,17 +413,17 @@ def archive(configuration: str) -> io.BytesIO:
 
 
 @pytest.mark.parametrize("configuration", ["c2.json", "blobs/sha256/c2"])
-def test_an_archive_tells_the_configuration(configuration: str) -> None:
+def test_an_archive_contains_the_configuration(configuration: str) -> None:
     assert copies.configuration_id(archive(configuration)) == "sha256:c2"
 
 
-def test_an_image_that_is_called_by_its_manifest_is_known_by_its_configuration() -> None:
+def test_an_image_with_a_manifest_as_id_is_identified_by_its_configuration() -> None:
     nodes = [{"name": "mine", "ids": ["sha256:c2"]}]
     assert copies.known_to("sha256:m2", nodes, lambda: "sha256:c2")[0]["ids"] == ["sha256:c2", "sha256:m2"]
     assert copies.known_to("sha256:m3", nodes, lambda: "sha256:c3") == nodes
 
 
-def test_the_configuration_is_asked_for_only_where_it_decides() -> None:
+def test_the_configuration_is_read_only_if_it_decides() -> None:
     def never() -> str:
         raise AssertionError
 

@@ -1,4 +1,4 @@
-"""What the module cluster_info finds in recorded outputs of docker, kind and minikube, complete and broken ones."""
+"""The module cluster_info with recorded output of docker, kind, and minikube, complete and incomplete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def recorded(name: str) -> str:
 
 
 def archive(text: str) -> str:
-    """Return what `docker cp` writes of a file."""
+    """Return the output of `docker cp` for a file."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
         member = tarfile.TarInfo("file")
@@ -45,7 +45,7 @@ def archive(text: str) -> str:
 
 
 def machine(**answers: Answer | str) -> Machine:
-    """Return a runner that knows the answers to commands that contain a word; underscores stand for spaces."""
+    """Return a runner with the results of commands that contain a word. Underscores stand for spaces."""
     known: dict[str, Answer | str] = {
         "image ls": "",
         "buildx version": "github.com/docker/buildx v0.33.0\n",
@@ -61,7 +61,7 @@ def machine(**answers: Answer | str) -> Machine:
     known |= {name.replace("_", " "): answer for name, answer in answers.items()}
 
     def run(argv: list[str]) -> Answer:
-        # The last that fits, so that what a test gives comes first.
+        # The last match, so that the answers of a test come first.
         answer = next(known[words] for words in reversed(known) if words in " ".join(argv))
         return (0, answer, "") if isinstance(answer, str) else answer
 
@@ -80,7 +80,7 @@ DENIED = (1, "", recorded("docker_denied.txt"))
 # ---- Commands --------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_runs_once_however_many_need_its_answer() -> None:
+def test_a_command_runs_once_for_several_callers() -> None:
     count = []
     asked = threading.Barrier(2)
 
@@ -98,7 +98,7 @@ def test_a_command_runs_once_however_many_need_its_answer() -> None:
     assert count == [["docker", "version"]]
 
 
-def test_an_error_of_a_command_reaches_all_that_need_its_answer() -> None:
+def test_an_error_of_a_command_reaches_all_callers() -> None:
     once = Once(lambda argv: 1 // 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
@@ -135,7 +135,7 @@ def test_an_engine_that_does_not_answer_has_a_reason(answer: Answer, reason: str
     assert found["reason"].endswith(reason)
 
 
-def test_a_machine_without_docker_lacks_engine_and_buildx() -> None:
+def test_a_control_node_without_docker_lacks_container_engine_and_buildx() -> None:
     gone = (127, "", "docker: No such file or directory")
     found = parts(machine(image_ls=gone, buildx_version=gone), engine=True)["engine"]
     assert found == {"answers": False, "reason": gone[2], "buildx": False, "settled": False}
@@ -165,7 +165,7 @@ def test_builds_from_these_inputs_are_settled() -> None:
     assert builds(machine()) == {"missing": [], "programs": True, "cached": True, "settled": True}
 
 
-def test_an_image_is_missing_if_it_is_not_there_or_has_other_inputs_or_no_label() -> None:
+def test_an_image_with_other_inputs_or_without_a_label_is_missing() -> None:
     images = IMAGES | {
         "python": {"reference": f"{PREFIX}/python:3.13", "inputs": "other"},
         "postgresql": {"reference": f"{PREFIX}/postgresql:17", "inputs": "hash-of-postgresql"},
@@ -178,19 +178,19 @@ def test_an_image_is_missing_if_it_is_not_there_or_has_other_inputs_or_no_label(
 
 
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
-def test_without_an_engine_nothing_is_built_anew(answer: Answer) -> None:
+def test_without_a_container_engine_no_image_is_rebuilt(answer: Answer) -> None:
     run = machine(image_inspect=(1, "[]\n", answer[2]), image_ls=answer)
     with pytest.raises(MachineError, match="No container engine answers"):
         builds(run)
     assert builds(run, check_mode=True)["missing"] == ["node", "python"]
 
 
-def test_images_whose_description_is_cut_off_are_not_taken_for_missing() -> None:
-    with pytest.raises(MachineError, match="docker image inspect` printed no complete JSON"):
+def test_images_with_incomplete_output_do_not_count_as_missing() -> None:
+    with pytest.raises(MachineError, match="docker image inspect` printed incomplete JSON"):
         builds(machine(image_inspect=recorded("builds_images.json")[:300]))
 
 
-def test_programs_and_cache_must_lead_to_what_was_built(tmp_path: Path) -> None:
+def test_programs_and_cache_must_link_to_the_builds(tmp_path: Path) -> None:
     (tmp_path / "go").mkdir()
     built = tmp_path / "go" / "kind"
     links = {str(tmp_path / "kind"): str(built)}
@@ -236,7 +236,7 @@ def kind(run: Machine, kubeconfig: Path, **options: Any) -> dict[str, Any]:
 
 
 def changed(change: Callable[[list[dict[str, Any]]], Any]) -> str:
-    """Return what the engine prints about both nodes after a change."""
+    """Return the output of the container engine about both nodes after a change."""
     nodes = json.loads(recorded("kind_two_nodes.json"))
     change(nodes)
     return json.dumps(nodes)
@@ -250,7 +250,7 @@ def restart(nodes: list[dict[str, Any]]) -> None:
     nodes[0]["State"]["StartedAt"] = "2026-11-29T07:00:00.000000001Z"
 
 
-def test_two_nodes_with_the_note_of_this_start_are_complete(kubeconfig: Path) -> None:
+def test_two_nodes_with_a_current_marker_are_complete(kubeconfig: Path) -> None:
     found = kind(machine(), kubeconfig)
     assert found["state"] == "complete"
     assert found["settled"]
@@ -281,7 +281,7 @@ def test_a_cluster_that_is_not_complete_is_not_settled(
     assert not found["settled"]
 
 
-def test_a_half_created_cluster_has_no_drift(kubeconfig: Path) -> None:
+def test_an_incomplete_cluster_has_no_drift(kubeconfig: Path) -> None:
     half = changed(lambda nodes: nodes.pop())
     answers: dict[str, Any] = {"container_inspect": half, "cloud-django-complete": (1, "", "none")}
     assert kind(machine(**answers), kubeconfig)["drift"] == []
@@ -290,10 +290,10 @@ def test_a_half_created_cluster_has_no_drift(kubeconfig: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "clause"),
     [
-        ({"workers": 2}, "it has 1 workers and cluster_workers is 2"),
+        ({"workers": 2}, "cluster_workers is 2, but the cluster has 1"),
         (
             {"node_image": "node:2"},
-            "its nodes run localhost/cloud-django/node:v1.36.3 and cluster_node_image is node:2",
+            "cluster_node_image is node:2, but a node has localhost/cloud-django/node:v1.36.3",
         ),
     ],
 )
@@ -309,7 +309,7 @@ def test_one_node_of_another_image_is_a_difference(kubeconfig: Path) -> None:
         nodes[1]["Config"]["Image"] = "kindest/node:v1.30.0"
 
     run = machine(container_inspect=changed(other_image))
-    assert kind(run, kubeconfig)["drift"][0].startswith("its nodes run kindest/node:v1.30.0 and")
+    assert kind(run, kubeconfig)["drift"][0].endswith(", but a node has kindest/node:v1.30.0")
     assert kind(run, kubeconfig, node_image="")["drift"] == []
 
 
@@ -323,12 +323,12 @@ def image_1_29(nodes: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("answers", [MISSING, INCOMPLETE])
-def test_no_cluster_is_made_of_nodes_that_are_too_old(kubeconfig: Path, answers: dict[str, Any]) -> None:
+def test_no_cluster_with_old_nodes_is_created(kubeconfig: Path, answers: dict[str, Any]) -> None:
     with pytest.raises(MachineError) as refused:
         kind(machine(**answers), kubeconfig, node_image=NODE_1_29)
     assert str(refused.value) == (
-        f"Cluster polls was not made, because cluster_node_image is {NODE_1_29} and the site needs Kubernetes 1.30 or "
-        "later: set cluster_node_image to a later version, or leave it empty."
+        f"Cluster polls was not created: cluster_node_image is {NODE_1_29}, but the site needs Kubernetes 1.30 or "
+        "later. Set cluster_node_image to a later version or leave it empty, then rerun the playbook."
     )
     assert kind(machine(**answers), kubeconfig, node_image=NODE_1_29, state="absent")
 
@@ -336,21 +336,21 @@ def test_no_cluster_is_made_of_nodes_that_are_too_old(kubeconfig: Path, answers:
 @pytest.mark.parametrize(
     "answers", [{}, {"cloud-django-complete": archive("")}, {"container_inspect": changed(stop_worker)}, INCOMPLETE]
 )
-def test_a_cluster_whose_nodes_are_too_old_is_refused(kubeconfig: Path, answers: dict[str, Any]) -> None:
+def test_a_cluster_with_old_nodes_is_refused(kubeconfig: Path, answers: dict[str, Any]) -> None:
     nodes = json.loads(answers.get("container_inspect", recorded("kind_two_nodes.json")))
     image_1_29(nodes)
     run = machine(**answers | {"container_inspect": json.dumps(nodes)})
     with pytest.raises(MachineError) as refused:
         kind(run, kubeconfig, node_image="")
     assert str(refused.value) == (
-        "Cluster polls has Kubernetes 1.29.4, and the site needs 1.30 or later: give another cluster_name, or remove "
-        "this cluster and its data with `make down`, and run this again with a later cluster_node_image."
+        "Cluster polls has Kubernetes 1.29.4, but the site needs 1.30 or later. Set another cluster_name, or remove "
+        "this cluster and its data with `make down`, then rerun the playbook with a later cluster_node_image."
     )
     assert kind(run, kubeconfig, node_image="", state="absent")
     assert kind(run, kubeconfig, node_image="", minimum_version="")
 
 
-def test_an_interrupted_cluster_that_was_too_old_is_made_again_with_a_later_image(kubeconfig: Path) -> None:
+def test_an_interrupted_old_cluster_is_recreated_with_a_later_image(kubeconfig: Path) -> None:
     run = machine(**INCOMPLETE | {"container_inspect": changed(image_1_29)})
     assert kind(run, kubeconfig)["state"] == "incomplete"
 
@@ -366,24 +366,28 @@ def without_mark(nodes: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("present", "so it is left alone"), ("absent", "`kind delete cluster --name polls`")]
+    ("state", "words"), [("present", "already exists"), ("absent", "`kind delete cluster --name polls`")]
 )
 def test_a_container_of_another_tool_is_refused(kubeconfig: Path, state: str, words: str) -> None:
-    with pytest.raises(MachineError, match="was not made by this role") as refused:
+    with pytest.raises(MachineError, match="was not created by this role") as refused:
         kind(machine(container_inspect=changed(without_mark)), kubeconfig, state=state)
     assert words in str(refused.value)
 
 
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
 @pytest.mark.parametrize("command", ["container_ls", "container_inspect"])
-def test_without_an_engine_no_cluster_is_taken_for_missing(kubeconfig: Path, answer: Answer, command: str) -> None:
-    with pytest.raises(MachineError, match=r"No container engine answers \(.*\), so cluster polls") as refused:
+def test_without_a_container_engine_no_cluster_counts_as_missing(
+    kubeconfig: Path, answer: Answer, command: str
+) -> None:
+    with pytest.raises(
+        MachineError, match="No container engine answers, so cluster polls cannot be inspected: "
+    ) as refused:
         kind(machine(**{command: answer}), kubeconfig)
-    assert str(refused.value).endswith("start Docker, then run this again.")
+    assert str(refused.value).endswith(". Start Docker, then rerun the playbook.")
 
 
-def test_nodes_whose_description_is_cut_off_are_not_taken_for_missing(kubeconfig: Path) -> None:
-    with pytest.raises(MachineError, match="docker container inspect` printed no complete JSON"):
+def test_nodes_with_incomplete_output_do_not_count_as_missing(kubeconfig: Path) -> None:
+    with pytest.raises(MachineError, match="docker container inspect` printed incomplete JSON"):
         kind(machine(container_inspect=recorded("kind_two_nodes.json")[:-20]), kubeconfig)
 
 
@@ -410,7 +414,7 @@ def test_a_missing_kubeconfig_is_not_current(kubeconfig: Path) -> None:
     assert not kind(machine(), kubeconfig)["kubeconfig"]
 
 
-def test_clients_reach_the_load_balancer_of_several_control_planes(kubeconfig: Path) -> None:
+def test_clients_connect_to_the_load_balancer_of_several_control_planes(kubeconfig: Path) -> None:
     def balance(nodes: list[dict[str, Any]]) -> None:
         balancer = copy.deepcopy(nodes[0])
         nodes[0]["NetworkSettings"]["Ports"]["6443/tcp"][0]["HostPort"] = "1"
@@ -444,7 +448,7 @@ SETTINGS = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A MINIKUBE_HOME with a complete profile."""
+    """Return a MINIKUBE_HOME with a complete profile."""
     folder = tmp_path / ".minikube" / "profiles" / "polls"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(recorded("minikube_config.json"), encoding="utf-8")
@@ -473,7 +477,7 @@ def profile(home: Path) -> Path:
 
 
 @pytest.mark.parametrize("recording", ["minikube_running.json", "minikube_two_nodes.json"])
-def test_a_profile_that_runs_with_its_content_is_settled(home: Path, recording: str) -> None:
+def test_a_running_profile_with_its_content_is_settled(home: Path, recording: str) -> None:
     found = minikube(machine(status=recorded(recording)), home)
     assert (found["state"], found["settled"], found["drift"], found["managed"]) == ("complete", True, [], True)
     assert found["folder"] == str(profile(home))
@@ -490,7 +494,7 @@ def test_a_profile_that_runs_with_its_content_is_settled(home: Path, recording: 
         (recorded("minikube_running.json").replace('"APIServer": "Running"', '"APIServer": "Paused"'), "restarted"),
     ],
 )
-def test_a_profile_that_does_not_run_is_not_settled(home: Path, answer: Answer | str, state: str) -> None:
+def test_a_stopped_profile_is_not_settled(home: Path, answer: Answer | str, state: str) -> None:
     found = minikube(machine(status=answer), home)
     assert (found["state"], found["settled"]) == (state, False)
 
@@ -501,7 +505,7 @@ def test_a_profile_with_other_content_is_ready(home: Path, mark: str) -> None:
     assert minikube(machine(), home)["state"] == "ready"
 
 
-def test_a_profile_with_a_damaged_mark_is_not_removed(home: Path) -> None:
+def test_a_profile_with_a_damaged_marker_is_not_removed(home: Path) -> None:
     (profile(home) / "cloud-django").write_bytes(b"complete \xff\xfe\n")
     found = minikube(machine(), home)
     assert (found["state"], found["managed"]) == ("ready", True)
@@ -517,17 +521,17 @@ def test_an_interrupted_profile_is_incomplete_and_one_without_files_missing(home
     assert (found["state"], found["managed"], found["drift"]) == ("missing", False, [])
 
 
-def test_the_capacity_of_the_engine_is_asked_for_only_to_create_a_profile(home: Path) -> None:
+def test_the_capacity_is_read_only_to_create_a_profile(home: Path) -> None:
     assert minikube(machine(docker_info=(1, "", "never asked")), home)["capacity"] == {}
 
 
 @pytest.mark.parametrize(
     ("state", "elsewhere", "words"),
     [
-        ("present", False, "is there already and was not made by this role, so it is left alone"),
-        ("present", True, "is there already, for another MINIKUBE_HOME and was not made by this role"),
-        ("absent", False, "so it is not removed"),
-        ("absent", True, "so it is not removed"),
+        ("present", False, "already exists and was not created by this role"),
+        ("present", True, "already exists in another MINIKUBE_HOME and was not created by this role"),
+        ("absent", False, "was not created by this role and is not removed"),
+        ("absent", True, "was not created by this role and is not removed"),
     ],
 )
 def test_a_profile_of_another_program_is_refused(home: Path, state: str, elsewhere: bool, words: str) -> None:
@@ -540,7 +544,7 @@ def test_a_profile_of_another_program_is_refused(home: Path, state: str, elsewhe
 
 def test_a_profile_without_its_configuration_can_be_removed_and_not_started(home: Path) -> None:
     (profile(home) / "config.json").unlink()
-    with pytest.raises(MachineError, match=r"has lost its file config\.json"):
+    with pytest.raises(MachineError, match=r"its file config\.json is missing"):
         minikube(machine(), home)
     assert minikube(machine(), home, state="absent")["managed"]
 
@@ -548,52 +552,52 @@ def test_a_profile_without_its_configuration_can_be_removed_and_not_started(home
 @pytest.mark.parametrize("text", ['{"Name": "polls", "KubernetesConf', "[]", "null of words"])
 def test_a_profile_with_a_broken_configuration_can_be_removed_and_not_started(home: Path, text: str) -> None:
     (profile(home) / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(MachineError, match=r"config\.json that cannot be read"):
+    with pytest.raises(MachineError, match=r"config\.json cannot be read"):
         minikube(machine(), home)
     assert minikube(machine(), home, state="absent")["managed"]
 
 
-def test_a_profile_is_not_removed_without_the_program(home: Path) -> None:
-    with pytest.raises(MachineError, match="Neither no-such nor /nothing is there, so profile polls cannot be removed"):
+def test_a_profile_is_not_removed_without_minikube(home: Path) -> None:
+    with pytest.raises(MachineError, match="profile polls cannot be removed: none of no-such, /nothing is installed"):
         minikube(machine(), home, state="absent", programs=["no-such", "/nothing"])
     assert minikube(machine(), home, programs=["no-such", "/nothing"])["state"] == "stopped"
 
 
 @pytest.mark.parametrize("answer", [DOWN, DENIED])
-def test_without_an_engine_no_profile_is_taken_for_stopped(home: Path, answer: Answer) -> None:
+def test_without_a_container_engine_no_profile_counts_as_stopped(home: Path, answer: Answer) -> None:
     with pytest.raises(MachineError, match="No container engine answers"):
         minikube(machine(container_ls=answer), home)
-    # podman may be missing, since minikube can tell better what it lacks.
+    # podman can be missing, because minikube reports its requirements better.
     assert minikube(machine(container_ls=answer), home, driver="podman")["state"] == "complete"
 
 
 @pytest.mark.parametrize("mark", ["complete f00dfeed1234", "made", "unreadable"])
-def test_a_profile_whose_container_was_removed_is_told_at_the_first_look(home: Path, mark: str) -> None:
+def test_a_profile_without_its_container_is_reported_at_once(home: Path, mark: str) -> None:
     (profile(home) / "cloud-django").write_text(mark, encoding="utf-8")
     run = machine(container_ls="", status=recorded("minikube_stopped.json").replace("Stopped", "Nonexistent"))
-    with pytest.raises(MachineError, match=r"profile polls was removed, .* with `make down`, then run this again"):
+    with pytest.raises(MachineError, match=r"its container was removed, .* with `make down`, then rerun the playbook"):
         minikube(run, home)
-    # What is left of it can be removed, and of another driver the node is no container.
+    # The rest of the profile can be removed. With another driver, the node is no container.
     assert minikube(run, home, state="absent")["managed"]
     assert minikube(run, home, driver="kvm2")["state"] == "stopped"
     config = profile(home) / "config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"Driver": "docker"', '"Driver": "kvm2"'))
-    assert minikube(run, home)["drift"] == ["cluster_driver is docker and it has kvm2"]
+    assert minikube(run, home)["drift"] == ["cluster_driver is docker, but the profile has kvm2"]
 
 
-def test_a_home_that_is_no_whole_path_is_refused() -> None:
-    with pytest.raises(MachineError, match="cluster_minikube_home is here, which means another folder"):
+def test_a_relative_home_is_refused() -> None:
+    with pytest.raises(MachineError, match="cluster_minikube_home here is a relative path"):
         minikube(machine(), Path("here"))
 
 
 @pytest.mark.parametrize(
     ("settings", "drift"),
     [
-        ({"cluster_memory": 3000}, "cluster_memory is 3000 and it has 3072"),
-        ({"cluster_container_runtime": "cri-o"}, "cluster_container_runtime is crio and it has containerd"),
-        ({"cluster_workers": 1}, "cluster_workers is 1 and it has 0"),
-        ({"cluster_kubernetes_version": "v1.35"}, "cluster_kubernetes_version is v1.35 and it has v1.36.3"),
-        ({"cluster_addons": ["ingress"]}, "cluster_addons is ingress and it has none of them"),
+        ({"cluster_memory": 3000}, "cluster_memory is 3000, but the profile has 3072"),
+        ({"cluster_container_runtime": "cri-o"}, "cluster_container_runtime is crio, but the profile has containerd"),
+        ({"cluster_workers": 1}, "cluster_workers is 1, but the profile has 0"),
+        ({"cluster_kubernetes_version": "v1.35"}, "cluster_kubernetes_version is v1.35, but the profile has v1.36.3"),
+        ({"cluster_addons": ["ingress"]}, "cluster_addons is ingress, but the profile has none of them"),
         ({"cluster_kubernetes_version": "1.36"}, ""),
         ({"cluster_kubernetes_version": "stable"}, ""),
         ({"cluster_addons": ["storage-provisioner"]}, ""),
@@ -607,24 +611,25 @@ def test_a_profile_reports_how_it_differs(home: Path, settings: dict[str, Any], 
 
 
 @pytest.mark.parametrize("version", ["v1.28.0", "1.28", "v1.9.11"])
-def test_no_profile_of_a_version_that_is_too_low_is_created(home: Path, version: str) -> None:
+def test_no_profile_with_a_low_version_is_created(home: Path, version: str) -> None:
     settings = {"cluster_kubernetes_version": version}
-    # It is there already, with a later version.
+    # The existing profile has a later version.
     assert minikube(machine(), home, settings)["state"] == "complete"
     (profile(home) / "cloud-django").write_text("begun\n", encoding="utf-8")
     for _ in ("incomplete", "missing"):
         with pytest.raises(MachineError) as refused:
             minikube(machine(container_ls=""), home, settings)
         assert str(refused.value) == (
-            f"Cluster polls was not made, because cluster_kubernetes_version is {version} and the site needs "
-            "Kubernetes 1.30 or later: set cluster_kubernetes_version to a later version, or leave it empty."
+            f"Cluster polls was not created: cluster_kubernetes_version is {version}, but the site needs Kubernetes "
+            "1.30 or later. Set cluster_kubernetes_version to a later version or leave it empty, then rerun the "
+            "playbook."
         )
         for file in profile(home).iterdir():
             file.unlink()
 
 
 @pytest.mark.parametrize("version", ["", "v1.30.0", "1.30", "v1.100.1", "v2.0.0", "stable"])
-def test_a_profile_of_a_later_or_an_unknown_version_is_created(home: Path, version: str) -> None:
+def test_a_profile_with_a_later_or_unknown_version_is_created(home: Path, version: str) -> None:
     for file in profile(home).iterdir():
         file.unlink()
     settings = {"cluster_kubernetes_version": version}
@@ -632,15 +637,15 @@ def test_a_profile_of_a_later_or_an_unknown_version_is_created(home: Path, versi
 
 
 @pytest.mark.parametrize("status", ["minikube_running.json", "minikube_stopped.json"])
-def test_a_profile_of_a_version_that_is_too_low_is_refused(home: Path, status: str) -> None:
+def test_a_profile_with_a_low_version_is_refused(home: Path, status: str) -> None:
     config = profile(home) / "config.json"
     config.write_text(recorded("minikube_config.json").replace("v1.36.3", "v1.29.14"), encoding="utf-8")
     run = machine(status=recorded(status))
     with pytest.raises(MachineError) as refused:
         minikube(run, home)
     assert str(refused.value) == (
-        "Cluster polls has Kubernetes 1.29.14, and the site needs 1.30 or later: give another cluster_name, or remove "
-        "this cluster and its data with `make down`, and run this again with a later cluster_kubernetes_version."
+        "Cluster polls has Kubernetes 1.29.14, but the site needs 1.30 or later. Set another cluster_name, or remove "
+        "this cluster and its data with `make down`, then rerun the playbook with a later cluster_kubernetes_version."
     )
     assert minikube(run, home, state="absent")["managed"]
 
@@ -657,14 +662,14 @@ def test_a_kubeconfig_with_the_context_is_settled(kubeconfig: Path) -> None:
     assert existing(kubeconfig)["settled"]
 
 
-def test_a_kubeconfig_that_cannot_be_used_is_named(kubeconfig: Path) -> None:
-    with pytest.raises(MachineError, match="has no context other, only kind-polls: set cluster_context"):
+def test_an_unusable_kubeconfig_is_reported(kubeconfig: Path) -> None:
+    with pytest.raises(MachineError, match=r"has no context other: its contexts are kind-polls\. Set cluster_context"):
         existing(kubeconfig, "other")
-    with pytest.raises(MachineError, match="is a folder: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"is a directory\. Set cluster_kubeconfig"):
         existing(kubeconfig.parent)
-    with pytest.raises(MachineError, match="does not exist: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"does not exist\. Set cluster_kubeconfig"):
         existing(kubeconfig.parent / "none")
-    with pytest.raises(MachineError, match="without a name does not exist: set cluster_kubeconfig"):
+    with pytest.raises(MachineError, match=r"cluster_kubeconfig is empty\. Set cluster_kubeconfig"):
         existing("")
 
 
@@ -676,7 +681,7 @@ def test_the_contexts_come_in_their_order() -> None:
     "text",
     ["", "a list: [", "- a", "contexts:", "contexts: {a: b}", "contexts: [a, {context: {}}]", "\x00", "<html></html>"],
 )
-def test_what_is_no_kubeconfig_has_no_contexts(text: str) -> None:
+def test_an_invalid_kubeconfig_has_no_contexts(text: str) -> None:
     assert kubeconfig_contexts(text) == []
 
 
@@ -751,8 +756,8 @@ def test_an_image_is_not_delivered_while_a_node_lacks_a_companion() -> None:
     assert image({"companions": [REFERENCE]})["settled"]
 
 
-def test_images_whose_description_is_cut_off_are_not_built_anew() -> None:
-    with pytest.raises(inspection.CloudDjangoError, match="The container engine printed no complete JSON"):
+def test_images_with_incomplete_output_are_not_rebuilt() -> None:
+    with pytest.raises(inspection.CloudDjangoError, match="The container engine printed incomplete JSON"):
         image(image_inspect=BUILT[:40])
 
 
@@ -761,7 +766,7 @@ def test_more_tags_than_are_kept_are_not_settled() -> None:
     assert (found["delivered"], found["settled"]) == (True, False)
 
 
-def test_a_base_that_only_the_engine_can_have_is_missed() -> None:
+def test_a_missing_base_of_the_container_engine_is_reported() -> None:
     gone = (1, "", "No such image")
     found = parts(
         machine(**DELIVERED | {"inspect localhost/base:1": gone}),
@@ -770,7 +775,7 @@ def test_a_base_that_only_the_engine_can_have_is_missed() -> None:
     assert (found["missing_bases"], found["builder"]) == (["localhost/base:1"], "rootless")
 
 
-def test_what_a_build_needs_is_not_asked_for_without_one() -> None:
+def test_facts_for_a_build_are_not_read_without_a_build() -> None:
     broken = {"docker_context": (1, "", "broken"), "inspect_localhost/base:1": (1, "", "No such image")}
     found = image({"bases": ["localhost/base:1"]}, **broken)
     assert (found["missing_bases"], found["builder"], found["settled"]) == ([], "default", True)
@@ -784,11 +789,11 @@ def test_a_registry_with_the_same_content_has_the_image() -> None:
         inspection.CloudDjangoError, match="The registry's answer about localhost/polls:2 is incomplete"
     ):
         image({"provider": "registry"}, **{"imagetools inspect": json.dumps(answer)[:30]})
-    # What was pushed stays there, so the registry is not asked when the image is to be removed.
+    # A pushed image is never removed, so a removal does not inspect the registry.
     assert image({"provider": "registry", "state": "absent"})["registry"] == {}
 
 
-def test_check_mode_knows_no_copies_on_a_machine_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_mode_without_a_container_engine_finds_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     found = parts(machine(image_ls=DOWN), check_mode=True, image=IMAGE)["image"]
     assert (found["engine"], found["nodes"], found["delivered"], found["tags"]) == ([], [], False, 0)
@@ -809,7 +814,7 @@ def all_parts(kubeconfig: Path) -> dict[str, Any]:
     return {"engine": True, "cluster": cluster, "image": IMAGE, "shared": True}
 
 
-def test_one_inspection_has_all_parts_and_asks_nothing_twice(kubeconfig: Path) -> None:
+def test_one_inspection_has_all_parts_and_runs_no_command_twice(kubeconfig: Path) -> None:
     asked: list[str] = []
     run = machine(**DELIVERED)
 

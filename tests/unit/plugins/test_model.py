@@ -1,4 +1,4 @@
-"""What is watched, and how times are read."""
+"""The watched kinds, and the times of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads 
         {"metadata": {"creationTimestamp": "2026-11-25T02:00:00Z"}},
     ],
 )
-def test_an_event_tells_its_time_in_any_dialect(times: dict[str, Any]) -> None:
+def test_the_time_of_an_event_is_read_for_each_event_api(times: dict[str, Any]) -> None:
     assert model.event_time(times) == datetime(2026, 11, 25, 2, tzinfo=UTC).timestamp()
 
 

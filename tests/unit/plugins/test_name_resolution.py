@@ -1,4 +1,4 @@
-"""Pods that cannot resolve names: their log says so, and the error of a rollout has to."""
+"""DNS failures in the logs of pods, and their place in the error of a rollout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOT_READY = model.Problem(
         (["connection refused"], None),
     ],
 )
-def test_a_log_tells_whether_no_resolver_answered(lines: list[str], name: str | None) -> None:
+def test_a_log_shows_whether_no_resolver_answered(lines: list[str], name: str | None) -> None:
     assert name_resolution.unresolved(lines) == name
 
 
@@ -47,14 +47,14 @@ def test_the_log_of_the_project_explains_why_the_front_is_not_ready() -> None:
         "(pod web-1 runs but is not ready: status 503)"
     )
     assert "django_dns_egress" in found.advice
-    assert found.container == "web", "its log is what follows the sentence"
+    assert found.container == "web", "its log follows the sentence"
 
 
 @pytest.mark.parametrize(("pods", "lines"), [([POD], ["status 503"]), ([], [PSYCOPG])])
-def test_any_other_problem_stays_as_it_is(pods: list[model.Obj], lines: list[str]) -> None:
+def test_another_problem_is_not_changed(pods: list[model.Obj], lines: list[str]) -> None:
     assert name_resolution.explained(NOT_READY, pods, lambda *_: lines) == NOT_READY
 
 
-def test_a_problem_without_a_container_asks_for_no_log() -> None:
+def test_a_problem_without_a_container_needs_no_log() -> None:
     problem = model.Problem("FailedCreate", "a quota", pod="web-1")
     assert name_resolution.explained(problem, [POD], lambda *_: pytest.fail("no log is read")) == problem

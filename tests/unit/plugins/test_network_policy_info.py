@@ -1,4 +1,4 @@
-"""Whom network_policy_info asks, and how it takes the answer."""
+"""The module network_policy_info: the selected pods, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import ask
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.network_policies import run
 
 PARAMS = {"label_selectors": ["a=b", "c=d"], "container": "web", "command": ["try"]}
 
 
 class Recorded:
-    """A cluster with some pods, in which a program ends with a code."""
+    """Cluster with pods, in which the command exits with a code."""
 
     def __init__(self, pods: list[dict[str, Any]], code: int = 0) -> None:
         self.pods, self.code, self.ran = pods, code, []
@@ -32,16 +32,16 @@ def pod(name: str, ready: str = "True", **metadata: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("code", "enforced"), [(0, False), (3, True), (1, None), (127, None)])
-def test_a_connection_that_should_have_failed(code: int, enforced: bool | None) -> None:
+def test_the_exit_code_shows_enforcement(code: int, enforced: bool | None) -> None:
     cluster = Recorded([pod("1", "False"), pod("2"), pod("3", deletionTimestamp="now"), pod("4")], code)
-    assert ask(PARAMS, False, cluster) == {"pod": "2", "enforced": enforced}
+    assert run(PARAMS, False, cluster) == {"pod": "2", "enforced": enforced}
     assert cluster.ran == [("2", "web", ["try", "10.0.0.4"])]
 
 
 @pytest.mark.parametrize(
     "pods", [[], [pod("1")], [pod("1"), pod("2", "False")], [pod("1"), {"metadata": {"name": "2"}}]]
 )
-def test_it_takes_two(pods: list[dict[str, Any]]) -> None:
+def test_fewer_than_two_ready_pods_return_null(pods: list[dict[str, Any]]) -> None:
     cluster = Recorded(pods)
-    assert ask(PARAMS, False, cluster) == {"pod": "", "enforced": None}
+    assert run(PARAMS, False, cluster) == {"pod": "", "enforced": None}
     assert cluster.ran == []

@@ -1,4 +1,4 @@
-"""What postgresql_access refuses, what it writes, and its sentences. A fake client answers."""
+"""The module postgresql_access with a fake client: errors, statements, and Secrets."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def wishes(**changes: Any) -> dict[str, Any]:
 
 
 class Database:
-    """Answers as an empty server, and after a writing script as one on which nothing is left to do."""
+    """Answers like an empty server, and after a writing script like a server in the wanted state."""
 
-    def __init__(self, client: FakeClient, is_mended: bool = True) -> None:
+    def __init__(self, client: FakeClient, is_applied: bool = True) -> None:
         client.answers = self
         self.written: list[str] = []
-        self.is_mended = is_mended
+        self.is_applied = is_applied
 
     def __call__(self, script: str) -> Result:
         if "pg_advisory_xact_lock" in script:
             self.written.append(script)
             return Result(0, "", "")
-        if self.written and self.is_mended:
+        if self.written and self.is_applied:
             return Result(0, self.done(), "")
         empty = catalog.nothing(connections=100)
         return Result(0, f"/dev/x 1000000 1 999999 1% /data\n{json.dumps(empty)}\n", "")
@@ -107,15 +107,15 @@ class Database:
 
 @pytest.fixture
 def ready() -> FakeClient:
-    """Return a cluster with a server that is ready, and its authority."""
+    """Return a cluster with a ready server and its certificate authority."""
     return FakeClient(thing("Pod", "polls-postgresql-0", status=READY), secret("polls-postgresql-ca", tls_crt="PEM"))
 
 
-def test_an_empty_server_is_filled_and_the_secrets_are_made(ready: FakeClient) -> None:
+def test_an_empty_server_gets_a_database_and_secrets(ready: FakeClient) -> None:
     server = Database(ready)
-    told = access.present(wishes(), False, ready)
-    assert told["changed"]
-    assert told["changes"][-3:] == [f"make Secret polls-database-{name}" for name in ("migrate", "app", "read")]
+    reported = access.present(wishes(), False, ready)
+    assert reported["changed"]
+    assert reported["changes"][-3:] == [f"create Secret polls-database-{name}" for name in ("migrate", "app", "read")]
     values = values_of(ready, "polls-database-migrate")
     assert values == {
         "host": "polls-postgresql.polls.svc",
@@ -131,41 +131,41 @@ def test_an_empty_server_is_filled_and_the_secrets_are_made(ready: FakeClient) -
     for name in ("migrate", "app", "read"):
         password = values_of(ready, f"polls-database-{name}")["password"]
         assert len(password) == 32
-        assert password not in json.dumps(told) + "".join(ready.scripts)
-    assert "SCRAM" not in json.dumps(told)
+        assert password not in json.dumps(reported) + "".join(ready.scripts)
+    assert "SCRAM" not in json.dumps(reported)
     assert len(server.written) == 1
     again = access.present(wishes(), False, ready)
     assert (again["changed"], again["changes"]) == (False, [])
 
 
-def test_a_dry_run_neither_writes_statements_nor_secrets(ready: FakeClient) -> None:
+def test_check_mode_writes_no_statements_and_no_secrets(ready: FakeClient) -> None:
     server = Database(ready)
     assert access.present(wishes(), True, ready)["changed"]
     assert (server.written, ready.notes) == ([], [])
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_dry_run_without_a_server_tells_the_whole_plan(exists: bool) -> None:
-    told = access.present(wishes(), True, FakeClient(exists=exists))
-    assert "create database polls" in told["changes"]
+def test_check_mode_without_a_server_returns_the_full_plan(exists: bool) -> None:
+    reported = access.present(wishes(), True, FakeClient(exists=exists))
+    assert "create database polls" in reported["changes"]
 
 
-def test_a_dry_run_without_a_server_tells_the_limit_that_will_be() -> None:
+def test_check_mode_without_a_server_returns_the_future_limit() -> None:
     given = wishes(expected_connections=200)
     given["roles"][1]["connection_limit"] = -15
-    told = access.present(given, True, FakeClient())
-    assert "CONNECTION LIMIT 185 " in str(told["diff"])
+    reported = access.present(given, True, FakeClient())
+    assert "CONNECTION LIMIT 185 " in str(reported["diff"])
 
 
-def test_a_server_that_is_not_ready_is_told() -> None:
+def test_an_unready_server_is_reported() -> None:
     with pytest.raises(
         ServerError, match="The database server in pod polls-postgresql-0 of namespace polls is not ready"
     ):
         access.present(wishes(), False, FakeClient())
 
 
-def test_what_does_not_stay_mended_is_told(ready: FakeClient) -> None:
-    Database(ready, is_mended=False)
+def test_a_change_that_is_reverted_is_reported(ready: FakeClient) -> None:
+    Database(ready, is_applied=False)
     with pytest.raises(
         ServerError, match="Database polls still differs after the changes were applied: create role polls_owner"
     ):
@@ -180,12 +180,12 @@ def test_a_refused_statement_leaves_no_secret(ready: FakeClient) -> None:
         return Result(3, "", "psql:<stdin>:9: ERROR:  out of luck\n") if "BEGIN;" in script else server(script)
 
     ready.answers = refuse
-    with pytest.raises(ServerError, match="refuses a statement, which changed nothing: ERROR: out of luck"):
+    with pytest.raises(ServerError, match="rejects a statement, which changed nothing: ERROR: out of luck"):
         access.present(wishes(), False, ready)
     assert ready.notes == []
 
 
-def test_given_and_kept_passwords(ready: FakeClient) -> None:
+def test_given_passwords_are_set_and_stored_ones_reused(ready: FakeClient) -> None:
     Database(ready)
     ready.apply(secret("polls-database-app", username="polls_app", password="kept"))
     given = wishes()
@@ -195,18 +195,18 @@ def test_given_and_kept_passwords(ready: FakeClient) -> None:
     assert values_of(ready, "polls-database-read")["password"] == "given"
 
 
-def test_secrets_of_roles_are_looked_at_first(ready: FakeClient) -> None:
+def test_secrets_of_roles_are_checked_first(ready: FakeClient) -> None:
     ready.apply(secret("polls-database-app", username="polls_app"))
     with pytest.raises(ManifestError, match="Secret polls-database-app in namespace polls has no password"):
         access.present(wishes(), False, ready)
     ready.apply(secret("polls-database-app", ours=False, username="a", password="b"))
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         access.present(wishes(), False, ready)
     assert ready.scripts == []
 
 
-def test_names_and_passwords_that_cannot_be_are_refused(ready: FakeClient) -> None:
-    with pytest.raises(ManifestError, match="The name Polls cannot be used in the database"):
+def test_invalid_names_and_passwords_are_refused(ready: FakeClient) -> None:
+    with pytest.raises(ManifestError, match="The name Polls is not valid in the database"):
         access.present(wishes(schema="Polls"), False, ready)
     for password, reason in {"a\0b": "has a NUL byte", "hunter2\n": "has a line break"}.items():
         given = wishes()
@@ -216,8 +216,8 @@ def test_names_and_passwords_that_cannot_be_are_refused(ready: FakeClient) -> No
         assert password not in str(raised.value)
 
 
-def test_a_password_in_a_secret_that_pods_would_not_read_is_refused(ready: FakeClient) -> None:
-    """Its line feed is a part of it to the server, and not to the reader of the file."""
+def test_a_stored_password_with_a_line_feed_is_refused(ready: FakeClient) -> None:
+    """The line feed is part of the password for the server, but not for a reader of the file."""
     ready.apply(secret("polls-database-app", username="polls_app", password="hunter2\n"))
     with pytest.raises(ManifestError, match="The password of role polls_app has a line break"):
         access.present(wishes(), False, ready)
@@ -234,7 +234,7 @@ def external(**changes: Any) -> dict[str, Any]:
     return wishes(client_pod=manifest, required_secrets=needed, server_host="db.example.org", **changes)
 
 
-def test_a_client_pod_is_made_used_and_removed_even_after_a_failure(ready: FakeClient) -> None:
+def test_a_client_pod_is_deleted_even_after_a_failure(ready: FakeClient) -> None:
     with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls is missing"):
         access.present(external(), False, ready)
     ready.apply(secret("polls-postgresql-admin", username="boss"))
@@ -250,7 +250,7 @@ def test_a_client_pod_is_made_used_and_removed_even_after_a_failure(ready: FakeC
     assert ready.notes == [f"create {name}", f"delete Pod/{name}"]
 
 
-def test_where_verifiers_cannot_be_read_log_ins_are_tried() -> None:
+def test_without_permission_to_read_verifiers_logins_are_tried() -> None:
     wanted = access.wanted_state(wishes(), {"polls-database-app": {"password": "it's"}})
     found = catalog.nothing() | {"roles": {"polls_app": {}, "polls_read": {}}, "database": {}}
     del found["verifiers"]
@@ -264,7 +264,7 @@ def test_where_verifiers_cannot_be_read_log_ins_are_tried() -> None:
     assert "\\connect 'postgresql:///?dbname=postgres&user=polls_app&password=it%27s'" in client.scripts[0]
 
 
-def test_verifiers_tell_which_passwords_are_wrong() -> None:
+def test_verifiers_show_wrong_passwords() -> None:
     held = {f"polls-database-{name}": {"password": name} for name in ("migrate", "app", "read")}
     wanted = access.wanted_state(wishes(), held)
     found = catalog.nothing() | {"roles": {name: {} for name in ("polls_owner", "polls_migrate", "polls_app")}}
@@ -274,22 +274,22 @@ def test_verifiers_tell_which_passwords_are_wrong() -> None:
     assert access.wrong_passwords(wanted, found, None) == {"polls_migrate", "polls_owner"}
 
 
-def test_absent_removes_our_secrets_and_an_external_database(ready: FakeClient) -> None:
+def test_absent_removes_managed_secrets_and_an_external_database(ready: FakeClient) -> None:
     ready.apply(secret("polls-database-app", username="polls_app", password="s3cret"))
     ready.apply(secret("polls-database-read", ours=False, username="polls_read", password="s3cret"))
     ready.notes.clear()
     assert access.absent(wishes(), True, ready)["changed"]
     assert ready.notes == []
-    told = access.absent(wishes(), False, ready)
-    assert (told["changes"], ready.notes) == (
+    reported = access.absent(wishes(), False, ready)
+    assert (reported["changes"], ready.notes) == (
         ["remove Secret polls-database-app"],
         ["delete Secret/polls-database-app"],
     )
     assert ready.scripts == []
     assert access.absent(external(), False, ready)["changed"] is False
     ready.apply(secret("polls-database-app", username="polls_app", password="s3cret"))
-    told = access.absent(external(), False, ready)
-    assert told["changes"][0] == "drop database polls and its roles"
+    reported = access.absent(external(), False, ready)
+    assert reported["changes"][0] == "drop database polls and its roles"
     assert 'DROP DATABASE IF EXISTS "polls"' in ready.scripts[0]
 
 

@@ -1,4 +1,4 @@
-"""The script that reads what a PostgreSQL server holds, and quoting."""
+"""The script that reads the catalog of a PostgreSQL server, and quoting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog
 
 
-def test_the_reading_script_asks_for_exactly_our_names() -> None:
+def test_the_reading_script_reads_exactly_the_managed_names() -> None:
     roles = tuple(catalog.Role(f"polls_{name}", "read", "s3cret") for name in ("migrate", "app", "read"))
     script = catalog.reading_script(catalog.Wanted("polls", "polls", "polls_owner", roles))
     assert script.endswith("\\q\n")
@@ -19,7 +19,7 @@ def test_the_reading_script_asks_for_exactly_our_names() -> None:
         assert word not in script
 
 
-def test_answers_are_put_together() -> None:
+def test_answers_are_merged() -> None:
     output = 'Filesystem 1 2 3 4% /\n{"version": 170000}\n\n{"verifiers": {}}\n'
     assert catalog.parsed(output) == {"version": 170000, "verifiers": {}}
 
@@ -34,7 +34,7 @@ def test_literals(text: str, quoted: str) -> None:
     assert catalog.literal(text) == quoted
 
 
-def test_connection_strings_survive_psql_and_libpq() -> None:
+def test_connection_strings_pass_unchanged_through_psql_and_libpq() -> None:
     assert catalog.conninfo(user="a", password="b") == "'postgresql:///?user=a&password=b'"
     odd = "\"'\\\n:/?#[]@!$&()*+,;=% é"
     made = catalog.conninfo(password=odd)

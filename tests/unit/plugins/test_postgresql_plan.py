@@ -1,4 +1,4 @@
-"""What is compared on a PostgreSQL server, and the statements that follow. Cluster tests try the same for real."""
+"""The changes of a PostgreSQL server, and their statements. Cluster tests check the same on a real server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sql(catalog: dict[str, Any], *wrong: str) -> list[str]:
     return [change.sql for change in plan(catalog, *wrong)]
 
 
-def test_nothing_is_done_where_nothing_differs(catalog: dict[str, Any]) -> None:
+def test_no_difference_gives_no_changes(catalog: dict[str, Any]) -> None:
     assert plan(catalog) == []
 
 
@@ -70,19 +70,19 @@ def test_a_change_is_shown_without_its_verifier() -> None:
         ("polls_owner", "super", "NOSUPERUSER"),
     ],
 )
-def test_surplus_rights_are_taken_away(catalog: dict[str, Any], name: str, attribute: str, word: str) -> None:
+def test_surplus_attributes_are_revoked(catalog: dict[str, Any], name: str, attribute: str, word: str) -> None:
     catalog["roles"][name][attribute] = True
     assert sql(catalog) == [f'ALTER ROLE "{name}" {word}']
 
 
 @pytest.mark.parametrize(("attribute", "word"), [("login", "LOGIN"), ("inherit", "INHERIT")])
-def test_lost_rights_are_given_back(catalog: dict[str, Any], attribute: str, word: str) -> None:
+def test_missing_attributes_are_restored(catalog: dict[str, Any], attribute: str, word: str) -> None:
     catalog["roles"]["polls_app"][attribute] = False
     assert sql(catalog) == [f'ALTER ROLE "polls_app" {word}']
 
 
-def test_a_limit_below_minus_one_leaves_the_rest_to_others(catalog: dict[str, Any]) -> None:
-    """Whatever the server accepts, and not what somebody expects of it."""
+def test_a_limit_below_minus_one_is_relative_to_the_server(catalog: dict[str, Any]) -> None:
+    """The limit follows the connections that the server accepts, not the expected ones."""
     roles = tuple(
         catalogs.Role(role.name, role.access, role.password, -15, role.settings) if role.name == "polls_app" else role
         for role in WANTED.roles
@@ -95,7 +95,7 @@ def test_a_limit_below_minus_one_leaves_the_rest_to_others(catalog: dict[str, An
     assert plan(catalog, wanted=wanted) == []
 
 
-def test_limits_and_ends_are_set(catalog: dict[str, Any]) -> None:
+def test_limits_and_expiry_are_set(catalog: dict[str, Any]) -> None:
     catalog["roles"]["polls_app"] |= {"connection_limit": 3, "expires": True, "super": True}
     assert sql(catalog) == [
         'ALTER ROLE "polls_app" NOSUPERUSER CONNECTION LIMIT 29',
@@ -111,7 +111,7 @@ def test_only_wrong_passwords_are_set(catalog: dict[str, Any]) -> None:
     assert plan(catalog, "polls_owner")[0].shown == 'ALTER ROLE "polls_owner" PASSWORD NULL'
 
 
-def test_a_missing_role_is_made(catalog: dict[str, Any]) -> None:
+def test_a_missing_role_is_created(catalog: dict[str, Any]) -> None:
     del catalog["roles"]["polls_read"]
     assert sql(catalog) == ["CREATE ROLE \"polls_read\" LOGIN CONNECTION LIMIT -1 PASSWORD 'verifier of r'"]
 
@@ -119,7 +119,7 @@ def test_a_missing_role_is_made(catalog: dict[str, Any]) -> None:
 # --- Memberships ------------------------------------------------------------------------------------------------------
 
 
-def test_the_login_that_becomes_the_owner_gets_that_and_no_more(catalog: dict[str, Any]) -> None:
+def test_the_login_role_of_the_owner_gets_only_set_role(catalog: dict[str, Any]) -> None:
     grant = 'GRANT "polls_owner" TO "polls_migrate" WITH ADMIN FALSE, INHERIT FALSE, SET TRUE'
     revoke = 'REVOKE "polls_owner" FROM "polls_migrate" GRANTED BY "postgres" CASCADE'
     catalog["memberships"] = []
@@ -129,7 +129,7 @@ def test_the_login_that_becomes_the_owner_gets_that_and_no_more(catalog: dict[st
         assert sql(catalog) == [revoke, grant]
 
 
-def test_a_membership_that_two_granted_is_as_wanted(catalog: dict[str, Any]) -> None:
+def test_a_membership_with_two_grantors_is_not_changed(catalog: dict[str, Any]) -> None:
     catalog["memberships"].append(membership(grantor="other"))
     assert sql(catalog) == []
 
@@ -143,12 +143,12 @@ def test_a_membership_that_two_granted_is_as_wanted(catalog: dict[str, Any]) -> 
         ("x", "polls_migrate"),
     ],
 )
-def test_other_memberships_of_ours_are_revoked(catalog: dict[str, Any], of: str, member: str) -> None:
+def test_other_memberships_of_managed_roles_are_revoked(catalog: dict[str, Any], of: str, member: str) -> None:
     catalog["memberships"].append(membership(of, member, grantor='o"dd'))
     assert sql(catalog) == [f'REVOKE "{of}" FROM "{member}" GRANTED BY "o""dd" CASCADE']
 
 
-def test_an_administrator_who_is_no_superuser_acts_for_the_owner(catalog: dict[str, Any]) -> None:
+def test_an_administrator_without_superuser_gets_the_owner_role(catalog: dict[str, Any]) -> None:
     catalog["me"] = {"super": False, "createrole": True, "createdb": True}
     catalog["user"] = "admin"
     grant = 'GRANT "polls_owner" TO "admin" WITH INHERIT TRUE, SET TRUE'
@@ -190,7 +190,7 @@ def test_grants_on_the_schemas(catalog: dict[str, Any]) -> None:
     ]
 
 
-def test_a_right_to_hand_a_grant_on_is_taken_back(catalog: dict[str, Any]) -> None:
+def test_a_grant_option_is_revoked(catalog: dict[str, Any]) -> None:
     catalog["schema"]["acl"] = [["polls_app", "USAGE", True], ["polls_read", "USAGE", False]]
     assert sql(catalog) == [
         'REVOKE USAGE ON SCHEMA "polls" FROM "polls_app" CASCADE',
@@ -199,7 +199,7 @@ def test_a_right_to_hand_a_grant_on_is_taken_back(catalog: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(("kind", "word", "right"), [("r", "TABLES", "SELECT"), ("S", "SEQUENCES", "SELECT")])
-def test_grants_on_what_will_be_made(catalog: dict[str, Any], kind: str, word: str, right: str) -> None:
+def test_grants_on_future_objects(catalog: dict[str, Any], kind: str, word: str, right: str) -> None:
     held = catalog["defaults"][kind]
     held.remove(["polls_read", right, False])
     held.append(["polls_app", "UPDATE" if kind == "S" else "TRUNCATE", False])
@@ -257,7 +257,7 @@ def test_owners_of_database_and_schema(catalog: dict[str, Any]) -> None:
     ]
 
 
-def test_a_schema_public_that_is_gone_stays_gone(catalog: dict[str, Any]) -> None:
+def test_a_dropped_schema_public_is_not_created(catalog: dict[str, Any]) -> None:
     catalog["public"] = None
     assert sql(catalog) == []
 
@@ -281,7 +281,7 @@ def test_a_setting_that_postgresql_stored_in_quotes_is_the_same(catalog: dict[st
     assert sql(catalog) == []
 
 
-def test_a_missing_extension_is_made_if_it_can_be(catalog: dict[str, Any]) -> None:
+def test_a_missing_extension_is_created_if_it_is_installed(catalog: dict[str, Any]) -> None:
     catalog["extensions"] = ["plpgsql"]
     assert sql(catalog) == ['CREATE EXTENSION "citext" SCHEMA "polls"']
     catalog["available"] = []
@@ -289,32 +289,32 @@ def test_a_missing_extension_is_made_if_it_can_be(catalog: dict[str, Any]) -> No
         plan(catalog)
 
 
-# --- What cannot be done ----------------------------------------------------------------------------------------------
+# --- Unsuitable servers -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 150009}, "The server runs PostgreSQL 15, and 16 or newer is needed"),
-        ({"connections": 38}, "The site may open 39 connections, and the server accepts 38"),
-        ({"me": {"super": False, "createrole": False, "createdb": True}}, "lacks the right CREATEROLE"),
+        ({"version": 150009}, "The server runs PostgreSQL 15, but version 16 or newer is required"),
+        ({"connections": 38}, "The site may open 39 connections, but the server accepts 38"),
+        ({"me": {"super": False, "createrole": False, "createdb": True}}, "lacks CREATEROLE"),
         (
             {"me": {"super": False, "createrole": False, "createdb": False}, "database": None},
-            "lacks the right CREATEROLE and CREATEDB",
+            "lacks CREATEROLE and CREATEDB",
         ),
         (
             {"me": {"super": False, "createrole": True, "createdb": False}, "database": None},
-            "lacks the right CREATEDB",
+            "lacks CREATEDB",
         ),
         ({"database": {"owner": "x", "encoding": "LATIN1", "acl": []}}, "Database polls has the encoding LATIN1"),
     ],
 )
-def test_what_cannot_be_done_is_refused(catalog: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+def test_an_unsuitable_server_is_refused(catalog: dict[str, Any], changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ServerError, match=words):
         plan(catalog | changes)
 
 
-def test_what_just_suffices_is_not_refused(catalog: dict[str, Any]) -> None:
+def test_a_server_that_just_suffices_is_not_refused(catalog: dict[str, Any]) -> None:
     assert plan(catalog | {"version": 160000, "connections": 39}) == []
     plan(catalog | {"me": {"super": False, "createrole": True, "createdb": False}})
 
@@ -322,7 +322,7 @@ def test_what_just_suffices_is_not_refused(catalog: dict[str, Any]) -> None:
 # --- Scripts ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_transaction_changes_a_database_that_is_there(catalog: dict[str, Any]) -> None:
+def test_one_transaction_changes_an_existing_database(catalog: dict[str, Any]) -> None:
     catalog["roles"]["polls_app"]["super"] = True
     catalog["schema"]["owner"] = "x"
     script = planning.writing_script(WANTED, plan(catalog), is_superuser=True)
@@ -334,7 +334,7 @@ def test_one_transaction_changes_a_database_that_is_there(catalog: dict[str, Any
     assert script.endswith("\\q\n")
 
 
-def test_a_new_database_is_made_between_two_transactions() -> None:
+def test_a_new_database_is_created_between_two_transactions() -> None:
     script = planning.writing_script(WANTED, plan(catalogs.nothing()), is_superuser=True)
     assert script.count("BEGIN;") == script.count("COMMIT;") == 2
     order = ["BEGIN;", 'CREATE ROLE "polls_app"', "COMMIT;", "CREATE DATABASE", "\\connect", "BEGIN;", "CREATE SCHEMA"]
@@ -343,11 +343,11 @@ def test_a_new_database_is_made_between_two_transactions() -> None:
         position = script.index(words, position) + 1
 
 
-def test_who_is_no_superuser_cannot_quieten_the_log(catalog: dict[str, Any]) -> None:
+def test_without_superuser_the_log_settings_are_not_changed(catalog: dict[str, Any]) -> None:
     assert "log_statement" not in planning.writing_script(WANTED, plan(catalog, "polls_app"), is_superuser=False)
 
 
-def test_what_is_removed_is_ours_alone() -> None:
+def test_only_managed_objects_are_dropped() -> None:
     script = planning.removing_script(WANTED)
     assert script.index('DROP DATABASE IF EXISTS "polls" WITH (FORCE);') < script.index("DROP ROLE")
     assert [line for line in script.splitlines() if line.startswith("DROP ROLE")] == [
@@ -355,7 +355,7 @@ def test_what_is_removed_is_ours_alone() -> None:
     ]
 
 
-def test_a_plan_leaves_the_catalog_as_it_was(catalog: dict[str, Any]) -> None:
+def test_a_plan_does_not_change_the_catalog(catalog: dict[str, Any]) -> None:
     before = copy.deepcopy(catalog)
     plan(catalog)
     assert catalog == before

@@ -1,10 +1,11 @@
-"""What postgresql_preflight refuses, and what it returns. A fake client answers."""
+"""The module postgresql_preflight with a fake client: errors and results."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight
 from ansible_collections.cloud_django.kubernetes.plugins.modules import postgresql_preflight
@@ -21,13 +22,13 @@ def check(client: FakeClient, check_mode: bool = False, size: Any = None, **chan
         "connections": None,
         "claim": {"name": "polls-postgresql", "size": "1Gi", "storage_class": ""} | (size or {}),
     }
-    told = preflight.run(options | changes, check_mode, client)
-    assert told["changed"] is False
+    reported = preflight.run(options | changes, check_mode, client)
+    assert reported["changed"] is False
     assert client.notes == client.scripts == []
-    return told
+    return reported
 
 
-def test_an_empty_namespace_is_fine() -> None:
+def test_an_empty_namespace_is_accepted() -> None:
     assert check(FakeClient()) == {
         "changed": False,
         "namespace_exists": True,
@@ -43,27 +44,27 @@ def test_fewer_connections_than_the_site_needs_are_refused_first() -> None:
     with pytest.raises(ManifestError) as caught:
         check(client, connections=needed | {"accepted": 70})
     assert str(caught.value) == (
-        "The site may open 71 connections (56 by web pods, 5 by jobs, 10 reserved), and the server accepts 70. "
-        "Raise postgresql_max_connections, or lower replicas, workers or threads."
+        "The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved), but the server accepts 70. "
+        f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}."
     )
     assert client.read == []
     check(client, connections=needed | {"accepted": 71})
-    # The limit of another server is not known, and a server that is removed needs none.
+    # The limit of an external server is unknown, and a removal needs no connections.
     check(client, connections=needed | {"accepted": 70}, external=True)
     check(client, connections=needed | {"accepted": 70}, state="absent")
 
 
-def test_a_missing_namespace_is_told_except_in_check_mode() -> None:
+def test_a_missing_namespace_fails_except_in_check_mode() -> None:
     client = FakeClient(exists=False)
     with pytest.raises(ManifestError, match="Namespace polls does not exist"):
         check(client)
     assert check(client, check_mode=True)["namespace_exists"] is False
     assert check(client, state="absent")["objects"] == []
-    # A user may have no right to read in a namespace that does not exist.
+    # A user may have no permission to read in a namespace that does not exist.
     assert set(client.read) == {"Namespace", "StorageClass"}
 
 
-def test_a_server_that_runs_is_read_with_no_more_requests_than_it_has_objects() -> None:
+def test_a_running_server_needs_one_request_per_object() -> None:
     client = FakeClient(*(thing(kind, spec={}) for kind in preflight.KINDS), claim())
     check(client)
     assert len(client.read) == len(set(client.read)) == 1 + len(preflight.KINDS) + 1 + 3
@@ -73,30 +74,30 @@ def test_a_server_that_runs_is_read_with_no_more_requests_than_it_has_objects() 
 
 
 @pytest.mark.parametrize("kind", [*preflight.KINDS, "PersistentVolumeClaim"])
-def test_an_object_of_somebody_else_stops_everything(kind: str) -> None:
-    with pytest.raises(ManifestError, match=f"{kind} polls-postgresql in namespace polls is there already and not"):
+def test_an_unmanaged_object_fails_before_any_change(kind: str) -> None:
+    with pytest.raises(ManifestError, match=f"{kind} polls-postgresql in namespace polls already exists and isn't"):
         check(FakeClient(thing(kind, ours=False)))
 
 
-def test_an_object_without_the_labels_of_the_site_stops_everything() -> None:
+def test_an_object_without_the_labels_of_the_site_fails_before_any_change() -> None:
     client = FakeClient(thing("Service"))
     check(client, labels=OURS)
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         check(client, labels={"app.kubernetes.io/instance": "polls"})
     assert check(client, labels={"app.kubernetes.io/instance": "polls"}, state="absent")["objects"] == []
 
 
-def test_a_broken_secret_stops_everything() -> None:
+def test_a_broken_secret_fails_before_any_change() -> None:
     with pytest.raises(ManifestError, match="Secret polls-postgresql-admin in namespace polls has no password"):
         check(FakeClient(secret("polls-postgresql-admin", username="postgres")))
-    with pytest.raises(ManifestError, match="Secret polls-postgresql-tls in namespace polls is there already"):
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-tls in namespace polls already exists"):
         check(FakeClient(secret("polls-postgresql-tls", ours=False, tls_crt="a", tls_key="b")))
 
 
-def test_absent_only_tells_what_is_ours() -> None:
+def test_absent_returns_only_managed_objects() -> None:
     secrets = [secret(f"polls-postgresql-{name}") for name in ("admin", "ca", "tls")]
-    told = check(FakeClient(thing("StatefulSet", spec={}), thing("Service", ours=False), *secrets), state="absent")
-    assert told["objects"] == [
+    reported = check(FakeClient(thing("StatefulSet", spec={}), thing("Service", ours=False), *secrets), state="absent")
+    assert reported["objects"] == [
         "StatefulSet/polls-postgresql",
         *(f"Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")),
     ]
@@ -108,13 +109,18 @@ def test_absent_only_tells_what_is_ours() -> None:
         (None, [], {}, "This cluster has no default storage class"),
         (None, [storage_class("a")], {}, "no default storage class. Set postgresql_storage_class to one of a"),
         (None, [storage_class("a", True)], {"storage_class": "b"}, "Storage class b does not exist in this cluster"),
-        (None, [storage_class("a", True)], {"size": "1 GB"}, "The size 1 GB of the volume is no amount"),
-        (claim("2Gi"), [storage_class("standard")], {}, "has 2Gi, and volumes cannot shrink to 1Gi"),
-        (claim("1Mi"), [storage_class("standard")], {}, "its storage class standard cannot enlarge it to 1Gi"),
-        (claim(kind="other"), [], {"storage_class": "b"}, "is of storage class other, and cannot become one of b"),
+        (
+            None,
+            [storage_class("a", True)],
+            {"size": "1 GB"},
+            "The size 1 GB of the volume is not a Kubernetes quantity",
+        ),
+        (claim("2Gi"), [storage_class("standard")], {}, "has 2Gi and cannot shrink to 1Gi"),
+        (claim("1Mi"), [storage_class("standard")], {}, "its storage class standard cannot expand it to 1Gi"),
+        (claim(kind="other"), [], {"storage_class": "b"}, "has storage class other, which cannot change to b"),
     ],
 )
-def test_storage_that_cannot_be_had_is_refused(existing: Any, classes: Any, wanted: Any, words: str) -> None:
+def test_unavailable_storage_is_refused(existing: Any, classes: Any, wanted: Any, words: str) -> None:
     client = FakeClient(*([existing] if existing else []))
     client.classes = classes
     with pytest.raises(ManifestError, match=words):
@@ -131,7 +137,7 @@ def test_storage_that_cannot_be_had_is_refused(existing: Any, classes: Any, want
         (claim(kind="b"), [], {"storage_class": "b"}),
     ],
 )
-def test_storage_that_can_be_had_is_not_refused(existing: Any, classes: Any, wanted: Any) -> None:
+def test_available_storage_is_not_refused(existing: Any, classes: Any, wanted: Any) -> None:
     client = FakeClient(*([existing] if existing else []))
     client.classes = classes
     assert check(client, size=wanted)["claim_bound"] is bool(existing)

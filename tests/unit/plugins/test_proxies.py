@@ -201,7 +201,7 @@ def test_the_error_of_a_page_elsewhere_names_the_proxy(proxy: list[str], monkeyp
     assert proxy == ["GET http://polls.example.org/readyz"]
     assert "The page http://polls.example.org/readyz through the proxy localhost:" in ended["msg"]
     assert "(from http_proxy) has no mark of this release" in ended["msg"]
-    assert "or name its host in no_proxy" in ended["msg"]
+    assert "or add its host to no_proxy" in ended["msg"]
     assert "secret" not in ended["msg"]
 
 

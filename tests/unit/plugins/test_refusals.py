@@ -1,4 +1,4 @@
-"""What keeps the pods of a workload from being created."""
+"""Reasons why the pods of a workload cannot be created."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, pods
 from workload_cases import GRACE, Case, event, stamp
 
-# --- Pods that are refused --------------------------------------------------------------------------------------------
+# --- Rejected pods ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_a_quota_that_refuses_pods_is_hopeless_after_the_grace_time(name: str) -> None:
+def test_a_quota_that_rejects_pods_fails_after_the_grace_period(name: str) -> None:
     problem = Case(name).lasting_failure()
     assert problem.code == "FailedCreate"
-    assert problem.text.startswith("quota few refuses its pods: requested: pods=1, used: pods=")
-    assert problem.advice == "Raise the quota or ask for less"
+    assert problem.text.startswith("quota few rejects its pods: requested: pods=1, used: pods=")
+    assert problem.advice == "Raise the quota or lower the requests"
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_an_old_refusal_counts_if_the_quota_still_refuses(name: str) -> None:
+def test_an_old_rejection_counts_if_the_quota_still_rejects(name: str) -> None:
     case = Case(name)
     case.since = case.now + 3600
     case.now = case.since
@@ -29,14 +29,14 @@ def test_an_old_refusal_counts_if_the_quota_still_refuses(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_a_quota_that_is_gone_refuses_nothing(name: str) -> None:
+def test_a_deleted_quota_rejects_no_pods(name: str) -> None:
     case = Case(name)
     case.objects["ResourceQuota"] = []
     assert isinstance(case.lasting(), model.Waiting)
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_a_quota_that_was_raised_refuses_nothing(name: str) -> None:
+def test_a_raised_quota_rejects_no_pods(name: str) -> None:
     case = Case(name)
     for where in ("spec", "status"):
         case.objects["ResourceQuota"][0][where]["hard"]["pods"] = "10"
@@ -44,7 +44,7 @@ def test_a_quota_that_was_raised_refuses_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_a_stale_refusal_says_nothing_where_quotas_cannot_be_read(name: str) -> None:
+def test_a_stale_rejection_is_ignored_without_permission_to_read_quotas(name: str) -> None:
     case = Case(name)
     del case.objects["ResourceQuota"]
     assert isinstance(case.lasting(), model.Failed)
@@ -54,10 +54,10 @@ def test_a_stale_refusal_says_nothing_where_quotas_cannot_be_read(name: str) -> 
     stale.now = stale.since
     verdict = stale.lasting()
     assert isinstance(verdict, model.Waiting)
-    assert "quota few refuses its pods" in verdict.problem.text, "the timeout has to tell it nonetheless"
+    assert "quota few rejects its pods" in verdict.problem.text, "the timeout still has to report the quota"
 
 
-def test_without_events_the_condition_is_all_there_is() -> None:
+def test_without_events_the_condition_counts() -> None:
     case = Case("deployment_quota")
     del case.objects["ResourceQuota"], case.objects["Event"]
     case.since = case.now + 3600
@@ -66,14 +66,14 @@ def test_without_events_the_condition_is_all_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["deployment_quota", "statefulset_quota"])
-def test_pods_on_their_way_out_may_make_room(name: str) -> None:
+def test_terminating_pods_may_free_quota(name: str) -> None:
     case = Case(name)
     case.objects["Pod"][0]["metadata"]["deletionTimestamp"] = stamp(case.now)
     assert isinstance(case.lasting(), model.Waiting)
 
 
-def test_a_refusal_counts_anew_once_the_last_pod_is_gone() -> None:
-    """A quota that cannot be read: only a refusal after the room was made proves that it is not enough."""
+def test_a_rejection_counts_again_after_the_last_pod_terminated() -> None:
+    """Without permission to read a quota, only a rejection after the pods terminated proves that it is too small."""
     case = Case("statefulset_quota")
     del case.objects["ResourceQuota"]
     leaving = case.objects["Pod"][0]
@@ -88,7 +88,7 @@ def test_a_refusal_counts_anew_once_the_last_pod_is_gone() -> None:
     case.failure(later=20 + GRACE)
 
 
-def test_a_refusal_is_past_once_a_pod_was_made() -> None:
+def test_a_rejection_ends_with_a_created_pod() -> None:
     case = Case("statefulset_quota_lifted")
     case.status["readyReplicas"] = 2
     assert any(e["reason"] == "FailedCreate" for e in case.objects["Event"])
@@ -97,14 +97,14 @@ def test_a_refusal_is_past_once_a_pod_was_made() -> None:
     assert "quota" not in case.wait().text
 
 
-def test_a_replicaset_that_dropped_its_condition_is_not_refused_any_more() -> None:
+def test_a_replicaset_without_its_condition_is_not_rejected() -> None:
     case = Case("deployment_quota")
     for replicaset in case.objects["ReplicaSet"]:
         replicaset["status"].pop("conditions", None)
     assert isinstance(case.lasting(), model.Waiting)
 
 
-def test_a_condition_from_before_counts_once_the_refusal_is_repeated() -> None:
+def test_an_earlier_condition_counts_after_a_repeated_rejection() -> None:
     case = Case("deployment_quota")
     del case.objects["ResourceQuota"]
     owner = model.view(case.kind, case.workload, case.objects).owner
@@ -114,12 +114,12 @@ def test_a_condition_from_before_counts_once_the_refusal_is_repeated() -> None:
     case.now = case.since + 10
     said = case.objects["Event"][-1]["message"]
     case.objects["Event"].append(event(old, "ReplicaSet", "FailedCreate", said, case.now))
-    assert isinstance(case.lasting(), model.Waiting), "what is refused to an old ReplicaSet does not count"
+    assert isinstance(case.lasting(), model.Waiting), "a rejection of an old ReplicaSet does not count"
     case.objects["Event"].append(event(owner, "ReplicaSet", "FailedCreate", said, case.now))
     assert case.lasting_failure().code == "FailedCreate"
 
 
-def test_only_pods_of_the_same_deployment_may_make_room() -> None:
+def test_only_pods_of_the_same_deployment_may_free_quota() -> None:
     case = Case("deployment_quota")
     leaving = copy.deepcopy(case.objects["Pod"][0])
     leaving["metadata"].update({"name": "another", "uid": "another", "deletionTimestamp": stamp(case.now)})
@@ -132,19 +132,19 @@ def test_only_pods_of_the_same_deployment_may_make_room() -> None:
     assert case.lasting_failure().code == "FailedCreate"
 
 
-def test_a_refusal_of_an_old_replicaset_is_ignored() -> None:
+def test_a_rejection_of_an_old_replicaset_is_ignored() -> None:
     case = Case("deployment_quota")
     owner = model.view(case.kind, case.workload, case.objects).owner
     assert owner is not None
     old = next(rs for rs in case.objects["ReplicaSet"] if rs is not owner)
     old["status"]["conditions"] = owner["status"].pop("conditions")
-    for told in case.objects["Event"]:
-        told["involvedObject"]["uid"] = old["metadata"]["uid"]
+    for reported in case.objects["Event"]:
+        reported["involvedObject"]["uid"] = old["metadata"]["uid"]
     assert isinstance(case.lasting(), model.Waiting)
 
 
 @pytest.mark.parametrize("kind", ["DaemonSet", "Job"])
-def test_daemonsets_and_jobs_are_refused_by_event(kind: str) -> None:
+def test_rejections_of_daemonsets_and_jobs_come_from_events(kind: str) -> None:
     case = Case("daemonset_done" if kind == "DaemonSet" else "job_suspended")
     case.spec["suspend"] = False
     case.status.update({"currentNumberScheduled": 0})
@@ -152,7 +152,7 @@ def test_daemonsets_and_jobs_are_refused_by_event(kind: str) -> None:
     said = 'Error creating: pods "x-abcde" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     case.objects["Event"] = [event(case.workload, kind, "FailedCreate", said, case.now)]
     problem = case.lasting_failure()
-    assert problem.text == 'its pods are refused: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+    assert problem.text == 'its pods are rejected: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_daemonsets_and_jobs_are_refused_by_event(kind: str) -> None:
         ("Internal error occurred: no", "Internal error occurred: no"),
     ],
 )
-def test_a_refusal_is_told_without_its_preamble(said: str, bare: str) -> None:
+def test_a_rejection_is_reported_without_its_preamble(said: str, bare: str) -> None:
     assert pods.CREATE_PREAMBLE.sub("", said) == bare
 
 
@@ -186,14 +186,14 @@ QUOTA_SAID = "exceeded quota: few, requested: {asked}, used: whatever=0, limited
         ("pods=x", {"pods": "3"}, {"pods": "3"}, None),
     ],
 )
-def test_the_quota_is_asked_whether_it_refuses_still(
+def test_the_quota_shows_whether_it_still_rejects(
     asked: str, hard: dict[str, str], used: dict[str, str], refuses: bool | None
 ) -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
     assert pods.quota_refuses(QUOTA_SAID.format(asked=asked), [quota]) is refuses
 
 
-def test_a_quota_whose_change_has_not_been_taken_up_tells_nothing() -> None:
+def test_a_quota_with_an_unprocessed_change_gives_no_answer() -> None:
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "9"}}, "status": {"hard": {"pods": "3"}}}
     assert pods.quota_refuses(QUOTA_SAID.format(asked="pods=1"), [quota]) is None
 
@@ -208,5 +208,5 @@ def test_a_quota_whose_change_has_not_been_taken_up_tells_nothing() -> None:
         ("failed quota: few: must specify limits.cpu for: app", [{"metadata": {"name": "few"}}], None),
     ],
 )
-def test_what_no_quota_can_answer_stays_open(said: str, quotas: list[Any] | None, refuses: bool | None) -> None:
+def test_a_rejection_without_a_quota_gives_no_answer(said: str, quotas: list[Any] | None, refuses: bool | None) -> None:
     assert pods.quota_refuses(said, quotas) is refuses

@@ -1,8 +1,7 @@
-"""Recordings of workloads that a test may change before they are judged.
+"""Recordings of workloads that a test can change before the verdict.
 
-They are from a Kubernetes 1.36.3 control plane. Specs, conditions, events of controllers and quotas are its own. No
-node was there: the status of pods and the kubelet's events were written in a kubelet's place, in the words of its
-source.
+They are from a Kubernetes 1.36.3 control plane, which created the specs, conditions, controller events, and quotas. It
+had no node, so the status of pods and the events of the kubelet were written manually, with the messages of its source.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ GRACE = 5.0
 
 
 class Case:
-    """One recording, which a test may bend before it has it judged."""
+    """One recording, which a test can change before the verdict."""
 
     def __init__(self, name: str) -> None:
         content = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
@@ -49,13 +48,13 @@ class Case:
         return self.current[index]
 
     def judge(self, later: float = 0.0) -> model.Verdict:
-        """Judge it so many seconds after the recording, remembering earlier judgements."""
+        """Return the verdict some seconds after the recording, with the memory of earlier verdicts."""
         clock = model.Clock(now=self.now + later, since=self.since, grace=GRACE)
         verdict, self.memory = judge(self.kind, self.name, self.objects, clock, self.memory)
         return verdict
 
     def lasting(self) -> model.Verdict:
-        """Judge it, and again when the grace time is over."""
+        """Return the second verdict, after the grace period."""
         self.judge()
         return self.judge(later=GRACE + 0.1)
 
@@ -65,7 +64,7 @@ class Case:
         return verdict.problem
 
     def lasting_failure(self) -> model.Problem:
-        """Expect patience at first, and a failure once the grace time is over."""
+        """Expect a wait at first, and a failure after the grace period."""
         assert isinstance(self.judge(), model.Waiting)
         assert isinstance(self.judge(later=GRACE - 0.1), model.Waiting)
         return self.failure(later=GRACE + 0.1)
@@ -77,7 +76,7 @@ class Case:
 
 
 def waiting(pod: dict[str, Any], reason: str, message: str = "", kind: str = "containerStatuses") -> dict[str, Any]:
-    """Have a pod's first container wait for this reason."""
+    """Set the waiting reason of a pod's first container."""
     pod["status"]["phase"] = "Pending" if reason != "CrashLoopBackOff" else "Running"
     pod["status"]["conditions"] = [c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled"]
     status = pod["status"].setdefault(kind, [{"name": pod["spec"]["containers"][0]["name"]}])[0]
@@ -102,7 +101,7 @@ def event(about: dict[str, Any], kind: str, reason: str, message: str, at: float
 
 
 def rolling_deployment() -> Case:
-    """Return a Deployment under way, whose status lacks one replica and whose pods run."""
+    """Return a Deployment in progress, whose status lacks one replica and whose pods run."""
     case = Case("deployment_done")
     case.status.update({"availableReplicas": 2, "unavailableReplicas": 1})
     return case
