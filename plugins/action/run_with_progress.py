@@ -89,5 +89,5 @@ def _log_errors(options: dict[str, Any]) -> Iterator[None]:
     except OSError as error:
         raise AnsibleActionFail(
             f"{options['label']} has no log: {error.filename or options['log']}: {error.strerror}. "
-            "Make it possible to write there, then run the playbook again."
+            "Make it possible to write there, then rerun the playbook."
         ) from None

@@ -48,7 +48,7 @@ def web_connections(values: Sequence[Any]) -> int:
     if wrong:
         raise AnsibleFilterError(
             f"{', '.join(wrong)} must be a whole number, from which the database's connections follow: correct it, "
-            "then run the playbook again."
+            "then rerun the playbook."
         )
     replicas, maximum, surge, workers, threads = (int(value) for value in given)
     processors = ((resources or {}).get("limits") or {}).get("cpu") or 1

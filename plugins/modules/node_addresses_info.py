@@ -55,7 +55,7 @@ def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, 
     except ApiError as error:
         if error.status != 403:
             raise
-        step = "Set web_node_address or app_public_url, then run the playbook again"
+        step = "Set web_node_address or app_public_url, then rerun the playbook"
         raise ApiError(f"The nodes of {client.where}", f"cannot be read: {error.reason}", step, error.status) from None
     return {"addresses": addresses(nodes), "nodes": len(nodes)}
 

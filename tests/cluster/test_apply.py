@@ -532,7 +532,7 @@ def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api:
     stuck = apply(fails=True, **options, timeout="1")
     assert stuck.result["msg"] == (
         "ConfigMap polls-web in namespace test-apply is not gone after 1 s. "
-        "See what holds it with kubectl describe, then run the playbook again."
+        "See what holds it with kubectl describe, then rerun the playbook."
     )
     unchanged = apply(objects=[], unwanted=[config_map()])
     assert not unchanged.changed, "it is on its way out already"
@@ -667,7 +667,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     eventually(lambda: api.get("resourcequotas", "few").get("status", {}).get("used"), "the quota")
     said = apply(fails=True, objects=[config_map()]).result["msg"]
     assert "exceeded quota: few" in said
-    assert said.endswith("Ask for less, or have the quota raised, then run the playbook again.")
+    assert said.endswith("Ask for less, or have the quota raised, then rerun the playbook.")
     assert said == apply("--check", fails=True, objects=[config_map()]).result["msg"], "a dry run asks the quota, too"
 
     token = api.request("post", api.path("serviceaccounts", "default") + "/token", body={"spec": {}})["status"]["token"]
@@ -678,7 +678,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     stranger.write_text(json.dumps(mine), encoding="utf-8")
     said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
     assert said.startswith("Namespace test-apply cannot be read: 403 ")
-    assert said.endswith("Have the user of this kubeconfig allowed to do that, then run the playbook again.")
+    assert said.endswith("Have the user of this kubeconfig allowed to do that, then rerun the playbook.")
 
     for entry in mine["clusters"]:
         entry["cluster"]["server"] = "https://127.0.0.1:1"
@@ -686,7 +686,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
     assert "cannot be reached: Connection refused. Check that the cluster runs" in said
     said = apply(fails=True, kubeconfig=tmp_path / "none", objects=[]).result["msg"]
-    assert said.endswith("does not exist. Set up the cluster first, then run the playbook again.")
+    assert said.endswith("does not exist. Set up the cluster first, then rerun the playbook.")
 
 
 def forms(text: str) -> set[str]:

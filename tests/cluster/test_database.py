@@ -369,7 +369,7 @@ def test_a_secret_that_lost_a_key_stops_the_play(where) -> None:
     sentence = play().sentence()
     assert sentence == (
         f"Secret polls-database-read in namespace {NAMESPACE} has no password. Restore what it held, or delete it to "
-        "have a new password made, then run the playbook again."
+        "have a new password made, then rerun the playbook."
     )
     where.request("patch", path, body={"data": whole["data"]}, content_type="application/merge-patch+json")
     assert play().succeeded().changed == 0

@@ -570,7 +570,7 @@ def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -
     generation = where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"]
     assert play().sentence() == (
         f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore what it held, or delete it to have a "
-        "new one made, then run the playbook again."
+        "new one made, then rerun the playbook."
     )
     assert where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"] == generation
     where.request("patch", path, body={"data": whole}, content_type="application/merge-patch+json")
@@ -612,7 +612,7 @@ def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
         told = play(namespace="test-postgresql-class", postgresql_storage_class="nothing-like-it")
         assert told.sentence() == (
             "Storage class nothing-like-it does not exist in this cluster. Set postgresql_storage_class to one of "
-            "standard, then run the playbook again."
+            "standard, then rerun the playbook."
         )
         assert told.seconds < 10
         assert not empty.get("StatefulSet", SERVER)

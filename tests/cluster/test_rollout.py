@@ -221,14 +221,14 @@ HOPELESS = {
         make=lambda name: [deployment(name, pod(image="localhost/nothing:1"))],
         reasons=("ErrImagePull", "ImagePullBackOff"),
         sentence=r"Deployment {name} is stuck: pod {name}-\S+ cannot pull localhost/nothing:1: .*\. "
-        r"Check that the image is loaded, then run the playbook again\.",
+        r"Check that the image is loaded, then rerun the playbook\.",
     ),
     "crash loop": Hopeless(
         # Without minReadySeconds or a probe it would be available, and so done, for the moment before it crashes.
         make=lambda name: [deployment(name, pod("echo connecting; echo no database; exit 3"), minReadySeconds=20)],
         reasons=("CrashLoopBackOff",),
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ keeps crashing \(exit code 3\)\. "
-        r"Read its log and mend the cause, then run the playbook again\.",
+        r"Read its log and mend the cause, then rerun the playbook\.",
         log=("connecting", "no database"),
     ),
     "crash loop of a StatefulSet": Hopeless(
@@ -243,7 +243,7 @@ HOPELESS = {
         make=lambda name: [deployment(name, pod(command=["no-such-program"]))],
         reasons=("RunContainerError", "CrashLoopBackOff"),
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ cannot (be )?start(ed)?: "
-        r".*no-such-program.*not found.*\. Correct the container's (command|settings), then run the playbook again\.",
+        r".*no-such-program.*not found.*\. Correct the container's (command|settings), then rerun the playbook\.",
     ),
     "quota of no pods": Hopeless(
         make=lambda name: [BEST_EFFORT, deployment(name, pod(resources={}))],
@@ -261,7 +261,7 @@ HOPELESS = {
         ],
         reasons=("FailedMount",),
         sentence=r"Deployment {name} is stuck: pod {name}-\S+ needs Secret missing-keys, which does not exist\. "
-        r"Create it, then run the playbook again\.",
+        r"Create it, then rerun the playbook\.",
     ),
     "Secret that the environment needs": Hopeless(
         make=lambda name: [
@@ -301,7 +301,7 @@ HOPELESS = {
         make=lambda name: [],
         reasons=("NotFound",),
         sentence=rf"Deployment {{name}} does not exist in namespace {NAMESPACE}\. "
-        r"Apply it first, then run the playbook again\.",
+        r"Apply it first, then rerun the playbook\.",
     ),
 }
 
@@ -480,7 +480,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_one_sentence(namespace: 
     assert verdict.failed
     assert re.fullmatch(
         rf"The context nowhere of {re.escape(str(namespace.cluster.kubeconfig))} cannot be used: .*nowhere.*\. "
-        r"Correct kubeconfig or context, then run the playbook again\.",
+        r"Correct kubeconfig or context, then rerun the playbook\.",
         verdict.result["msg"],
     )
 

@@ -22,7 +22,7 @@ Obj = dict[str, Any]
 
 # The one field manager of the collection.
 FIELD_MANAGER = "cloud-django"
-AGAIN = "then run the playbook again"
+AGAIN = "then rerun the playbook"
 UNKNOWN_KIND = "Install what brings it, or turn off what needs it"
 
 # All in seconds: to connect, and to wait for an answer, which to a write an admission webhook may delay by 30.

@@ -115,7 +115,7 @@ def refuse_environment(environment: Mapping[str, str]) -> None:
     if unknown := [name for name in foreign if name not in known]:
         raise ApiError(
             f"{', '.join(unknown)} in the environment would lead to another server or sign in as somebody else than "
-            "the kubeconfig says. Unset that, then run the playbook again."
+            "the kubeconfig says. Unset that, then rerun the playbook."
         )
 
 
@@ -135,7 +135,7 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
         if not any(file.exists() for file in files):
             raise ApiError(
                 f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
-                "Set up the cluster first, then run the playbook again."
+                "Set up the cluster first, then rerun the playbook."
             )
     return kubeconfig, context
 
@@ -225,7 +225,7 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
 def unreachable(where: str, cause: str) -> ApiError:
     """Return the error for an API that does not answer."""
     step = (
-        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again. If `make up` made "
+        "Check that the cluster runs and that this is its kubeconfig, then rerun the playbook. If `make up` made "
         "the cluster, that starts it"
     )
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
@@ -235,13 +235,13 @@ def explain(error: Exception, where: str) -> ApiError:
     """Return the error for an API that cannot be used at the start."""
     status, cause = getattr(error, "status", None), cause_of(error)
     if status == 401:
-        step = "Renew them, then run the playbook again"
+        step = "Renew them, then rerun the playbook"
         return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
     if status:
-        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Fix that, then run the playbook again")
+        return ApiError(f"The Kubernetes API of {where}", f"returned {cause}", "Fix the cause, then rerun the playbook")
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
-    step = "Correct kubeconfig or context, then run the playbook again"
+    step = "Correct kubeconfig or context, then rerun the playbook"
     return ApiError(f"The {where}", f"cannot be used: {cause}", step)
 
 

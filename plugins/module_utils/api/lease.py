@@ -83,7 +83,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
                     if was_held:
                         raise ApiError(
                             f"The run that this one waited for has removed namespace {client.namespace}. "
-                            "Run the playbook again."
+                            "Rerun the playbook."
                         )
                     return "none"
                 continue
@@ -102,7 +102,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
         if time.monotonic() - started > patience:
             raise ApiError(
                 f"Another run is changing namespace {client.namespace}: that of {holder}. "
-                "Wait until it is done, then run the playbook again."
+                "Wait until it is done, then rerun the playbook."
             )
         sleep(PAUSE)
 

@@ -125,7 +125,7 @@ class Run:
                 continue
             reason, step = "does not exist", "Make it first, with the role namespace"
             if self.namespaces[name]:
-                reason, step = "is being deleted", "Wait for its end, then run the playbook again"
+                reason, step = "is being deleted", "Wait for its end, then rerun the playbook"
             raise ManifestError(f"Namespace {name}", reason, step)
 
     # --- Present --------------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class Run:
             reason = f": {hold.text}" if hold.text else ""
             if is_over or looked >= hold.patience:
                 where = f"{ownership.place_of(held)} is not gone after {pace.seconds:.0f} s{reason}".lstrip()
-                raise ManifestError(manifests.title(held), where, f"{hold.next_step}, then run the playbook again")
+                raise ManifestError(manifests.title(held), where, f"{hold.next_step}, then rerun the playbook")
             pace.tell(f"{manifests.title(held)} is being deleted{reason}")
             time.sleep(PAUSE)
 

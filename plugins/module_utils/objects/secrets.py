@@ -42,7 +42,7 @@ def data_of(secret: Mapping[str, Any]) -> dict[str, str]:
         raise ManifestError(
             f"Secret {secret['metadata']['name']}",
             "holds something that is no text",
-            "Correct or delete it, then run the playbook again",
+            "Correct or delete it, then rerun the playbook",
         ) from None
 
 

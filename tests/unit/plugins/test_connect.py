@@ -25,7 +25,7 @@ def test_exit_codes(status: bytes | str, code: int) -> None:
 
 def test_an_api_that_does_not_answer_names_the_command_that_starts_its_cluster() -> None:
     sentence = str(explain(ConnectionRefusedError(111, "Connection refused"), "context polls"))
-    assert sentence.endswith("then run the playbook again. If `make up` made the cluster, that starts it.")
+    assert sentence.endswith("then rerun the playbook. If `make up` made the cluster, that starts it.")
 
 
 @pytest.mark.parametrize("params", [{}, {"kubeconfig": "x"}, {"context": "x"}])

@@ -17,7 +17,7 @@ from test_reconcile import OWNER, Memory, Obj, manifest, namespace, ours
 PLANNED = {"namespace": "polls", "service": "polls-web", "type": "NodePort", "number": 30037}
 SENTENCE = (
     "Node port 30037 for Service polls-web is taken by Service shop-web in namespace shop. "
-    "Set web_node_port to a free port, for instance 30039, then run the playbook again."
+    "Set web_node_port to a free port, for instance 30039, then rerun the playbook."
 )
 
 

@@ -151,8 +151,8 @@ def test_a_site_whose_every_page_is_400_is_an_error_at_once(start: Callable[...,
         prove(site.url, timeout=60)
     assert str(error.value) == (
         f"The page {site.url} has the status 400, which Django gives to a host that is not in ALLOWED_HOSTS, here "
-        "127.0.0.1. Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it, then run the "
-        "playbook again."
+        "127.0.0.1. Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it, then rerun "
+        "the playbook."
     )
 
 

@@ -19,7 +19,7 @@ def test_an_image_that_is_not_found_is_hopeless_at_once() -> None:
     assert problem.code == "ErrImagePull"
     assert report.sentence(case.kind, case.name, "polls", problem) == (
         f"Deployment polls-web is stuck: pod {problem.pod} cannot pull localhost/cloud-django/polls:n0t10aded: "
-        "not found. Check that the image is loaded, then run the playbook again."
+        "not found. Check that the image is loaded, then rerun the playbook."
     )
 
 

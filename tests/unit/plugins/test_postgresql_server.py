@@ -53,7 +53,7 @@ def test_a_full_volume_is_told(free: int, is_full: bool) -> None:
 
 SERVER = "The database server db:1"
 FAILED = 'psql: error: connection to server at "db" (10.0.0.1), port 5432 failed: '
-AGAIN = "then run the playbook again."
+AGAIN = "then rerun the playbook."
 
 
 @pytest.mark.parametrize(

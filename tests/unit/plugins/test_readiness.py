@@ -89,7 +89,7 @@ def test_a_pod_is_waited_for_until_its_containers_run() -> None:
 def test_a_pod_that_does_not_start_is_an_error(status: dict[str, Any] | None, timeout: float, cause: str) -> None:
     with pytest.raises(ApiError) as caught:
         readiness.wait_until_running(Pods(status), "polls", timeout, lambda _: None)
-    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, then run the playbook again.")
+    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, then rerun the playbook.")
 
 
 UNPLACED = {

@@ -271,7 +271,7 @@ def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.Monke
         run(cluster, state="absent", objects=[namespace()])
     assert str(error.value) == (
         "Namespace polls is not gone after 0 s: 1 pod remains. "
-        "See what holds it with kubectl describe, then run the playbook again."
+        "See what holds it with kubectl describe, then rerun the playbook."
     )
     assert run(cluster, state="absent", objects=[namespace()], wait=False)[1]["changed"]
 
@@ -349,7 +349,7 @@ def test_a_namespace_whose_content_is_not_removed_blames_no_api(monkeypatch: pyt
     Slow(monkeypatch)
     state = {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "admission webhook denied it."}
     cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
-    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct what the message names, then run"):
+    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct what the message names, then rerun"):
         run(cluster, "absent", objects=[namespace()], timeout=120)
 
 

@@ -191,8 +191,8 @@ def test_refused_settings_are_told_together_and_the_pod_goes(rendered: dict[str,
     assert str(caught.value) == (
         "The settings for StatefulSet polls-postgresql are refused by PostgreSQL in docker.io/library/postgres:17: "
         'unrecognized configuration parameter "log_diconnections"; unrecognized configuration parameter "wrk_mem". '
-        "The running server was not changed. Correct postgresql_settings or postgresql_overrides, then run the "
-        "playbook again."
+        "The running server was not changed. Correct postgresql_settings or postgresql_overrides, then rerun "
+        "the playbook."
     )
     assert cluster.notes[-1].startswith("delete Pod/polls-postgresql-check-")
 

@@ -16,12 +16,12 @@ from workload_cases import Case, event, stamp
     [
         (
             model.Problem("NotFound", "", advice="Apply it first", verb="does not exist"),
-            "Job a does not exist in namespace ns. Apply it first, then run the playbook again.",
+            "Job a does not exist in namespace ns. Apply it first, then rerun the playbook.",
         ),
-        (model.Problem("X", "it broke."), "Job a is stuck: it broke. Run the playbook again."),
+        (model.Problem("X", "it broke."), "Job a is stuck: it broke. Rerun the playbook."),
         (
             model.Problem("X", "line one\nline  two", advice="Mend it"),
-            "Job a is stuck: line one line two. Mend it, then run the playbook again.",
+            "Job a is stuck: line one line two. Mend it, then rerun the playbook.",
         ),
     ],
 )

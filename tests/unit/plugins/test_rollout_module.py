@@ -335,7 +335,7 @@ def test_a_workload_that_does_not_exist_fails_at_once() -> None:
     end = run(Client({}), Module([WEB]))
     assert end.failed
     assert end.result["msg"] == (
-        "Deployment polls-web does not exist in namespace polls. Apply it first, then run the playbook again."
+        "Deployment polls-web does not exist in namespace polls. Apply it first, then rerun the playbook."
     )
 
 
@@ -428,8 +428,8 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
     [
         (ConnectionRefusedError(111, "Connection refused"), "cannot be reached: Connection refused. Check that"),
         (TimeoutError("no answer within 15 s"), "cannot be reached: no answer within 15 s. Check that"),
-        (error(401), "refuses the credentials of context cp. Renew them, then run"),
-        (error(503, "the server is starting"), "answers 503 the server is starting. Fix that, then run"),
+        (error(401), "refuses the credentials of context cp. Renew them, then rerun"),
+        (error(503, "the server is starting"), "returned 503 the server is starting. Fix the cause, then rerun"),
         (ValueError("Invalid kube-config file"), "The context cp cannot be used: Invalid kube-config file. Correct"),
     ],
 )
@@ -502,7 +502,7 @@ def test_a_kind_that_has_to_be_listed_and_may_not_is_named(rolling: Client) -> N
         rollout.run(Module([WEB]), connect=lambda _module: connected(rolling))
     assert str(caught.value) == (
         'The pods in namespace polls may not be listed: 403 User "bob" cannot list. '
-        "Grant list and watch on them, then run the playbook again."
+        "Grant list and watch on them, then rerun the playbook."
     )
 
 
@@ -615,7 +615,7 @@ def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
     ]
     first, *rest = end.result["msg"].splitlines()
     assert first.startswith("Deployment polls-web is stuck: container polls-web of pod polls-web-")
-    assert first.endswith("keeps crashing (exit code 1). Read its log and mend the cause, then run the playbook again.")
+    assert first.endswith("keeps crashing (exit code 1). Read its log and mend the cause, then rerun the playbook.")
     assert rest[0] == "Last events:"
     assert rest[1].startswith("  BackOff Pod/polls-web-")
     assert rest[-1] == f"  key {mask} abc"
@@ -703,7 +703,7 @@ def test_a_failed_job_is_told_with_its_log() -> None:
     end = run(client, Module([{"kind": "Job", "name": name}]))
     assert end.result["msg"].startswith(
         f"Job {name} has failed: BackoffLimitExceeded: Job has reached the specified backoff limit. "
-        "Read its log and mend the cause, then run the playbook again.\n"
+        "Read its log and mend the cause, then rerun the playbook.\n"
     )
     assert end.result["log"] == ["django.db.utils.ProgrammingError"]
 

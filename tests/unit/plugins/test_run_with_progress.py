@@ -200,7 +200,7 @@ def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, l
     # What the command has to say at its end is more than a pipe holds.
     script = "trap 'seq 99999; exit' TERM; while :; do seq 999; done"
     assert play.run({"argv": ["sh", "-c", script], "log": log}).result["msg"] == (
-        f"The work has no log: {reason}. Make it possible to write there, then run the playbook again."
+        f"The work has no log: {reason}. Make it possible to write there, then rerun the playbook."
     )
 
 
