@@ -14,7 +14,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, in_words, reviews, roles
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, reviews, roles, summary
 from jinja2 import Environment
 from kubernetes.client.exceptions import ApiException
 
@@ -180,7 +180,7 @@ def test_a_role_is_written_without_anchors() -> None:
 
 
 def test_rights_on_one_resource_stand_together() -> None:
-    assert in_words(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
+    assert summary(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
 
 
 @pytest.mark.parametrize(

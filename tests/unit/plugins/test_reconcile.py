@@ -349,7 +349,7 @@ def test_a_namespace_whose_content_is_not_removed_blames_no_api(monkeypatch: pyt
     Slow(monkeypatch)
     state = {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "admission webhook denied it."}
     cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
-    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct what the message names, then rerun"):
+    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct the cause it names, then rerun"):
         run(cluster, "absent", objects=[namespace()], timeout=120)
 
 
