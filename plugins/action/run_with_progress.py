@@ -88,6 +88,6 @@ def _log_errors(options: dict[str, Any]) -> Iterator[None]:
         yield
     except OSError as error:
         raise AnsibleActionFail(
-            f"The log of {options['label']} cannot be written: {error.filename or options['log']}: {error.strerror}. "
+            f"{options['label']} cannot write its log: {error.filename or options['log']}: {error.strerror}. "
             "Make the path writable, then rerun the playbook."
         ) from None
