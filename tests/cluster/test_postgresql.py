@@ -300,7 +300,7 @@ def test_a_node_port_of_another_site_is_refused_before_the_namespace_is_made() -
         wanted = {"web_service_type": "NodePort", "web_node_port": port}
         refused = play(roles=("namespace",), namespace=f"{name}-new", **wanted)
         assert refused.sentence().startswith(
-            f"Node port {port} for Service polls-web is taken by Service shop-web in namespace {name}. "
+            f"Node port {port} for Service polls-web is used by Service shop-web in namespace {name}. "
             "Set web_node_port to a free port, for instance "
         )
         assert refused.changed == 0

@@ -81,7 +81,7 @@ class Target:
         found = self.client.request("get", "/version") or {}
         version = f"{found.get('major', '')}.{found.get('minor', '').rstrip('+')}"
         if minimum and tuple(map(int, version.split("."))) < tuple(map(int, minimum.split("."))):
-            reason = f"runs Kubernetes {version}, but the site needs {minimum} or later. No changes were made"
+            reason = f"runs Kubernetes {version}, and the site needs {minimum} or later. No changes were made"
             step = f"Upgrade the cluster or use another one, {AGAIN}"
             raise ApiError(f"The cluster behind {self.client.where}", reason, step)
         return version

@@ -193,5 +193,5 @@ def test_an_old_cluster_is_refused(major: str, minor: str, accepted: bool) -> No
     if accepted:
         assert target.check_version("1.30") == f"{major}.{minor.rstrip('+')}"
         return
-    with pytest.raises(ApiError, match=r"runs Kubernetes 1\.29, but the site needs 1\.30 or later\. No changes"):
+    with pytest.raises(ApiError, match=r"runs Kubernetes 1\.29, and the site needs 1\.30 or later\. No changes"):
         target.check_version("1.30")

@@ -98,7 +98,7 @@ def test_values_are_shown_on_one_line_without_the_user_of_a_url() -> None:
     [
         (
             "p" * 45,
-            "has 45 characters, but at most 41 are allowed: the longest name derived from it, ppp…-postgresql-0123456789",
+            "has 45 characters, but at most 41 are allowed: the longest name derived from it, ppp…-postgresql-",
         ),
         ("p" * 42, "has 42 characters"),
         ("my_polls", "for instance my-polls."),
