@@ -44,7 +44,9 @@ def role_of(name: str, roles: list[str]) -> str:
     """Return the role of a variable. Raises AnsibleLookupError if there is none."""
     fitting = [role for role in roles if name.startswith(f"{role}_")]
     if not fitting:
-        raise AnsibleLookupError(f"{name} is not a variable of any role of this collection. Correct its name.")
+        raise AnsibleLookupError(
+            f"{name} is not a variable of any role of this collection. Correct its name, then rerun the playbook."
+        )
     return max(fitting, key=len)
 
 
@@ -63,7 +65,7 @@ class LookupModule(LookupBase):
         file = ROLES / role / "defaults" / "main.yml"
         defaults = self._loader.load_from_file(str(file), trusted_as_template=True)
         if name not in defaults:
-            raise AnsibleLookupError(f"Role {role} has no variable {name}. Correct its name.")
+            raise AnsibleLookupError(f"Role {role} has no variable {name}. Correct its name, then rerun the playbook.")
         # A default can refer to other defaults of its role.
         templar = self._templar.copy_with_new_env(available_variables=ChainMap(variables, defaults))
         return templar.template(defaults[name])

@@ -38,7 +38,7 @@ nodes:
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of
 
 
@@ -55,7 +55,7 @@ def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, 
     except ApiError as error:
         if error.status != 403:
             raise
-        step = "Set web_node_address or app_public_url, then rerun the playbook"
+        step = f"Set web_node_address or app_public_url, {AGAIN}"
         raise ApiError(f"The nodes of {client.where}", f"cannot be read: {error.reason}", step, error.status) from None
     return {"addresses": addresses(nodes), "nodes": len(nodes)}
 

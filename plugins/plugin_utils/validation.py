@@ -66,7 +66,9 @@ class Validation:
         """Return the options of a role's tasks/main.yml. Raises AnsibleError for a role without an argument spec."""
         path = ROLES / role / "meta" / "argument_specs.yml"
         if not path.is_file():
-            raise AnsibleError(f"Role {role} of the collection has no {path}. Correct the name of the role.")
+            raise AnsibleError(
+                f"Role {role} of the collection has no {path}. Correct the name of the role, then rerun the playbook."
+            )
         return _read(path)["argument_specs"]["main"]["options"]
 
     def check(self, spec: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

@@ -15,14 +15,13 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection, endpoints, masking
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import ApiException, HTTPError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 Obj = dict[str, Any]
 
 # The field manager of all objects that the collection applies.
 FIELD_MANAGER = "cloud-django"
-AGAIN = "then rerun the playbook"
 UNKNOWN_KIND = f"Install its API, or disable the option that needs it, {AGAIN}"
 
 # Seconds to connect, and to wait for a response. An admission webhook may delay the response to a write by 30 s.

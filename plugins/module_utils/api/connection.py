@@ -15,7 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import (
+    AGAIN,
+    ApiError,
+    CloudDjangoError,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
 
 try:
@@ -115,7 +119,7 @@ def refuse_environment(environment: Mapping[str, str]) -> None:
     if unknown := [name for name in foreign if name not in known]:
         raise ApiError(
             f"{', '.join(unknown)} in the environment would lead to another server or user than the kubeconfig. Unset "
-            f"{'them' if unknown[1:] else 'it'}, then rerun the playbook."
+            f"{'them' if unknown[1:] else 'it'}, {AGAIN}."
         )
 
 
@@ -127,15 +131,14 @@ def required_connection(params: dict[str, Any], environment: dict[str, str]) -> 
         unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
         raise ApiError(
             f"This task needs both kubeconfig and context, but {unset} set. Set them in module_defaults of the play, "
-            "for group/cloud_django.kubernetes.k8s, then rerun the playbook."
+            f"for group/cloud_django.kubernetes.k8s, {AGAIN}."
         )
     refuse_environment(environment)
     if isinstance(kubeconfig, str):
         files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
         if not any(file.exists() for file in files):
             raise ApiError(
-                f"The kubeconfig {kubeconfig} for context {context} does not exist. "
-                "Set up the cluster first, then rerun the playbook."
+                f"The kubeconfig {kubeconfig} for context {context} does not exist. Set up the cluster first, {AGAIN}."
             )
     return kubeconfig, context
 
@@ -225,8 +228,8 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
 def unreachable(where: str, cause: str) -> ApiError:
     """Return the error for an API that does not respond."""
     step = (
-        "Check that the cluster runs and that this is its kubeconfig, then rerun the playbook. If `make up` created "
-        "the cluster, it also starts the cluster"
+        f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}. If `make up` created the cluster, it "
+        "also starts the cluster"
     )
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
 
@@ -235,14 +238,12 @@ def explain(error: Exception, where: str) -> ApiError:
     """Return the error for a connection that cannot be established."""
     status, cause = getattr(error, "status", None), cause_of(error)
     if status == 401:
-        step = "Renew them, then rerun the playbook"
-        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
+        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", f"Renew them, {AGAIN}")
     if status:
-        return ApiError(f"The Kubernetes API of {where}", f"returned {cause}", "Fix the cause, then rerun the playbook")
+        return ApiError(f"The Kubernetes API of {where}", f"returned {cause}", f"Fix the cause, {AGAIN}")
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
-    step = "Correct kubeconfig or context, then rerun the playbook"
-    return ApiError(f"The {where}", f"cannot be used: {cause}", step)
+    return ApiError(f"The {where}", f"cannot be used: {cause}", f"Correct kubeconfig or context, {AGAIN}")
 
 
 # --- Responses: streams, statuses, refusals ---------------------------------------------------------------------------

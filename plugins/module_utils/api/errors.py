@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import balanced
 
+# The end of each next step.
+AGAIN = "then rerun the playbook"
+
 
 class CloudDjangoError(Exception):
     """An error whose message is for the user. Modules return it as the message of the failed task.

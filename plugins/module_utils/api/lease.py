@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 
 # Seconds that a Lease is valid without a renewal, and seconds between two reads of another run's Lease.
 DURATION = 30
@@ -100,8 +100,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
             return "waited"
         if time.monotonic() - started > patience:
             raise ApiError(
-                f"Namespace {client.namespace} is locked by another run: {holder}. "
-                "Wait for it to finish, then rerun the playbook."
+                f"Namespace {client.namespace} is locked by another run: {holder}. Wait for it to finish, {AGAIN}."
             )
         sleep(PAUSE)
 

@@ -7,9 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import yaml
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, OtherClusterError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import (
+    AGAIN,
+    ApiError,
+    OtherClusterError,
+)
 
 # Number of parallel requests. Each one takes little more than the network latency.
 REVIEWS = 8

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import HIDDEN
 
 Obj = dict[str, Any]
@@ -72,19 +72,21 @@ def _placed(obj: Obj, namespace: str, is_cluster_wide: Callable[[str, str], bool
     named = isinstance(metadata, dict) and metadata.get("name")
     missing = [key for key in ("apiVersion", "kind") if not obj.get(key)] + ([] if named else ["metadata.name"])
     if missing:
-        raise ManifestError("An object", f"has no {missing[0]}", "Add it to the manifest")
+        raise ManifestError("An object", f"has no {missing[0]}", f"Add it to the manifest, {AGAIN}")
     obj = copy.deepcopy(obj)
     own = obj["metadata"].pop("namespace", None)
     if is_cluster_wide(obj["apiVersion"], obj["kind"]):
         if namespace:
             reason = "is cluster-scoped, but this task changes only one namespace"
-            raise ManifestError(f"{obj['kind']} of {obj['apiVersion']}", reason, "Remove it from the task")
+            step = f"Remove it from the task, {AGAIN}"
+            raise ManifestError(f"{obj['kind']} of {obj['apiVersion']}", reason, step)
         return obj
     if not (own or namespace):
-        raise ManifestError(title(obj), "has no namespace", "Add one to its metadata, or set the option namespace")
+        step = f"Add one to its metadata, or set the option namespace, {AGAIN}"
+        raise ManifestError(title(obj), "has no namespace", step)
     if namespace and own and own != namespace:
         reason = f"has the namespace {own}, but this task changes only {namespace}"
-        raise ManifestError(title(obj), reason, "Remove the namespace from its metadata")
+        raise ManifestError(title(obj), reason, f"Remove the namespace from its metadata, {AGAIN}")
     obj["metadata"]["namespace"] = own or namespace
     return obj
 
@@ -94,7 +96,8 @@ def refuse_twins(objects: Iterable[Obj]) -> None:
     seen = set()
     for obj in objects:
         if identity(obj) in seen:
-            raise ManifestError(title(obj), "is listed twice", "List it once, either in objects or in unwanted")
+            step = f"List it once, either in objects or in unwanted, {AGAIN}"
+            raise ManifestError(title(obj), "is listed twice", step)
         seen.add(identity(obj))
 
 

@@ -5,8 +5,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import (
     Identity,
     Obj,

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 
 # Each object that the collection creates has this label.
 MANAGED = {"app.kubernetes.io/managed-by": "cloud-django"}
@@ -39,12 +39,13 @@ def refuse_foreign(existing: Iterable[Mapping[str, Any]], owner: Mapping[str, st
         raise ManifestError(
             ", ".join(others),
             f"{verb} not managed by this site (the labels differ), so this task made no changes",
-            f"Rename or remove {them}, or set another app_name or app_namespace, then rerun the playbook",
+            f"Rename or remove {them}, or set another app_name or app_namespace, {AGAIN}",
         )
 
 
 def as_text(pairs: Mapping[str, Any], what: str) -> dict[str, str]:
     """Return labels with all values as strings. Raises ManifestError if there are none."""
     if not pairs:
-        raise ManifestError(what, "is empty, so that every object would count as managed", "Add at least one label")
+        reason = "is empty, so that every object would count as managed"
+        raise ManifestError(what, reason, f"Add at least one label, {AGAIN}")
     return {str(key): str(value) for key, value in pairs.items()}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import holds
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, FIELD_MANAGER, Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.holds import Hold
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import manifests, ownership, secrets
@@ -62,7 +62,7 @@ class Run:
         self.contents: dict[Identity, Obj] = {}
         self.namespaces: dict[str, Obj | None] = {}
         if params["prune"] and not client.namespace:
-            raise ManifestError("Option prune", "needs a single namespace", "Set the option namespace")
+            raise ManifestError("Option prune", "needs a single namespace", f"Set the option namespace, {AGAIN}")
 
     # --- Options and results --------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class Run:
         unknown = sorted((set(self.params["generate"]) | set(self.params["secret_values"])) - known)
         if unknown:
             reason = "is in generate or secret_values, but not in objects"
-            raise ManifestError(f"Secret {unknown[0]}", reason, "Add it to objects")
+            raise ManifestError(f"Secret {unknown[0]}", reason, f"Add it to objects, {AGAIN}")
         return objects
 
     # --- Namespaces -----------------------------------------------------------------------------------------------

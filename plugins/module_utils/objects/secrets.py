@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 
 Obj = dict[str, Any]
 
@@ -42,7 +42,7 @@ def data_of(secret: Mapping[str, Any]) -> dict[str, str]:
         raise ManifestError(
             f"Secret {secret['metadata']['name']}",
             "has a value that is not text in UTF-8",
-            "Correct or delete the Secret, then rerun the playbook",
+            f"Correct or delete the Secret, {AGAIN}",
         ) from None
 
 
@@ -57,7 +57,8 @@ def by_key(content: Mapping[str, Any], option: str) -> dict[str, dict[str, Any]]
     """Return an option with a dictionary for each Secret. Raises ManifestError for another type."""
     for name, keys in content.items():
         if not isinstance(keys, dict | None):
-            raise ManifestError(f"Option {option}", f"has no keys for Secret {name}", "Write a dictionary of keys")
+            step = f"Write a dictionary of keys, {AGAIN}"
+            raise ManifestError(f"Option {option}", f"has no keys for Secret {name}", step)
     return {name: keys or {} for name, keys in content.items()}
 
 
@@ -68,7 +69,8 @@ def as_length(value: Any, what: str) -> int:
     except (TypeError, ValueError):
         length = 0
     if length < 1:
-        raise ManifestError(what, f"cannot be {value} characters long", "Set a number above zero in generate")
+        step = f"Set a number above zero in generate, {AGAIN}"
+        raise ManifestError(what, f"cannot be {value} characters long", step)
     return length
 
 
@@ -88,7 +90,7 @@ def fill(
     data = dict(secret.get("data") or {})
     for key, value in [*data.items(), *given.items()]:
         if not isinstance(value, str):
-            raise ManifestError(f"Key {key} of {title}", "is not a string", "Quote its value")
+            raise ManifestError(f"Key {key} of {title}", "is not a string", f"Quote its value, {AGAIN}")
     there = (existing or {}).get("data") or {}
     for key, length in generate.items():
         if there.get(key):
@@ -98,9 +100,8 @@ def fill(
     data |= {key: encode(value) for key, value in given.items()}
     for key, value in data.items():
         if decode(value) is None:
-            raise ManifestError(
-                f"Key {key} of {title}", "is not base64", "Set its plain value in secret_values instead"
-            )
+            step = f"Set its plain value in secret_values instead, {AGAIN}"
+            raise ManifestError(f"Key {key} of {title}", "is not base64", step)
     return {key: value for key, value in secret.items() if key != "stringData"} | {"data": data}
 
 
