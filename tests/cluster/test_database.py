@@ -197,13 +197,13 @@ def test_connections_are_encrypted_and_limited(where) -> None:
 DRIFT = [
     [
         ("ALTER ROLE polls_app PASSWORD 'changed'", "set the password of role polls_app"),
-        ("ALTER ROLE polls_app VALID UNTIL '2020-01-01'", "let the password of role polls_app never expire"),
-        ("ALTER ROLE polls_owner LOGIN PASSWORD 'x'", "make role polls_owner NOLOGIN"),
-        ("ALTER ROLE polls_read CREATEDB CREATEROLE BYPASSRLS REPLICATION", "make role polls_read NOCREATEDB"),
-        ("ALTER ROLE polls_app NOLOGIN CONNECTION LIMIT 1", "make role polls_app LOGIN CONNECTION LIMIT 185"),
+        ("ALTER ROLE polls_app VALID UNTIL '2020-01-01'", "remove the expiry of the password of role polls_app"),
+        ("ALTER ROLE polls_owner LOGIN PASSWORD 'x'", "set NOLOGIN of role polls_owner"),
+        ("ALTER ROLE polls_read CREATEDB CREATEROLE BYPASSRLS REPLICATION", "set NOCREATEDB NOCREATEROLE"),
+        ("ALTER ROLE polls_app NOLOGIN CONNECTION LIMIT 1", "set LOGIN CONNECTION LIMIT 185 of role polls_app"),
         ("GRANT polls_owner TO polls_app", "revoke membership in polls_owner from polls_app"),
         ("GRANT pg_read_server_files TO polls_read", "revoke membership in pg_read_server_files from polls_read"),
-        ("REVOKE polls_owner FROM polls_migrate", "let role polls_migrate become polls_owner"),
+        ("REVOKE polls_owner FROM polls_migrate", "allow role polls_migrate to switch to role polls_owner"),
         ("REVOKE INSERT ON polls.question FROM polls_app", "grant INSERT on table polls.question to polls_app"),
         ("REVOKE USAGE ON SEQUENCE polls.ticket FROM polls_app", "grant USAGE on sequence polls.ticket to polls_app"),
         ("GRANT TRUNCATE ON polls.vote TO polls_app", "revoke TRUNCATE on table polls.vote from polls_app"),
@@ -212,8 +212,8 @@ DRIFT = [
             "GRANT SELECT ON polls.vote TO polls_read WITH GRANT OPTION",
             "revoke SELECT on table polls.vote from polls_read",
         ),
-        ("ALTER TABLE polls.question OWNER TO postgres", "give polls.question to polls_owner"),
-        ("CREATE TABLE polls.by_hand ()", "give polls.by_hand to polls_owner"),
+        ("ALTER TABLE polls.question OWNER TO postgres", "change the owner of polls.question to polls_owner"),
+        ("CREATE TABLE polls.by_hand ()", "change the owner of polls.by_hand to polls_owner"),
         ("GRANT CREATE ON SCHEMA polls TO polls_app", "revoke CREATE on schema polls from polls_app"),
         ("REVOKE USAGE ON SCHEMA polls FROM polls_read", "grant USAGE on schema polls to polls_read"),
         ("GRANT ALL ON SCHEMA public TO PUBLIC", "revoke CREATE, USAGE on schema public from PUBLIC"),
@@ -235,9 +235,9 @@ DRIFT = [
     ],
     [
         ("ALTER ROLE polls_app PASSWORD NULL", "set the password of role polls_app"),
-        ("ALTER ROLE polls_app SUPERUSER", "make role polls_app NOSUPERUSER"),
-        ("ALTER SCHEMA polls OWNER TO postgres", "give schema polls to polls_owner"),
-        ("ALTER DATABASE polls OWNER TO postgres", "give database polls to polls_owner"),
+        ("ALTER ROLE polls_app SUPERUSER", "set NOSUPERUSER of role polls_app"),
+        ("ALTER SCHEMA polls OWNER TO postgres", "change the owner of schema polls to polls_owner"),
+        ("ALTER DATABASE polls OWNER TO postgres", "change the owner of database polls to polls_owner"),
     ],
     [
         (
@@ -343,7 +343,7 @@ def test_extensions_come_into_the_schema(where) -> None:
 def test_more_connections_than_the_server_accepts_are_refused_before_anything_changes(where) -> None:
     admin_sql(where, "ALTER ROLE polls_app CONNECTION LIMIT 7")
     sentence = play(database_web_connections=500).sentence()
-    assert sentence.startswith("The site may open 515 connections, and the server accepts 200.")
+    assert sentence.startswith("The site may open 515 connections, but the server accepts 200.")
     assert admin_sql(where, "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'polls_app'") == "7"
     play().succeeded()
 
@@ -351,13 +351,13 @@ def test_more_connections_than_the_server_accepts_are_refused_before_anything_ch
 def test_the_pods_that_an_autoscaler_may_add_count_as_well(where) -> None:
     sentence = play(web_replicas_maximum=20).sentence()
     # Twice as many and one, since those that are replaced keep theirs until they have ended.
-    assert sentence.startswith(f"The site may open {(2 * 20 + 1) * 8 + 15} connections, and the server accepts 200.")
+    assert sentence.startswith(f"The site may open {(2 * 20 + 1) * 8 + 15} connections, but the server accepts 200.")
 
 
 def test_the_postgresql_role_refuses_them_as_well(where) -> None:
     revision = where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"]
     sentence = play(roles=["postgresql"], postgresql_max_connections=20).sentence()
-    assert sentence.startswith("The site may open 71 connections (56 by web pods, 5 by jobs, 10 reserved)")
+    assert sentence.startswith("The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved)")
     assert where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"] == revision
 
 
@@ -368,8 +368,8 @@ def test_a_secret_that_lost_a_key_stops_the_play(where) -> None:
     where.request("patch", path, body=broken, content_type="application/merge-patch+json")
     sentence = play().sentence()
     assert sentence == (
-        f"Secret polls-database-read in namespace {NAMESPACE} has no password. Restore what it held, or delete it to "
-        "have a new password made, then rerun the playbook."
+        f"Secret polls-database-read in namespace {NAMESPACE} has no password. Restore its content, or delete it so "
+        "that a new password is created, then rerun the playbook."
     )
     where.request("patch", path, body={"data": whole["data"]}, content_type="application/merge-patch+json")
     assert play().succeeded().changed == 0
@@ -379,7 +379,7 @@ def test_somebody_elses_secret_is_left_alone(where) -> None:
     path = where.path("Secret", "polls-database-backup")
     label = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
     where.request("patch", path, body=label, content_type="application/merge-patch+json")
-    assert "is there already and not from this collection" in play().sentence()
+    assert "already exists and isn't managed by this collection" in play().sentence()
     label = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "cloud-django"}}}
     where.request("patch", path, body=label, content_type="application/merge-patch+json")
     assert play().succeeded().changed == 0
@@ -388,7 +388,7 @@ def test_somebody_elses_secret_is_left_alone(where) -> None:
 def test_a_lost_secret_gets_a_new_password_on_both_sides(where) -> None:
     before = secret(where, "polls-database-read")["password"]
     where.delete("Secret", "polls-database-read")
-    assert play().succeeded().changes == ["set the password of role polls_read", "make Secret polls-database-read"]
+    assert play().succeeded().changes == ["set the password of role polls_read", "create Secret polls-database-read"]
     assert secret(where, "polls-database-read")["password"] != before
     assert not run(where, "read", "SELECT 1").code
 

@@ -243,8 +243,8 @@ def kind(tmp_path: Path) -> dict[str, Any]:
 def test_no_engine_to_look_for_the_cluster(refused, kind: dict[str, Any], tmp_path: Path, state: str) -> None:
     gone = {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
     words = refused("cluster", environment=gone, **kind, cluster_state=state)
-    assert words.startswith("No container engine answers (")
-    assert words.endswith(f"so cluster {kind['cluster_name']} cannot be looked at: start Docker, then run this again.")
+    assert words.startswith(f"No container engine answers, so cluster {kind['cluster_name']} cannot be inspected: ")
+    assert words.endswith("Start Docker, then rerun the playbook.")
 
 
 @pytest.fixture
@@ -263,13 +263,13 @@ def theirs(kind: dict[str, Any]) -> Iterator[str]:
     [
         (
             "present",
-            "Cluster {0} is there already and was not made by this role, so it is left alone: "
-            "give another cluster_name, or deploy to it with cluster_provider existing.",
+            "Cluster {0} already exists and was not created by this role. Set another cluster_name, or deploy to the "
+            "cluster with cluster_provider existing, then rerun the playbook.",
         ),
         (
             "absent",
-            "Cluster {0} was not made by this role, so it is not removed: "
-            "give another cluster_name, or remove it yourself with `kind delete cluster --name {0}`.",
+            "Cluster {0} was not created by this role and is not removed. Set another cluster_name, or remove the "
+            "cluster with `kind delete cluster --name {0}`, then rerun the playbook.",
         ),
     ],
 )
@@ -328,21 +328,21 @@ def kubeconfig(path: Path, server: str = "https://127.0.0.1:1", context: str = "
     return path
 
 
+KUBECONFIG_STEP = "Set cluster_kubeconfig to the kubeconfig of the target cluster, then rerun the playbook."
+CONTEXT_STEP = "Set cluster_context to the context of the target cluster, then rerun the playbook."
+
+
 def existing(path: Path, context: str = "staging") -> dict[str, Any]:
     return {"cluster_provider": "existing", "cluster_kubeconfig": str(path), "cluster_context": context}
 
 
 def test_a_kubeconfig_that_does_not_exist(refused, tmp_path: Path) -> None:
     path = tmp_path / "none"
-    assert refused("cluster", **existing(path)) == (
-        f"Kubeconfig {path} does not exist: set cluster_kubeconfig to the file of the cluster that you mean."
-    )
+    assert refused("cluster", **existing(path)) == (f"Kubeconfig {path} does not exist. {KUBECONFIG_STEP}")
 
 
 def test_a_kubeconfig_that_is_a_folder(refused, tmp_path: Path) -> None:
-    assert refused("cluster", **existing(tmp_path)) == (
-        f"Kubeconfig {tmp_path} is a folder: set cluster_kubeconfig to the file of the cluster that you mean."
-    )
+    assert refused("cluster", **existing(tmp_path)) == (f"Kubeconfig {tmp_path} is a directory. {KUBECONFIG_STEP}")
 
 
 @needs_root
@@ -359,14 +359,14 @@ def test_a_kubeconfig_that_is_none(refused, tmp_path: Path, content: str) -> Non
     path = tmp_path / "config"
     path.write_text(content, encoding="utf-8")
     assert refused("cluster", **existing(path)) == (
-        f"Kubeconfig {path} has no context staging, only none: set cluster_context to the one that you mean."
+        f"Kubeconfig {path} has no context staging: its contexts are none. {CONTEXT_STEP}"
     )
 
 
 def test_a_context_of_another_name(refused, tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config", context="production")
     assert refused("cluster", **existing(path)) == (
-        f"Kubeconfig {path} has no context staging, only production: set cluster_context to the one that you mean."
+        f"Kubeconfig {path} has no context staging: its contexts are production. {CONTEXT_STEP}"
     )
 
 
@@ -564,7 +564,7 @@ def test_minikube_is_told_what_the_variables_say(refused, tmp_path: Path) -> Non
 
 def test_minikube_has_no_home_that_depends_on_where_one_stands(refused, tmp_path: Path) -> None:
     words = refused("cluster", cluster_provider="minikube", cluster_minikube_home="here", cluster_name="x")
-    assert words.endswith("which means another folder wherever it is read: give the whole path.")
+    assert words.endswith("is a relative path. Set cluster_minikube_home to an absolute path, then rerun the playbook.")
 
 
 def test_a_download_goes_through_the_proxy(refused, tmp_path: Path) -> None:

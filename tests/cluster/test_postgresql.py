@@ -86,7 +86,7 @@ def test_a_second_run_and_a_dry_run_change_nothing(where) -> None:
 def test_a_dry_run_on_a_fresh_cluster_tells_a_plan_and_makes_nothing() -> None:
     told = play("--check", "--diff", roles=("namespace", "postgresql", "database"), namespace="test-postgresql-none")
     told.succeeded()
-    assert "make the server's certificate" in told.changes
+    assert "create the server's certificate" in told.changes
     assert "create database polls" in told.changes
     assert not cluster("test-postgresql-none").namespace_exists()
 
@@ -260,11 +260,11 @@ def versions(where) -> list[str]:
     [
         (
             {"postgresql_settings": {"log_diconnections": "on"}},
-            'are refused by PostgreSQL in .*: unrecognized configuration parameter "log_diconnections". The running',
+            'are rejected by PostgreSQL in .*: unrecognized configuration parameter "log_diconnections". The running',
         ),
         (
             {"postgresql_settings": {"wal_level": "minimal"}},
-            r"are refused by PostgreSQL in .*: WAL streaming \(max_wal_senders > 0\) requires",
+            r"are rejected by PostgreSQL in .*: WAL streaming \(max_wal_senders > 0\) requires",
         ),
         ({"postgresql_image": "localhost/cloud-django/no-such:1"}, "does not start: .*no-such:1"),
         ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, on which the Service"),
@@ -311,7 +311,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(where) -> None:
     """Served means that a client sees it; sessions that are open go on."""
     where.delete("Secret", f"{SERVER}-tls")
     made = play(postgresql_certificate_days=40).succeeded()
-    assert made.changes == ["make the server's certificate", "have the server load its certificate"]
+    assert made.changes == ["create the server's certificate", "reload the server's certificate"]
     before = uid(where), admin_sql(where, "SELECT pg_postmaster_start_time()")
     old = secret(where, f"{SERVER}-tls")["tls.crt"]
     assert served(where) == certificates.x509.load_pem_x509_certificate(old.encode()).serial_number
@@ -569,8 +569,8 @@ def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -
     where.request("patch", path, body={"data": {key: None}}, content_type="application/merge-patch+json")
     generation = where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"]
     assert play().sentence() == (
-        f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore what it held, or delete it to have a "
-        "new one made, then rerun the playbook."
+        f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore its content, or delete it so that "
+        "a new one is created, then rerun the playbook."
     )
     assert where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"] == generation
     where.request("patch", path, body={"data": whole}, content_type="application/merge-patch+json")
@@ -580,12 +580,12 @@ def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"postgresql_storage_size": "10Mi"}, "has 1Gi, and volumes cannot shrink to 10Mi"),
-        ({"postgresql_storage_size": "9Gi"}, "its storage class standard cannot enlarge it to 9Gi"),
-        ({"postgresql_storage_size": "much"}, "postgresql_storage_size: much is not an amount that Kubernetes knows"),
-        ({"postgresql_storage_class": "other"}, "is of storage class standard, and cannot become one of other"),
-        ({"postgresql_certificate_days": 30}, "would be renewed in each run. Set postgresql_certificate_days higher."),
-        ({"postgresql_admin_username": "root"}, "has no role root. Set postgresql_admin_username back"),
+        ({"postgresql_storage_size": "10Mi"}, "has 1Gi and cannot shrink to 10Mi"),
+        ({"postgresql_storage_size": "9Gi"}, "its storage class standard cannot expand it to 9Gi"),
+        ({"postgresql_storage_size": "much"}, "postgresql_storage_size: much is not a Kubernetes quantity"),
+        ({"postgresql_storage_class": "other"}, "has storage class standard, which cannot change to other"),
+        ({"postgresql_certificate_days": 30}, "would be renewed in each run. Raise postgresql_certificate_days, "),
+        ({"postgresql_admin_username": "root"}, "has no role root. Restore the postgresql_admin_username"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_changes(where, variables, words: str) -> None:
@@ -599,7 +599,7 @@ def test_an_object_of_somebody_else_stops_the_play() -> None:
         theirs.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SERVER}, "data": {"mine": "1"}})
         sentence = play(namespace="test-postgresql-theirs").sentence()
         assert sentence.startswith(
-            f"ConfigMap {SERVER} in namespace test-postgresql-theirs is there already and not from"
+            f"ConfigMap {SERVER} in namespace test-postgresql-theirs already exists and isn't managed by"
         )
         assert not theirs.get("Secret", f"{SERVER}-ca")
         play(namespace="test-postgresql-theirs", postgresql_state="absent", postgresql_data="purge").succeeded()

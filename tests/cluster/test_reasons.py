@@ -24,7 +24,7 @@ def test_a_pod_that_is_refused_or_fits_nowhere_is_told_and_its_claim_is_not() ->
         bounds = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"}, "spec": {"limits": limits}}
         where.create(bounds)
         told = play(name)
-        assert told.sentence().startswith(f"StatefulSet {SERVER} is stuck: its pods are refused: ")
+        assert told.sentence().startswith(f"StatefulSet {SERVER} is stuck: its pods are rejected: ")
         assert "memory" in told.sentence()
         assert "claim" not in told.sentence()
         assert told.seconds < HOPELESS_WITHIN
@@ -33,7 +33,7 @@ def test_a_pod_that_is_refused_or_fits_nowhere_is_told_and_its_claim_is_not() ->
         told = play(name, postgresql_resources=resources)
         assert "cannot be scheduled: " in told.sentence()
         assert "Insufficient cpu" in told.sentence()
-        assert "remove the claim" not in told.sentence()
+        assert "delete the claim" not in told.sentence()
         # Until then an autoscaler may announce a node.
         assert told.seconds < HOPELESS_WITHIN + PLACING_PATIENCE
 

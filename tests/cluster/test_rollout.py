@@ -228,7 +228,7 @@ HOPELESS = {
         make=lambda name: [deployment(name, pod("echo connecting; echo no database; exit 3"), minReadySeconds=20)],
         reasons=("CrashLoopBackOff",),
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ keeps crashing \(exit code 3\)\. "
-        r"Read its log and mend the cause, then rerun the playbook\.",
+        r"Read its log and fix the cause, then rerun the playbook\.",
         log=("connecting", "no database"),
     ),
     "crash loop of a StatefulSet": Hopeless(
@@ -243,12 +243,13 @@ HOPELESS = {
         make=lambda name: [deployment(name, pod(command=["no-such-program"]))],
         reasons=("RunContainerError", "CrashLoopBackOff"),
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ cannot (be )?start(ed)?: "
-        r".*no-such-program.*not found.*\. Correct the container's (command|settings), then rerun the playbook\.",
+        r".*no-such-program.*not found.*\. Correct the (command|settings) of the container, "
+        r"then rerun the playbook\.",
     ),
     "quota of no pods": Hopeless(
         make=lambda name: [BEST_EFFORT, deployment(name, pod(resources={}))],
         reasons=("FailedCreate",),
-        sentence=r"Deployment {name} is stuck: quota nothing refuses its pods: "
+        sentence=r"Deployment {name} is stuck: quota nothing rejects its pods: "
         r"requested: pods=1, used: pods=0, limited: pods=0\. .*",
     ),
     "Secret that a volume needs": Hopeless(
@@ -292,7 +293,7 @@ HOPELESS = {
     "Job that hangs": Hopeless(
         make=lambda name: [job(name, pod("echo waiting for a lock; sleep 600"), activeDeadlineSeconds=4)],
         reasons=("DeadlineExceeded",),
-        sentence=r"Job {name} has failed: DeadlineExceeded: .*\. Raise its activeDeadlineSeconds, .*",
+        sentence=r"Job {name} has failed: DeadlineExceeded: .*\. Find in its log .*",
         log=("waiting for a lock",),
         # Its pod is being removed while the module asks.
         log_may_be_gone=True,
@@ -301,7 +302,7 @@ HOPELESS = {
         make=lambda name: [],
         reasons=("NotFound",),
         sentence=rf"Deployment {{name}} does not exist in namespace {NAMESPACE}\. "
-        r"Apply it first, then rerun the playbook\.",
+        r"Apply it, then rerun the playbook\.",
     ),
 }
 

@@ -32,7 +32,7 @@ PAUSE = 1.0
 REDIRECTS = (301, 302, 303, 307, 308)
 # Of a gateway, to the same host.
 MOST_REDIRECTS = 5
-AGAIN = "then rerun the playbook"
+AGAIN = "then run the playbook again"
 
 
 @dataclass(frozen=True)

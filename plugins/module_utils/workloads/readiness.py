@@ -60,7 +60,7 @@ def wait_until_running(client: Client, pod: str, timeout: float, sleep: Callable
         if hopeless or status.get("phase") in ("Failed", "Succeeded") or pace.seconds > timeout:
             cause = reason or next((c["message"] for c in status.get("conditions") or [] if c.get("message")), "")
             reason = f"does not start: {short(cause or status.get('phase', 'it is missing'))}"
-            raise ApiError(f"Pod {pod}", reason, "Correct the cause, then rerun the playbook")
+            raise ApiError(f"Pod {pod}", reason, "Correct the cause, then run the playbook again")
         pace.tell(
             f"pod {pod} has not started: {reason or placing.unschedulable(found) or status.get('phase', 'missing')}"
         )

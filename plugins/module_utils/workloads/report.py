@@ -121,8 +121,8 @@ def sentence(kind: str, name: str, namespace: str, problem: Problem) -> str:
     """Return the error: the thing, the reason, the next step."""
     where = f" in namespace {namespace}" if problem.code in ("NotFound", "Deleting") else ""
     reason = f": {masking.shorten(problem.text).rstrip('.')}" if problem.text else ""
-    step = f"{problem.advice}, then rerun" if problem.advice else "Rerun"
-    return masking.balanced(f"{kind} {name} {problem.verb}{where}{reason}. {step} the playbook.")
+    step = f"{problem.advice}, then run" if problem.advice else "Run"
+    return masking.balanced(f"{kind} {name} {problem.verb}{where}{reason}. {step} the playbook again.")
 
 
 def report(sentences: Sequence[str], events: Sequence[str], log: Sequence[str], source: str = "") -> str:

@@ -124,7 +124,7 @@ class Rollout:
                     self.warn(f"{plural_of(kind)} may not be read, so that some problems show only at the timeout.")
                     continue
                 thing = f"The {plural_of(kind)} in namespace {self.client.namespace} may not be listed:"
-                step = "Grant list and watch on them, then rerun the playbook"
+                step = "Grant list and watch on them, then run the playbook again"
                 raise ApiError(thing, cause_of(error), step, error.status) from error
             self.receive(kind, LISTED, listing.items)
             self.versions[kind] = listing.version

@@ -1,4 +1,4 @@
-"""How page_info proves that a release answers: against servers of its own, and pods that lead to them."""
+"""Verification of a release by page_info, with local servers and pods that forward to them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 @dataclass
 class Site:
-    """A server that answers with each status once, and with the last one from then on."""
+    """Server that returns each status once, and then always the last one."""
 
     statuses: list[int] = field(default_factory=lambda: [200])
-    # As the front does for who knows the hash of the configuration; empty for a server that is no front of ours.
+    # Mark that a front returns to a client with the hash of the configuration. Empty for another server.
     release: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    # The only host that has pages; empty for all.
+    # The only host with pages. Empty for all hosts.
     host: str = ""
     seen: list[Any] = field(default_factory=list)
     port: int = 0
@@ -76,7 +76,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
 
 
 class Cluster:
-    """A cluster with pods, whose port leads to a site."""
+    """Cluster with pods whose port forwards to a site."""
 
     def __init__(self, site: Site | None = None, error: ApiError | None = None, **changes: Any) -> None:
         self.site, self.error = site, error
@@ -97,30 +97,30 @@ class Cluster:
 
 
 def prove(url: str, cluster: Cluster | None = None, **options: Any) -> page.Proof:
-    """Prove as the module does; without a cluster there must be no need to ask it."""
+    """Verify like the module. Without a cluster, no request to the cluster is allowed."""
     params = {"url": url, "release": RELEASE, "configuration_hash": HASH, "annotations": ANNOTATIONS, "marked": True}
     params |= {"address": "try", "namespace": "polls", "labels": {"a": "b"}, "port": 8080, "tls": False, "timeout": 0}
 
     def open_client() -> Any:
-        assert cluster, "the cluster was asked"
+        assert cluster, "a request was sent to the cluster"
         return cluster
 
     return page.prove(params | options, open_client, pause=0.01)
 
 
-# --- The release answers at the address -------------------------------------------------------------------------------
+# --- The release answers at the URL -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 401, 403, 404, 405])
 def test_a_page_of_the_release_takes_one_request(start: Callable[..., Site], status: int) -> None:
-    """Also one that needs a login, or that the project does not have."""
+    """Also a page that needs a login, or that does not exist in the project."""
     site = start(statuses=[status], release=RELEASE, headers={"Location": "/login/"})
     assert prove(f"{site.url}") == page.Proof(1, status, "address")
     [(path, headers)] = site.seen
     assert (path, headers["Host"], headers["X-Front-Proof"]) == ("/", f"127.0.0.1:{site.port}", HASH)
 
 
-def test_a_page_that_fails_for_a_moment_is_requested_again(start: Callable[..., Site]) -> None:
+def test_a_page_that_fails_once_is_requested_again(start: Callable[..., Site]) -> None:
     site = start(statuses=[503, 502, 200], release=RELEASE)
     assert prove(site.url, timeout=5) == page.Proof(3, 200, "address")
 
@@ -141,24 +141,23 @@ def test_no_other_host_gets_the_key(start: Callable[..., Site], target: str) -> 
     assert other.seen == []
 
 
-# --- The release answers, and it is wrong -----------------------------------------------------------------------------
+# --- The release returns a wrong answer -------------------------------------------------------------------------------
 
 
-def test_a_site_whose_every_page_is_400_is_an_error_at_once(start: Callable[..., Site]) -> None:
-    """As the project does to a host that is not in ALLOWED_HOSTS, while /readyz answers 200 to any host."""
+def test_a_site_with_status_400_fails_at_once(start: Callable[..., Site]) -> None:
+    """The project returns status 400 for a host that is not in ALLOWED_HOSTS, but /readyz returns 200 for any host."""
     site = start(release=RELEASE, host="polls.example.org")
     with pytest.raises(CloudDjangoError) as error:
         prove(site.url, timeout=60)
     assert str(error.value) == (
-        f"The page {site.url} has the status 400, which Django gives to a host that is not in ALLOWED_HOSTS, here "
-        "127.0.0.1. Let the project read ALLOWED_HOSTS from DJANGO_PUBLIC_URL, or add the host to it, then rerun "
-        "the playbook."
+        f"The page {site.url} returned status 400, which Django returns if the host 127.0.0.1 is not in ALLOWED_HOSTS. "
+        f"Set ALLOWED_HOSTS from DJANGO_PUBLIC_URL in the project, or add the host, {page.AGAIN}."
     )
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_release_that_fails_is_an_error(start: Callable[..., Site], status: int) -> None:
-    with pytest.raises(CloudDjangoError, match=f"has the status {status}. See the log of the pods"):
+def test_a_failing_release_is_an_error(start: Callable[..., Site], status: int) -> None:
+    with pytest.raises(CloudDjangoError, match=f"returned status {status}. Read the log of the pods"):
         prove(start(statuses=[status], release=RELEASE).url)
 
 
@@ -171,16 +170,16 @@ def test_a_page_that_redirects_to_itself_is_an_error(start: Callable[..., Site])
     assert prove(site.url).status == 301
 
 
-# --- The address does not lead to the release -------------------------------------------------------------------------
+# --- The URL does not lead to the release -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({}, "has no mark of this release: something else answers there, or removes headers (status 200)"),
+        ({}, "has no mark of this release: another server answers there, or removes headers (status 200)"),
         (
             {"release": "0" * 32},
-            "has the mark of another release: something else answers there, or removes headers (status 200)",
+            "has the mark of another release: another server answers there, or removes headers (status 200)",
         ),
         ({"statuses": [404]}, "(status 404)"),
         ({"statuses": [400]}, "(status 400)"),
@@ -196,32 +195,30 @@ def test_another_site_at_the_address_is_a_warning_if_the_release_works(
     proof = prove(elsewhere.url, Cluster(site))
     assert (proof.status, proof.way) == (200, "port-forward")
     assert words in proof.warning
-    assert (
-        "This release works: its pod web-1 answers with status 200 through a port-forward. Check DNS" in proof.warning
-    )
-    # The pod is asked with the host of the address, and needs no key.
+    assert "This release works: its pod web-1 returned status 200 through a port-forward. Check DNS" in proof.warning
+    # The request to the pod has the host of the URL, and no key.
     [(path, headers)] = site.seen
     assert (path, headers["X-Forwarded-Proto"], headers.get("X-Front-Proof")) == ("/", "http", None)
 
 
 def test_another_site_at_the_address_is_an_error_if_the_address_is_required(start: Callable[..., Site]) -> None:
-    with pytest.raises(CloudDjangoError, match="no mark of this release: something else answers there"):
+    with pytest.raises(CloudDjangoError, match="no mark of this release: another server answers there"):
         prove(start().url, address="require")
 
 
-def test_another_site_does_not_hide_that_the_release_refuses_its_host(start: Callable[..., Site]) -> None:
+def test_another_site_does_not_hide_a_release_that_rejects_its_host(start: Callable[..., Site]) -> None:
     with pytest.raises(CloudDjangoError) as error:
         prove(start().url, Cluster(start(host="polls.example.org")))
-    assert "something else answers there" in str(error.value)
-    assert "from pod web-1 through a port-forward, has the status 400" in str(error.value)
+    assert "another server answers there" in str(error.value)
+    assert "from pod web-1 through a port-forward, returned status 400" in str(error.value)
 
 
-def test_an_address_where_nothing_listens_is_a_warning_if_the_release_works(start: Callable[..., Site]) -> None:
+def test_an_unavailable_address_is_a_warning_if_the_release_works(start: Callable[..., Site]) -> None:
     proof = prove("http://127.0.0.1:9/", Cluster(start()))
-    assert "The page http://127.0.0.1:9/ does not come: Connection refused. This release works" in proof.warning
+    assert "The page http://127.0.0.1:9/ cannot be loaded: Connection refused. This release works" in proof.warning
 
 
-def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
+def test_a_failing_proxy_is_reported_and_the_release_verified(
     start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = start(statuses=[502])
@@ -245,7 +242,7 @@ def test_a_proxy_that_fails_is_named_and_the_release_is_proven(
     ids=["unknown name", "certificate", "no resolver", "refused"],
 )
 def test_a_name_or_certificate_that_is_missing_is_not_waited_for(error: OSError, attempts: int) -> None:
-    """A run that requires the address waits, since something else may be about to make them."""
+    """A run that requires the URL waits, because another program may create the name or the certificate."""
 
     def counted(address: str) -> int:
         def get(*_: Any) -> page.Answer:
@@ -257,7 +254,7 @@ def test_a_name_or_certificate_that_is_missing_is_not_waited_for(error: OSError,
     assert (counted("try"), counted("require")) == (attempts, 2)
 
 
-def test_an_address_that_never_answers_is_told_before_a_pod_is_asked(
+def test_an_unavailable_address_is_reported_before_the_pod_is_requested(
     start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
@@ -265,11 +262,11 @@ def test_an_address_that_never_answers_is_told_before_a_pod_is_asked(
     monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
     prove("http://127.0.0.1:9/", Cluster(start()))
     assert [line.partition(": ")[2] for line in lines] == [
-        "The page http://127.0.0.1:9/ does not come: Connection refused"
+        "The page http://127.0.0.1:9/ cannot be loaded: Connection refused"
     ]
 
 
-def test_an_address_of_the_cluster_is_not_asked_and_no_reason_for_a_warning(start: Callable[..., Site]) -> None:
+def test_an_address_of_the_cluster_is_skipped_without_a_warning(start: Callable[..., Site]) -> None:
     site = start(host="polls-web.polls")
     proof = prove("http://polls-web.polls/", Cluster(site), address="skip")
     assert proof == page.Proof(0, 200, "port-forward", "")
@@ -285,14 +282,16 @@ def test_an_address_of_the_cluster_is_not_asked_and_no_reason_for_a_warning(star
     ],
     ids=["not ready", "ends", "other release", "of a release before"],
 )
-def test_only_a_ready_pod_of_the_release_is_asked(start: Callable[..., Site], changes: dict[str, Any]) -> None:
+def test_only_a_ready_pod_of_the_release_is_requested(start: Callable[..., Site], changes: dict[str, Any]) -> None:
     site = start()
-    with pytest.raises(CloudDjangoError, match=r"Connection refused\. No pod of this release is ready\. See why"):
+    with pytest.raises(
+        CloudDjangoError, match=r"Connection refused\. No pod of this release is ready\. Find the cause"
+    ):
         prove("http://127.0.0.1:9/", Cluster(site, **changes))
     assert site.seen == []
 
 
-def test_a_port_that_may_not_be_forwarded_is_an_error_with_both_reasons() -> None:
+def test_a_forbidden_port_forward_is_an_error_with_both_reasons() -> None:
     refused = ApiError("Port 8080 of pod web-1 cannot be forwarded:", "forbidden", "Ask for it", 403)
     with pytest.raises(CloudDjangoError, match=r"Connection refused\. Port 8080 of pod web-1 cannot be"):
         prove("http://127.0.0.1:9/", Cluster(error=refused))
@@ -301,23 +300,23 @@ def test_a_port_that_may_not_be_forwarded_is_an_error_with_both_reasons() -> Non
 # --- Without a front --------------------------------------------------------------------------------------------------
 
 
-def test_without_a_front_the_page_and_a_pod_are_proven_without_a_warning(start: Callable[..., Site]) -> None:
-    """Each run of such a site that works would print it."""
+def test_without_a_front_the_page_and_a_pod_are_verified_without_a_warning(start: Callable[..., Site]) -> None:
+    """Otherwise, each run of a working site would print a warning."""
     site, pod = start(statuses=[302]), start()
     assert prove(site.url, Cluster(pod), marked=False) == page.Proof(1, 302, "address", "")
     assert "X-Front-Proof" not in site.seen[0][1]
     assert pod.seen
 
 
-def test_without_a_front_and_a_port_forward_the_page_is_what_is_proven(start: Callable[..., Site]) -> None:
+def test_without_a_front_and_a_port_forward_only_the_page_is_verified(start: Callable[..., Site]) -> None:
     refused = ApiError("Port 8080 of pod web-1 cannot be forwarded:", "forbidden", "Ask for it", 403)
     proof = prove(start().url, Cluster(error=refused), marked=False)
     assert proof.way == "address"
-    assert "without a front no answer tells which release it is from. Port 8080 of pod" in proof.warning
+    assert "without a front its release is unknown. Port 8080 of pod" in proof.warning
 
 
-def test_without_a_front_another_site_is_told_from_a_release_that_refuses_its_host(start: Callable[..., Site]) -> None:
+def test_without_a_front_another_site_differs_from_a_release_that_rejects_its_host(start: Callable[..., Site]) -> None:
     elsewhere = start(statuses=[400])
     assert "status 400" in prove(elsewhere.url, Cluster(start()), marked=False).warning
-    with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, has the status 400"):
+    with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, returned status 400"):
         prove(elsewhere.url, Cluster(start(host="other")), marked=False)

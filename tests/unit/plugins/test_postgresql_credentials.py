@@ -1,4 +1,4 @@
-"""Which Secrets postgresql_credentials writes, and how a server that runs gets them. A fake client answers."""
+"""The module postgresql_credentials with a fake client: Secrets, and their use in a running server."""
 
 from __future__ import annotations
 
@@ -52,53 +52,53 @@ def laid() -> FakeClient:
     return client
 
 
-def test_missing_secrets_are_made_once() -> None:
+def test_missing_secrets_are_created_once() -> None:
     client = FakeClient()
-    told = lay(client)
-    assert told["changed"]
-    assert told["changes"] == [
-        "make the administrator's password",
-        "make a certificate authority",
-        "make the server's certificate",
+    reported = lay(client)
+    assert reported["changed"]
+    assert reported["changes"] == [
+        "create the administrator's password",
+        "create a certificate authority",
+        "create the server's certificate",
     ]
     assert client.notes == [f"apply Secret/polls-postgresql-{name}" for name in ("admin", "ca", "tls")]
     admin = values_of(client, "polls-postgresql-admin")
     assert (admin["username"], len(admin["password"])) == ("postgres", 32)
-    assert admin["password"] not in json.dumps(told)
+    assert admin["password"] not in json.dumps(reported)
     again = lay(client)
     assert (again["changed"], again["changes"]) == (False, [])
 
 
 def test_check_mode_writes_nothing() -> None:
     for client in (FakeClient(), FakeClient(exists=False)):
-        assert lay(client, check_mode=True)["changes"][0] == "make the administrator's password"
+        assert lay(client, check_mode=True)["changes"][0] == "create the administrator's password"
         assert client.notes == []
 
 
 def test_check_mode_reads_nothing_in_a_namespace_that_does_not_exist() -> None:
-    """A user may have no right to that."""
+    """A user may have no permission to read there."""
     client = FakeClient(exists=False)
     lay(client, check_mode=True)
     assert client.read == ["Namespace"]
 
 
-def test_what_is_kept_and_what_is_renewed_as_time_goes_by(laid: FakeClient) -> None:
+def test_certificates_are_renewed_over_time_and_passwords_stay(laid: FakeClient) -> None:
     before = {name: values_of(laid, f"polls-postgresql-{name}") for name in ("admin", "ca", "tls")}
     assert lay(laid, now=NOW + timedelta(days=335))["changes"] == []
-    told = lay(laid, now=NOW + timedelta(days=336))
-    assert told["changes"] == ["renew the server's certificate since 29 days are left"]
+    reported = lay(laid, now=NOW + timedelta(days=336))
+    assert reported["changes"] == ["renew the server's certificate because 29 days are left"]
     assert values_of(laid, "polls-postgresql-ca") == before["ca"]
     assert values_of(laid, "polls-postgresql-admin") == before["admin"]
-    told = lay(laid, now=NOW + timedelta(days=3400))
-    assert told["changes"][0] == "renew the certificate authority since 250 days are left"
+    reported = lay(laid, now=NOW + timedelta(days=3400))
+    assert reported["changes"][0] == "renew the certificate authority because 250 days are left"
     after = values_of(laid, "polls-postgresql-ca")
     assert after["tls.key"] == before["ca"]["tls.key"]
     assert after["tls.crt"] != before["ca"]["tls.crt"]
 
 
-def test_other_names_are_another_certificate(laid: FakeClient) -> None:
-    told = lay(laid, dns_names=["polls-postgresql", "db.example.org"])
-    assert told["changes"] == ["renew the server's certificate since its names are others"]
+def test_other_host_names_renew_the_certificate(laid: FakeClient) -> None:
+    reported = lay(laid, dns_names=["polls-postgresql", "db.example.org"])
+    assert reported["changes"] == ["renew the server's certificate because its host names differ"]
 
 
 def test_a_given_password_replaces_the_generated_one(laid: FakeClient) -> None:
@@ -110,7 +110,7 @@ def test_a_given_password_replaces_the_generated_one(laid: FakeClient) -> None:
 @pytest.mark.parametrize(
     ("name", "keys"), [("admin", ("username", "password")), ("ca", ("tls.crt", "tls.key")), ("tls", ("tls.key",))]
 )
-def test_a_secret_without_a_key_stops_everything(laid: FakeClient, name: str, keys: tuple[str, ...]) -> None:
+def test_a_secret_without_a_key_fails_before_any_change(laid: FakeClient, name: str, keys: tuple[str, ...]) -> None:
     for key in keys:
         client = FakeClient(*laid.objects.values())
         broken = laid.objects[f"Secret/polls-postgresql-{name}"]
@@ -122,22 +122,22 @@ def test_a_secret_without_a_key_stops_everything(laid: FakeClient, name: str, ke
         assert client.notes == []
 
 
-def test_a_secret_of_somebody_else_stops_everything() -> None:
+def test_an_unmanaged_secret_fails_before_any_change() -> None:
     client = FakeClient(secret("polls-postgresql-admin", ours=False, username="a", password="b"))
-    with pytest.raises(ManifestError, match="is there already and not from this collection"):
+    with pytest.raises(ManifestError, match="already exists and isn't managed by this collection"):
         lay(client)
     assert client.notes == []
 
 
-def test_a_secret_that_is_no_authority_stops_everything() -> None:
+def test_a_secret_without_a_certificate_authority_fails_before_any_change() -> None:
     client = FakeClient(secret("polls-postgresql-ca", tls_crt="nonsense", tls_key="nonsense"))
-    with pytest.raises(ManifestError, match="is no certificate authority: it cannot be read"):
+    with pytest.raises(ManifestError, match="is not a certificate authority: it cannot be read"):
         lay(client)
 
 
-def test_a_secret_that_is_no_text_stops_everything() -> None:
+def test_a_binary_secret_fails_before_any_change() -> None:
     broken = thing("Secret", "polls-postgresql-admin", data={"password": base64.b64encode(b"\xff").decode()})
-    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin holds something that is no text"):
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin has a value that is not text"):
         lay(FakeClient(broken))
 
 
@@ -153,14 +153,14 @@ def test_an_external_server_needs_its_secrets_or_variables() -> None:
     with pytest.raises(ManifestError, match=r"Secret polls-postgresql-ca with the external server's .* is missing"):
         lay(FakeClient(), external=True, admin_password="p")
     client = FakeClient()
-    told = lay(client, external=True, admin_username="boss", admin_password="p", ca_certificate="PEM")
-    assert told["changes"] == ["make the administrator's password", "keep the server's certificate authority"]
+    reported = lay(client, external=True, admin_username="boss", admin_password="p", ca_certificate="PEM")
+    assert reported["changes"] == ["create the administrator's password", "store the server's certificate authority"]
     assert values_of(client, "polls-postgresql-admin") == {"username": "boss", "password": "p"}
     assert values_of(client, "polls-postgresql-ca") == {"tls.crt": "PEM"}
     assert "Secret/polls-postgresql-tls" not in client.objects
 
 
-def test_secrets_that_somebody_made_for_an_external_server_are_taken_as_they_are() -> None:
+def test_secrets_of_the_user_for_an_external_server_are_not_changed() -> None:
     client = FakeClient(
         secret("polls-postgresql-admin", ours=False, username="boss", password="p"),
         secret("polls-postgresql-ca", ours=False, tls_crt="PEM"),
@@ -170,7 +170,7 @@ def test_secrets_that_somebody_made_for_an_external_server_are_taken_as_they_are
 
 
 class Running:
-    """Answers the statements of postgresql_credentials as a server does."""
+    """Answers the statements of postgresql_credentials like a server."""
 
     def __init__(self, client: FakeClient) -> None:
         self.client = client
@@ -195,7 +195,7 @@ class Running:
         return Result(0, "", "")
 
 
-def test_a_running_server_that_is_as_wanted_is_left_alone(laid: FakeClient) -> None:
+def test_a_running_server_in_the_wanted_state_is_not_changed(laid: FakeClient) -> None:
     Running(laid)
     laid.read.clear()
     assert lay(laid)["changes"] == []
@@ -221,16 +221,16 @@ def test_a_renewed_certificate_is_loaded(laid: FakeClient, monkeypatch: pytest.M
     monkeypatch.setattr(server, "POLL_SECONDS", 0)
     running = Running(laid)
     running.loaded = False
-    told = lay(laid, now=NOW + timedelta(days=350))
-    assert told["changes"] == [
-        "renew the server's certificate since 15 days are left",
-        "have the server load its certificate",
+    reported = lay(laid, now=NOW + timedelta(days=350))
+    assert reported["changes"] == [
+        "renew the server's certificate because 15 days are left",
+        "reload the server's certificate",
     ]
     assert running.loaded
     assert running.certificate == values_of(laid, "polls-postgresql-tls")["tls.crt"]
 
 
-def test_a_certificate_that_is_never_loaded_is_told(laid: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_is_never_loaded_is_reported(laid: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "POLL_SECONDS", 0)
     Running(laid).certificate = "old"
     monkeypatch.setattr(laid, "patch", lambda *_: None)
@@ -239,7 +239,7 @@ def test_a_certificate_that_is_never_loaded_is_told(laid: FakeClient, monkeypatc
     monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
     with pytest.raises(ServerError, match=r"does not serve its renewed certificate after 0\.1 s"):
         lay(laid, reload_timeout=0.1)
-    assert "does not have its renewed certificate yet" in lines[0]
+    assert "has not loaded its renewed certificate" in lines[0]
 
 
 def test_another_administrator_is_refused(laid: FakeClient) -> None:
@@ -252,7 +252,7 @@ def test_another_administrator_is_refused(laid: FakeClient) -> None:
 @pytest.mark.parametrize(
     "pod", [thing("Pod", "polls-postgresql-0"), thing("Pod", "polls-postgresql-0", False, status=READY)]
 )
-def test_a_pod_that_is_not_ready_or_not_ours_is_not_asked(laid: FakeClient, pod: dict[str, Any]) -> None:
+def test_an_unready_or_unmanaged_pod_runs_no_script(laid: FakeClient, pod: dict[str, Any]) -> None:
     Running(laid)
     laid.objects["Pod/polls-postgresql-0"] = pod
     lay(laid)
@@ -263,7 +263,7 @@ def test_documentation_and_arguments_agree() -> None:
     assert_documented(postgresql_credentials)
 
 
-def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificates, "x509", None)
     with pytest.raises(ManifestError, match=r"The Python library cryptography is missing\. Install it"):
         lay(FakeClient())

@@ -1,8 +1,9 @@
-"""How SQL gets to a server, and the sentences when it does not. A fake client answers."""
+"""SQL on a PostgreSQL server with a fake client, and its errors."""
 
 from __future__ import annotations
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import server
@@ -10,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql
 from postgresql_cases import FakeClient
 
 
-def test_a_server_that_has_just_started_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_starting_server_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.time, "sleep", lambda _: None)
     answers = iter([Result(2, "", "FATAL: the database system is starting up"), Result(0, "{}", "")])
     client = FakeClient()
@@ -18,8 +19,8 @@ def test_a_server_that_has_just_started_is_asked_again(monkeypatch: pytest.Monke
     assert Server(client, "p", "c", "h:1").output("x") == "{}"
 
 
-def test_only_what_needs_space_is_refused_on_a_full_volume() -> None:
-    """Or nobody could enlarge the volume of a server that is full."""
+def test_a_full_volume_refuses_only_scripts_that_need_space() -> None:
+    """Otherwise, a run could not expand a full volume."""
     client = FakeClient()
     client.answers = lambda script: Result(0, "/dev/vda1 1048576 1000 1 99% /data\n{}", "")
     own = Server(client, "p", "c", "h:1")
@@ -42,7 +43,7 @@ def test_a_client_gets_the_password_from_its_file_and_the_server_needs_none() ->
 
 
 @pytest.mark.parametrize(("free", "is_full"), [(16 * 1024 - 1, True), (16 * 1024, False), (0, True)])
-def test_a_full_volume_is_told(free: int, is_full: bool) -> None:
+def test_a_full_volume_is_reported(free: int, is_full: bool) -> None:
     line = f"/dev/vda1    1048576 1000 {free}  99% /var/lib/postgresql/data\n{{}}"
     if not is_full:
         server.refuse_full_volume(line, "pod")
@@ -53,7 +54,7 @@ def test_a_full_volume_is_told(free: int, is_full: bool) -> None:
 
 SERVER = "The database server db:1"
 FAILED = 'psql: error: connection to server at "db" (10.0.0.1), port 5432 failed: '
-AGAIN = "then rerun the playbook."
+AGAIN = f"{client.AGAIN}."
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ AGAIN = "then rerun the playbook."
         (
             'psql: error: could not translate host name "db" to address: Temporary failure in name resolution\n',
             f"{SERVER} cannot be found, because DNS does not answer in the pod: could not translate host name "
-            '"db" to address: Temporary failure in name resolution. Check that the DNS of the cluster runs, and that '
+            '"db" to address: Temporary failure in name resolution. Check that the cluster DNS runs, and that '
             f"django_dns_egress allows its address and port, {AGAIN}",
         ),
         (
             f"{FAILED}SSL error: certificate verify failed\n",
-            f"{SERVER} cannot be trusted: its certificate is not signed by the authority in the Secret, or it has "
-            f"expired. Renew it or correct the authority, {AGAIN}",
+            f"{SERVER} cannot be trusted: its certificate is expired, or not signed by the certificate authority in "
+            f"the Secret. Renew its certificate or correct the certificate authority, {AGAIN}",
         ),
         (
             f'{FAILED}server certificate for "other" does not match host name "db"\n',
@@ -86,20 +87,20 @@ AGAIN = "then rerun the playbook."
         ),
         (
             f'{FAILED}FATAL:  password authentication failed for user "boss"\n',
-            f'{SERVER} refuses the administrator: FATAL: password authentication failed for user "boss". '
+            f'{SERVER} rejects the administrator: FATAL: password authentication failed for user "boss". '
             f"Correct the admin Secret or the server, {AGAIN}",
         ),
         (
             "psql:<stdin>:12: ERROR:  permission denied\nDETAIL:  Only roles with CREATEROLE may.\nLINE 1: x\n   ^",
-            f"{SERVER} refuses a statement, which changed nothing: ERROR: permission denied "
+            f"{SERVER} rejects a statement, which changed nothing: ERROR: permission denied "
             f"DETAIL: Only roles with CREATEROLE may. Correct the cause, {AGAIN}",
         ),
         (
             'psql:<stdin>:12: ERROR:  could not extend file "base/1": No space left on device\n',
             f'{SERVER} has a full volume: ERROR: could not extend file "base/1": '
-            f"No space left on device. Enlarge it, {AGAIN}",
+            f"No space left on device. Expand the volume, {AGAIN}",
         ),
     ],
 )
-def test_what_psql_complains_of_becomes_a_sentence(err: str, sentence: str) -> None:
+def test_errors_of_psql_are_explained(err: str, sentence: str) -> None:
     assert str(server.explain(err, "db:1")) == sentence

@@ -43,5 +43,5 @@ def test_quantities(text: object, number: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "much", "1KB", "1 Gi", "1ki", "Gi", "1GiB", None, "1,5", "\uff11"])
 def test_invalid_quantities_are_refused(text: object) -> None:
-    with pytest.raises(AnsibleFilterError, match=r"is not an amount that Kubernetes knows\. Write for example 512Mi"):
+    with pytest.raises(AnsibleFilterError, match=r"is not a Kubernetes quantity\. Write for example 512Mi"):
         quantity(text)

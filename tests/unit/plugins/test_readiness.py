@@ -1,4 +1,4 @@
-"""The rules for "is it ready" that the floors above and the modules share."""
+"""The definitions of readiness for each kind of object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, placing, readiness
 from workload_cases import Case
@@ -16,7 +17,7 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def recorded(name: str, kind: str) -> dict[str, Any]:
-    """Return a recorded object with its kind, which a list of the API leaves out."""
+    """Return a recorded object with its kind, which a list of the API omits."""
     objects = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))["objects"]
     return {"kind": kind} | objects[kind][0]
 
@@ -39,12 +40,12 @@ def recorded(name: str, kind: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_pod_is_ready_if_it_serves_and_stays(pod: Any, ready: bool) -> None:
+def test_a_pod_is_ready_if_it_serves_and_is_not_deleted(pod: Any, ready: bool) -> None:
     assert readiness.is_pod_ready(pod) is ready
 
 
 class Pods:
-    """A client that returns the next status of a pod at each request, and the last one for ever."""
+    """Client that returns the next status of a pod at each request, and then always the last one."""
 
     def __init__(self, *statuses: dict[str, Any] | None) -> None:
         self.statuses = list(statuses)
@@ -89,7 +90,7 @@ def test_a_pod_is_waited_for_until_its_containers_run() -> None:
 def test_a_pod_that_does_not_start_is_an_error(status: dict[str, Any] | None, timeout: float, cause: str) -> None:
     with pytest.raises(ApiError) as caught:
         readiness.wait_until_running(Pods(status), "polls", timeout, lambda _: None)
-    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, then rerun the playbook.")
+    assert str(caught.value) == (f"Pod polls does not start: {cause}. Correct the cause, {AGAIN}.")
 
 
 UNPLACED = {
@@ -103,7 +104,7 @@ UNPLACED = {
 @pytest.mark.parametrize(
     ("said", "seconds"), [("TriggeredScaleUp", 60), ("FailedScheduling", placing.PLACING_PATIENCE)]
 )
-def test_a_pod_that_fits_nowhere_is_waited_for_if_an_autoscaler_makes_room(
+def test_an_unschedulable_pod_with_an_announced_node_is_waited_for(
     said: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -174,12 +175,12 @@ def test_a_job_that_is_not_complete_is_not_rolled_out(name: str) -> None:
     assert not readiness.is_rolled_out(recorded(name, "Job"))
 
 
-def test_what_is_no_workload_is_rolled_out() -> None:
+def test_an_object_of_another_kind_is_rolled_out() -> None:
     assert readiness.is_rolled_out({"kind": "Secret", "metadata": {}})
 
 
 @pytest.mark.parametrize(("name", "failed"), [("job_failed", True), ("job_retrying", False), ("job_complete", False)])
-def test_a_failed_job_is_told_from_one_that_goes_on(name: str, failed: bool) -> None:
+def test_a_failed_job_differs_from_an_active_one(name: str, failed: bool) -> None:
     assert readiness.job_failed(recorded(name, "Job")) is failed
 
 
@@ -188,7 +189,7 @@ def test_a_job_has_failed_as_soon_as_its_condition_holds(kind: str, status: str,
     assert readiness.job_failed({"status": {"conditions": [{"type": kind, "status": status}]}}) is failed
 
 
-# --- Workloads with all that belongs to them --------------------------------------------------------------------------
+# --- Workloads with their objects -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_finished_workload_is_done(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["deployment_done", "statefulset_done", "daemonset_done"])
-def test_status_of_an_earlier_generation_is_not_believed(name: str) -> None:
+def test_the_status_of_an_earlier_generation_is_ignored(name: str) -> None:
     case = Case(name)
     case.workload["metadata"]["generation"] += 1
     assert case.wait().code == "NotObserved"
@@ -220,10 +221,10 @@ def test_a_workload_without_any_status_is_waited_for(name: str) -> None:
         ({"replicas": 4}, "1 replica of an earlier revision is still there"),
         ({"availableReplicas": 2}, "2 of 3 replicas are available"),
         ({"unavailableReplicas": 1}, "3 of 3 replicas are available"),
-        ({"replicas": 4, "updatedReplicas": 4}, "1 surplus replica still to go"),
+        ({"replicas": 4, "updatedReplicas": 4}, "1 surplus replica still to be removed"),
     ],
 )
-def test_a_deployment_needs_every_number_to_fit(change: dict[str, int], lacking: str) -> None:
+def test_a_deployment_needs_all_numbers(change: dict[str, int], lacking: str) -> None:
     case = Case("deployment_done")
     case.status.update(change)
     assert case.wait().text == lacking
@@ -239,7 +240,7 @@ def test_a_deployment_is_not_done_while_an_old_replicaset_has_replicas() -> None
     assert case.judge() == model.Done()
 
 
-def test_a_deployment_without_a_number_of_replicas_wants_one() -> None:
+def test_a_deployment_without_replicas_wants_one() -> None:
     case = Case("deployment_done")
     del case.spec["replicas"]
     assert "surplus" in case.wait().text
@@ -247,7 +248,7 @@ def test_a_deployment_without_a_number_of_replicas_wants_one() -> None:
     assert case.judge() == model.Done()
 
 
-def test_no_replicas_are_done_as_soon_as_none_is_left() -> None:
+def test_zero_replicas_are_done_once_none_is_left() -> None:
     case = Case("deployment_done")
     case.spec["replicas"] = 0
     assert isinstance(case.judge(), model.Waiting)
@@ -256,13 +257,13 @@ def test_no_replicas_are_done_as_soon_as_none_is_left() -> None:
     assert case.judge() == model.Done()
 
 
-def test_no_replicas_need_no_replicaset() -> None:
+def test_zero_replicas_need_no_replicaset() -> None:
     case = Case("deployment_zero")
     case.objects["ReplicaSet"] = []
     assert case.judge() == model.Done()
 
 
-def test_no_replicas_of_a_statefulset_are_done_whatever_its_revisions() -> None:
+def test_zero_replicas_of_a_statefulset_are_done_in_any_revision() -> None:
     case = Case("statefulset_done")
     case.spec["replicas"] = 0
     case.status.update({"replicas": 0, "readyReplicas": 0, "availableReplicas": 0, "updatedReplicas": 0})
@@ -272,10 +273,10 @@ def test_no_replicas_of_a_statefulset_are_done_whatever_its_revisions() -> None:
     assert isinstance(case.judge(), model.Waiting)
 
 
-def test_a_deployment_whose_replicaset_has_not_appeared_is_waited_for() -> None:
+def test_a_deployment_without_its_new_replicaset_is_waited_for() -> None:
     case = Case("deployment_done")
     case.objects["ReplicaSet"] = []
-    assert case.wait().text == "its new ReplicaSet has not appeared"
+    assert case.wait().text == "its new ReplicaSet does not exist yet"
 
 
 @pytest.mark.parametrize(
@@ -285,17 +286,17 @@ def test_a_deployment_whose_replicaset_has_not_appeared_is_waited_for() -> None:
         ({"readyReplicas": 1}, "1 of 2 replicas are available"),
         ({"availableReplicas": 1}, "1 of 2 replicas are available"),
         ({"replicas": 1}, "1 of 2 replicas are available"),
-        ({"replicas": 3}, "1 surplus replica still to go"),
-        ({"currentRevision": "earlier"}, "its controller has not closed the update"),
+        ({"replicas": 3}, "1 surplus replica still to be removed"),
+        ({"currentRevision": "earlier"}, "its controller has not completed the update"),
     ],
 )
-def test_a_statefulset_needs_every_number_to_fit(change: dict[str, Any], lacking: str) -> None:
+def test_a_statefulset_needs_all_numbers(change: dict[str, Any], lacking: str) -> None:
     case = Case("statefulset_done")
     case.status.update(change)
     assert case.wait().text == lacking
 
 
-def test_a_partition_leaves_the_first_pods_alone() -> None:
+def test_a_partition_excludes_the_first_pods() -> None:
     case = Case("statefulset_done")
     case.status.update({"updatedReplicas": 1, "currentRevision": "earlier"})
     assert isinstance(case.judge(), model.Waiting)
@@ -305,7 +306,7 @@ def test_a_partition_leaves_the_first_pods_alone() -> None:
     assert isinstance(case.judge(), model.Waiting)
 
 
-def test_a_pod_that_the_partition_leaves_alone_has_to_run_too() -> None:
+def test_a_pod_below_the_partition_must_also_run() -> None:
     case = Case("statefulset_blocked")
     case.spec["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
     assert case.failure().code == "CrashLoopBackOff"
@@ -321,7 +322,7 @@ def test_on_delete_only_readiness_is_waited_for(name: str) -> None:
     assert isinstance(case.judge(), model.Waiting)
 
 
-def test_on_delete_every_pod_counts_since_none_will_be_replaced() -> None:
+def test_on_delete_every_pod_counts() -> None:
     case = Case("statefulset_blocked")
     case.spec["updateStrategy"] = {"type": "OnDelete"}
     assert case.failure().code == "CrashLoopBackOff"
@@ -336,13 +337,13 @@ def test_on_delete_every_pod_counts_since_none_will_be_replaced() -> None:
         ({"numberUnavailable": 1}, "1 pod unavailable"),
     ],
 )
-def test_a_daemonset_needs_every_number_to_fit(change: dict[str, int], lacking: str) -> None:
+def test_a_daemonset_needs_all_numbers(change: dict[str, int], lacking: str) -> None:
     case = Case("daemonset_done")
     case.status.update(change)
     assert case.wait().text == lacking
 
 
-def test_a_daemonset_that_no_node_wants_is_done() -> None:
+def test_a_daemonset_without_matching_nodes_is_done() -> None:
     case = Case("daemonset_done")
     case.workload["status"] = {
         "observedGeneration": case.workload["metadata"]["generation"],

@@ -1,4 +1,4 @@
-"""A server with new settings or a new image starts on an empty volume before the present one is replaced."""
+"""The test start of a server with new settings or a new image, before the current pod is replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import identity
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import rehearsal
@@ -21,7 +21,7 @@ from postgresql_cases import FakeClient
 
 PROJECT = Path(__file__).parents[3]
 NAME = "polls-postgresql"
-# As PostgreSQL 17 prints them.
+# Output of PostgreSQL 17.
 UNKNOWN = (
     '2026-11-29 12:00:00.000 UTC [7] LOG:  unrecognized configuration parameter "log_diconnections" in file '
     '"/etc/postgresql/postgresql.conf" line 12\n'
@@ -42,7 +42,7 @@ COMBINATION = "postgres: superuser_reserved_connections (500) must be less than 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Return the manifests of the role by kind, as it renders them with its defaults."""
+    """Return the manifests of the role with its defaults, by kind."""
     folder = tmp_path_factory.mktemp("role")
     role = {"name": "cloud_django.kubernetes.postgresql", "tasks_from": "main"}
     names = ("service_account", "final_config_map", "stateful_set")
@@ -66,7 +66,7 @@ DONE = Result(0, "", "")
 
 
 class Cluster(FakeClient):
-    """A namespace with the server, which answers the script with a result, or lets its pod wait or be refused."""
+    """Namespace with the server. The script returns a result, or its pod waits or is rejected."""
 
     def __init__(self, ended: Result = DONE, refusal: str = "", waits: str = "", node: str = "n1") -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Cluster(FakeClient):
 
 
 def changed(rendered: dict[str, dict[str, Any]], image: str = "", configuration: str = "") -> dict[str, Any]:
-    """Return the StatefulSet as it was before, with another image or configuration."""
+    """Return the previous StatefulSet, with another image or configuration."""
     before = copy.deepcopy(rendered["StatefulSet"])
     template = before["spec"]["template"]
     if image:
@@ -113,7 +113,7 @@ def rehearse(
     return warnings
 
 
-def test_an_unchanged_server_is_not_asked_for(rendered: dict[str, dict[str, Any]]) -> None:
+def test_an_unchanged_server_is_not_tested(rendered: dict[str, dict[str, Any]]) -> None:
     cluster = Cluster()
     assert rehearse(cluster, rendered, rendered["StatefulSet"], "new") == []
     assert (cluster.notes, cluster.scripts, cluster.read) == ([], [], [])
@@ -125,13 +125,13 @@ def test_an_unchanged_server_is_not_asked_for(rendered: dict[str, dict[str, Any]
         ("changed", True, False, True),
         ("new", True, False, True),
         ("new", False, False, True),
-        # With the role's own settings there is nothing to find out, and no server to interrupt.
+        # The default settings of the role are known to work, and no server is interrupted.
         ("changed", False, False, False),
         ("", True, False, False),
         ("new", True, True, False),
     ],
 )
-def test_a_server_starts_only_where_settings_or_image_change(
+def test_a_test_start_runs_only_for_new_settings_or_images(
     rendered: dict[str, dict[str, Any]], mode: str, has_before: bool, dry_run: bool, expected: bool
 ) -> None:
     for before in (changed(rendered, image="postgres:17.1"), changed(rendered, configuration="other")):
@@ -142,7 +142,7 @@ def test_a_server_starts_only_where_settings_or_image_change(
         assert [note.split()[0] for note in cluster.notes] == (["create", "delete"] if expected else [])
 
 
-def test_the_pod_is_that_of_the_server_with_empty_volumes(rendered: dict[str, dict[str, Any]]) -> None:
+def test_the_test_pod_has_the_spec_of_the_server_with_empty_volumes(rendered: dict[str, dict[str, Any]]) -> None:
     workload = rendered["StatefulSet"]
     workload["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
     pod = rehearsal.pod_of(workload, has_account=True)
@@ -180,31 +180,30 @@ def test_a_volume_of_the_user_stays(rendered: dict[str, dict[str, Any]]) -> None
         ("", []),
     ],
 )
-def test_what_a_server_complains_of_is_found_in_its_log(log: str, reasons: list[str]) -> None:
-    assert rehearsal.complaints(log) == reasons
+def test_errors_of_a_server_are_found_in_its_log(log: str, reasons: list[str]) -> None:
+    assert rehearsal.error_messages(log) == reasons
 
 
-def test_refused_settings_are_told_together_and_the_pod_goes(rendered: dict[str, dict[str, Any]]) -> None:
+def test_rejected_settings_are_reported_together_and_the_pod_is_deleted(rendered: dict[str, dict[str, Any]]) -> None:
     cluster = Cluster(Result(rehearsal.SERVER, "", UNKNOWN))
     with pytest.raises(ServerError) as caught:
         rehearse(cluster, rendered, changed(rendered, configuration="other"))
     assert str(caught.value) == (
-        "The settings for StatefulSet polls-postgresql are refused by PostgreSQL in docker.io/library/postgres:17: "
+        "The settings for StatefulSet polls-postgresql are rejected by PostgreSQL in docker.io/library/postgres:17: "
         'unrecognized configuration parameter "log_diconnections"; unrecognized configuration parameter "wrk_mem". '
-        "The running server was not changed. Correct postgresql_settings or postgresql_overrides, then rerun "
-        "the playbook."
+        f"The running server was not changed. Correct postgresql_settings or postgresql_overrides, {AGAIN}."
     )
     assert cluster.notes[-1].startswith("delete Pod/polls-postgresql-check-")
 
 
-def test_an_image_that_cannot_read_the_volume_or_make_a_database_is_refused(
+def test_an_image_that_cannot_read_the_volume_or_create_a_database_is_refused(
     rendered: dict[str, dict[str, Any]],
 ) -> None:
     before = changed(rendered, image="postgres:16")
     advice = "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17. Set postgresql_image back to 16."
     with pytest.raises(ServerError, match=f"{advice} The running server was not changed"):
         rehearse(Cluster(Result(rehearsal.VERSION, "", f"{advice}\n")), rendered, before)
-    with pytest.raises(ServerError, match=r"cannot make a database: initdb: not found. The running server was not ch"):
+    with pytest.raises(ServerError, match=r"cannot create a database: initdb: not found. The running server was not"):
         rehearse(Cluster(Result(rehearsal.DATABASE, "", "initdb: not found\n")), rendered, before)
 
 
@@ -220,49 +219,49 @@ def test_an_image_that_cannot_be_pulled_is_refused(rendered: dict[str, dict[str,
     [
         Cluster(refusal='pods "x" is forbidden: exceeded quota: few, requested: pods=1'),
         Cluster(refusal='User "u" cannot create resource "pods"'),
-        # The server asks for more than this pod does.
+        # The server requests more than the test pod.
         Cluster(refusal="minimum memory usage per Container is 128Mi, but request is 64Mi"),
         Cluster(refusal="memory max limit to request ratio per Container is 2, but provided ratio is 8.000000"),
         Cluster(refusal='admission webhook "policy.example.org" denied the request: a pod needs an owner'),
     ],
 )
-def test_a_pod_for_which_there_is_no_room_is_a_warning(cluster: Cluster, rendered: dict[str, dict[str, Any]]) -> None:
+def test_a_test_pod_that_is_rejected_gives_a_warning(cluster: Cluster, rendered: dict[str, dict[str, Any]]) -> None:
     [warning] = rehearse(cluster, rendered, changed(rendered, image="postgres:16"))
-    assert warning.startswith("The new settings or image of StatefulSet polls-postgresql were not tried before")
+    assert warning.startswith("The new settings or image of StatefulSet polls-postgresql could not be tested before")
     assert cluster.refusal in warning
 
 
-def test_a_full_node_is_a_warning(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_node_gives_a_warning(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "SCHEDULE_SECONDS", 0)
     [warning] = rehearse(Cluster(waits="Pending", node=""), rendered, changed(rendered, image="postgres:16"))
     assert "does not start" in warning
 
 
 def held(rendered: dict[str, dict[str, Any]], **spec: Any) -> dict[str, Any]:
-    """Return the manifest of the pod, on a node, with no container that was tried."""
+    """Return the manifest of the pod on a node, before a container has started."""
     pod = rehearsal.pod_of(rendered["StatefulSet"], has_account=False)
     return pod | {"spec": pod["spec"] | {"nodeName": "n1"} | spec, "status": {"phase": "Pending"}}
 
 
-def test_what_keeps_this_pod_alone_from_running_does_not_blame_the_image(rendered: dict[str, dict[str, Any]]) -> None:
+def test_problems_of_the_test_pod_alone_are_not_problems_of_the_image(rendered: dict[str, dict[str, Any]]) -> None:
     creating, started, failed = (
         {"containerStatuses": [{"state": state}]}
         for state in ({"waiting": {"reason": "ContainerCreating"}}, {"terminated": {"reason": "StartError"}}, {})
     )
     claim = [{"name": "archive", "persistentVolumeClaim": {"claimName": "archive"}}]
     pod = held(rendered)
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | creating})
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Failed"} | started})
-    assert rehearsal.blames_image(pod | {"status": {"phase": "Pending"} | failed})
-    # A node that rejects it, a volume that another node has, and no node at all.
-    assert not rehearsal.blames_image(pod | {"status": {"phase": "Failed", "reason": "OutOfmemory"}})
-    assert not rehearsal.blames_image(held(rendered, volumes=claim) | {"status": {"phase": "Pending"} | creating})
-    assert not rehearsal.blames_image(held(rendered, nodeName=""))
-    assert not rehearsal.blames_image({})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Pending"} | creating})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Failed"} | started})
+    assert rehearsal.image_is_cause(pod | {"status": {"phase": "Pending"} | failed})
+    # A node that rejects the pod, a volume on another node, and no node.
+    assert not rehearsal.image_is_cause(pod | {"status": {"phase": "Failed", "reason": "OutOfmemory"}})
+    assert not rehearsal.image_is_cause(held(rendered, volumes=claim) | {"status": {"phase": "Pending"} | creating})
+    assert not rehearsal.image_is_cause(held(rendered, nodeName=""))
+    assert not rehearsal.image_is_cause({})
 
 
-def test_a_slow_kubelet_has_time(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pod that has a node, and no status of a container yet, was refused as one with a wrong image."""
+def test_a_slow_kubelet_is_waited_for(rendered: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Formerly, a pod on a node without a container status yet failed as a pod with a wrong image."""
     monkeypatch.setattr(rehearsal, "SCHEDULE_SECONDS", 0)
     cluster, looks = Cluster(), iter(range(4))
 
@@ -280,13 +279,13 @@ def test_a_claim_of_the_workload_is_an_empty_volume(rendered: dict[str, dict[str
     assert {"name": "archive", "emptyDir": {}} in rehearsal.pod_of(workload, has_account=True)["spec"]["volumes"]
 
 
-def test_another_refusal_of_the_pod_stops_the_run(rendered: dict[str, dict[str, Any]]) -> None:
-    """The server's own pod would be refused for the same reason, when the present one is gone."""
+def test_another_rejection_of_the_test_pod_fails_the_task(rendered: dict[str, dict[str, Any]]) -> None:
+    """The pod of the server would be rejected for the same reason, after the current pod is deleted."""
     with pytest.raises(ApiError, match="violates PodSecurity"):
         rehearse(Cluster(refusal="violates PodSecurity"), rendered, changed(rendered, image="postgres:16"))
 
 
-# --- The script, with programs that only seem to be those of PostgreSQL -----------------------------------------------
+# --- The script, with replacements for the programs of PostgreSQL -----------------------------------------------------
 
 PROGRAMS = {
     "initdb": 'echo initdb >> "$LOG"; for each; do case $each in --pgdata=*) mkdir "${each#*=}";; esac; done',
@@ -307,7 +306,7 @@ PLACES = ("/var/lib/postgresql/data", "/etc/postgresql", "/run/secrets", "/tmp")
     ],
 )
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_the_script_starts_the_server_as_the_pod_does(
+def test_the_script_starts_the_server_like_the_pod(
     rendered: dict[str, dict[str, Any]], tmp_path: Path, shell: str, postgres: str, version: str, code: int, words: str
 ) -> None:
     programs = PROGRAMS | {"postgres": f'if [ "$1" = --version ]; then echo postgres 17.2; exit; fi; {postgres}'}
@@ -318,7 +317,7 @@ def test_the_script_starts_the_server_as_the_pod_does(
         path.chmod(0o755)
     script = rehearsal.script_of(rendered["StatefulSet"], rendered["ConfigMap"]["data"], version)
     root = tmp_path / "root"
-    # The paths of the pod, below the folder of this test.
+    # The paths of the pod, below the directory of this test.
     script = re.sub(rf"(?<!\w)({'|'.join(PLACES)})(?=[/'\"\s]|$)", rf"{root}\1", script, flags=re.MULTILINE)
     for place in PLACES:
         (root / place[1:]).mkdir(parents=True)
@@ -342,7 +341,7 @@ def test_the_script_starts_the_server_as_the_pod_does(
 
 
 def test_no_secret_is_an_argument(rendered: dict[str, dict[str, Any]]) -> None:
-    """The script goes through standard input; quotes and line feeds in it stay what they are."""
+    """The script goes through standard input, and preserves quotes and line feeds."""
     odd = {"postgresql.conf": "a = 'it''s'\n$(touch x) `y`\n"}
     script = rehearsal.script_of(rendered["StatefulSet"], odd, "")
     assert f"printf %s {shlex.quote(odd['postgresql.conf'])} > /etc/postgresql/postgresql.conf" in script

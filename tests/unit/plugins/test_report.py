@@ -1,27 +1,30 @@
-"""What is reported about a workload."""
+"""Results and errors about a workload."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import model, report
 from workload_cases import Case, event, stamp
 
-# --- What is told -----------------------------------------------------------------------------------------------------
+RERUN = AGAIN.removeprefix("then ").capitalize()
+
+# --- Errors and summaries ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [
         (
-            model.Problem("NotFound", "", advice="Apply it first", verb="does not exist"),
-            "Job a does not exist in namespace ns. Apply it first, then rerun the playbook.",
+            model.Problem("NotFound", "", advice="Apply it", verb="does not exist"),
+            f"Job a does not exist in namespace ns. Apply it, {AGAIN}.",
         ),
-        (model.Problem("X", "it broke."), "Job a is stuck: it broke. Rerun the playbook."),
+        (model.Problem("X", "it broke."), f"Job a is stuck: it broke. {RERUN}."),
         (
-            model.Problem("X", "line one\nline  two", advice="Mend it"),
-            "Job a is stuck: line one line two. Mend it, then rerun the playbook.",
+            model.Problem("X", "line one\nline  two", advice="Fix it"),
+            f"Job a is stuck: line one line two. Fix it, {AGAIN}.",
         ),
     ],
 )
@@ -29,7 +32,7 @@ def test_the_sentence_names_thing_reason_and_next_step(problem: model.Problem, e
     assert report.sentence("Job", "a", "ns", problem) == expected
 
 
-def test_events_and_log_follow_on_lines_of_their_own() -> None:
+def test_events_and_log_follow_on_separate_lines() -> None:
     text = report.report(["It broke."], ["Failed Pod/a: no"], ["Traceback", "ValueError"], "a/app")
     assert text.splitlines() == [
         "It broke.",
@@ -42,13 +45,13 @@ def test_events_and_log_follow_on_lines_of_their_own() -> None:
     assert report.report(["It broke."], [], []) == "It broke."
 
 
-def test_the_same_refusal_is_told_once() -> None:
+def test_a_repeated_rejection_is_listed_once() -> None:
     case = Case("deployment_quota")
     assert len(case.objects["Event"]) > 1
-    told = report.recent_events(case.kind, case.name, case.objects)
-    assert len(told) == 1
-    assert told[0].startswith("FailedCreate ReplicaSet/polls-web-")
-    assert "exceeded quota: few" in told[0]
+    reported = report.recent_events(case.kind, case.name, case.objects)
+    assert len(reported) == 1
+    assert reported[0].startswith("FailedCreate ReplicaSet/polls-web-")
+    assert "exceeded quota: few" in reported[0]
 
 
 def test_events_are_the_last_ones_about_the_broken_pod_and_its_owners() -> None:
@@ -59,18 +62,18 @@ def test_events_are_the_last_ones_about_the_broken_pod_and_its_owners() -> None:
         event(second, "Pod", "Unhealthy", "of another pod", case.now),
         event({"metadata": {"name": "x", "uid": "stranger"}}, "Pod", "Unhealthy", "of a stranger", case.now),
     ]
-    told = report.recent_events(case.kind, case.name, case.objects, pod=first["metadata"]["name"])
-    assert [line.rpartition(" ")[2] for line in told] == ["4", "3", "2", "1", "0"]
-    assert not any("another" in line or "stranger" in line for line in told)
+    reported = report.recent_events(case.kind, case.name, case.objects, pod=first["metadata"]["name"])
+    assert [line.rpartition(" ")[2] for line in reported] == ["4", "3", "2", "1", "0"]
+    assert not any("another" in line or "stranger" in line for line in reported)
 
 
-def test_the_summary_tells_replicas_images_and_what_really_runs() -> None:
+def test_the_summary_has_replicas_images_and_running_image_ids() -> None:
     case = Case("deployment_done")
-    told = report.summary(case.kind, case.name, case.objects)
-    assert (told["replicas"], told["images"]) == (3, ["localhost/cloud-django/polls:3f9c2a1b"])
-    assert told["image_ids"] == ["sha256:" + "ab" * 32]
-    assert len(told["pods"]) == 3
-    assert told["pods"][0]["image_ids"] == {"polls-web": "sha256:" + "ab" * 32}
+    reported = report.summary(case.kind, case.name, case.objects)
+    assert (reported["replicas"], reported["images"]) == (3, ["localhost/cloud-django/polls:3f9c2a1b"])
+    assert reported["image_ids"] == ["sha256:" + "ab" * 32]
+    assert len(reported["pods"]) == 3
+    assert reported["pods"][0]["image_ids"] == {"polls-web": "sha256:" + "ab" * 32}
 
 
 def test_the_summary_leaves_out_pods_of_an_old_revision() -> None:
@@ -94,7 +97,7 @@ def test_the_summary_leaves_out_pods_that_do_not_run(what: str) -> None:
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_way_to_refer_to_a_secret_is_found() -> None:
+def test_every_reference_to_a_secret_is_found() -> None:
     spec = {
         "initContainers": [{"name": "i", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "init-env"}}}]}],
         "containers": [
@@ -114,7 +117,7 @@ def test_every_way_to_refer_to_a_secret_is_found() -> None:
     assert report.secret_references({}) == set()
 
 
-def test_the_secrets_of_the_broken_pod_and_of_the_template_are_asked_for() -> None:
+def test_the_secrets_of_the_broken_pod_and_of_the_template_are_found() -> None:
     case = Case("deployment_crash")
     pod = case.pod()
     pod["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "only-in-the-pod"}}]
@@ -122,7 +125,7 @@ def test_the_secrets_of_the_broken_pod_and_of_the_template_are_asked_for() -> No
     assert names == {"web-secret", "polls-database-app", "only-in-the-pod"}
 
 
-def test_without_a_pod_the_template_tells_the_secrets() -> None:
+def test_without_a_pod_the_template_has_the_secrets() -> None:
     case = Case("job_suspended")
     assert report.secrets_of(case.kind, case.name, case.objects) == {"web-secret", "polls-database-app"}
     assert report.secrets_of(case.kind, "nowhere", case.objects) == set()
@@ -141,9 +144,9 @@ def test_a_sidecar_counts_as_a_container_and_an_init_container_does_not() -> Non
             {"name": "first", "imageID": "sha256:first", "state": {}},
             {"name": "web", "imageID": "sha256:web", "state": {"running": {}}},
         ]
-    told = report.summary(case.kind, case.name, case.objects)
-    assert told["images"][0] == "site:1"
-    assert "first:1" not in told["images"]
-    assert all(pod["image_ids"]["web"] == "sha256:web" for pod in told["pods"])
-    assert "sha256:first" not in told["image_ids"]
+    reported = report.summary(case.kind, case.name, case.objects)
+    assert reported["images"][0] == "site:1"
+    assert "first:1" not in reported["images"]
+    assert all(pod["image_ids"]["web"] == "sha256:web" for pod in reported["pods"])
+    assert "sha256:first" not in reported["image_ids"]
     assert "first:1" in report.public_names(case.objects)

@@ -1,4 +1,4 @@
-"""The rollout module: its options, its way with the API, and what it returns. A fake client answers for the cluster."""
+"""The module rollout with a fake client: its options, its use of the API, and its results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Response:
     def stream(self, amt: int | None, decode_content: bool) -> Iterator[bytes]:
         for line in self.lines:
             text = json.dumps(line).encode() + b"\n"
-            # The network cuts where it likes.
+            # The network splits the data anywhere.
             yield text[:7]
             yield text[7:]
 
@@ -64,7 +64,7 @@ class Response:
 
 
 class Client:
-    """Answers as kubernetes.core's dynamic client does: lists, scripted watches, Secrets and logs."""
+    """Answers like the dynamic client of kubernetes.core: lists, scripted watches, Secrets, and logs."""
 
     def __init__(self, objects: dict[str, list[dict[str, Any]]]) -> None:
         self.objects = objects
@@ -77,9 +77,9 @@ class Client:
         self.over = threading.Event()
 
     def request(self, method: str, path: str, **params: Any) -> Response:
-        assert method == "get", "the module changes nothing"
+        assert method == "get", "the module is read-only"
         assert params["serialize"] is False
-        assert params["_request_timeout"], "no request may hang for ever"
+        assert params["_request_timeout"], "each request needs a timeout"
         self.asked.append(path)
         _root, _, rest = path.partition("/namespaces/polls/")
         plural, _, name = rest.partition("/")
@@ -110,7 +110,7 @@ class Client:
 
 
 class Exit(Exception):
-    """The module ended; `failed` tells how."""
+    """The end of the module. `failed` is whether it failed."""
 
     def __init__(self, failed: bool, result: dict[str, Any]) -> None:
         super().__init__(str(result))
@@ -140,7 +140,7 @@ def connected(client: Client) -> api.Client:
 
 
 def run(client: Client, module: Module) -> Exit:
-    """Run the module until it ends, and return how."""
+    """Run the module, and return its end."""
     try:
         rollout.run(module, connect=lambda _module: connected(client))
     except Exit as end:
@@ -164,7 +164,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rolling() -> Client:
-    """A Deployment that lacks one available replica."""
+    """Deployment that lacks one available replica."""
     objects = recorded("deployment_done")
     objects["Deployment"][0]["status"].update({"availableReplicas": 2, "unavailableReplicas": 1})
     return Client(objects)
@@ -186,7 +186,7 @@ def finished(client: Client) -> dict[str, Any]:
         ({"kubeconfig": "", "context": ""}, "neither is set"),
     ],
 )
-def test_it_refuses_to_run_without_kubeconfig_and_context(
+def test_kubeconfig_and_context_are_required(
     params: dict[str, str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollout, "connect", lambda module: pytest.fail("it must not even try"))
@@ -198,15 +198,15 @@ def test_it_refuses_to_run_without_kubeconfig_and_context(
     assert "\n" not in result["msg"]
 
 
-def test_kubeconfig_and_context_may_come_from_the_environment(tmp_path: Path) -> None:
+def test_kubeconfig_and_context_can_come_from_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "kube config é"
     file.touch()
     environment = {"K8S_AUTH_KUBECONFIG": str(file), "K8S_AUTH_CONTEXT": "cp"}
     assert connection.required_connection({}, environment) == (str(file), "cp")
 
 
-def test_a_kubeconfig_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ApiError, match="kubeconfig /nowhere/config, wanted for context cp, does not exist"):
+def test_a_missing_kubeconfig_is_reported() -> None:
+    with pytest.raises(ApiError, match="kubeconfig /nowhere/config for context cp does not exist"):
         connection.required_connection({"kubeconfig": "/nowhere/config", "context": "cp"}, {})
 
 
@@ -222,22 +222,22 @@ def test_a_workload_needs_a_known_kind_and_a_name(workloads: Any, capsys: pytest
     assert "workloads" in result["msg"] or "dictionary requested" in result["msg"]
 
 
-def test_numbers_may_come_as_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollout, "run", lambda module: module.exit_json(told=[module.params["timeout"]]))
+def test_numbers_can_be_strings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "run", lambda module: module.exit_json(reported=[module.params["timeout"]]))
     args = {"kubeconfig": "k", "context": "c", "namespace": "polls", "workloads": [], "timeout": "7"}
     with patch_module_args(args), pytest.raises(SystemExit):
         rollout.main()
-    assert json.loads(capsys.readouterr().out)["told"] == [7]
+    assert json.loads(capsys.readouterr().out)["reported"] == [7]
 
 
-def test_nothing_to_wait_for_is_done_without_a_look_at_the_cluster() -> None:
+def test_no_workloads_need_no_connection_to_the_cluster() -> None:
     with pytest.raises(Exit) as caught:
         rollout.run(Module([]), connect=lambda _module: pytest.fail("there is no need to connect"))
     assert not caught.value.failed
     assert caught.value.result["workloads"] == []
 
 
-def test_the_documentation_names_the_options_that_there_are() -> None:
+def test_the_documentation_lists_all_options() -> None:
     documented = yaml.safe_load(rollout.DOCUMENTATION)["options"]
     spec = rollout.OPTIONS
     assert set(documented) == set(spec)
@@ -253,17 +253,17 @@ def test_the_documentation_names_the_options_that_there_are() -> None:
 # --- Waiting ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_done_already_is_told_at_once() -> None:
+def test_a_finished_workload_returns_at_once() -> None:
     client = Client(recorded("deployment_done"))
     end = run(client, Module([WEB]))
     assert not end.failed
     assert end.result["changed"] is False
-    (told,) = end.result["workloads"]
-    assert (told["state"], told["reason"], told["replicas"]) == ("done", "", 3)
+    (reported,) = end.result["workloads"]
+    assert (reported["state"], reported["reason"], reported["replicas"]) == ("done", "", 3)
 
 
-def test_the_end_of_a_rollout_is_noticed_when_it_comes(rolling: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not at the next look at the clock, nor at the timeout."""
+def test_the_end_of_a_rollout_is_noticed_at_once(rolling: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the next tick nor the timeout is awaited."""
     monkeypatch.setattr(watch, "TICK", 600)
 
     def later() -> Iterator[dict[str, Any]]:
@@ -277,7 +277,7 @@ def test_the_end_of_a_rollout_is_noticed_when_it_comes(rolling: Client, monkeypa
     assert end.result["seconds"] < 60
 
 
-def test_no_kind_is_listed_twice_while_all_is_well(rolling: Client) -> None:
+def test_no_kind_is_listed_twice_without_errors(rolling: Client) -> None:
 
     def later() -> Iterator[dict[str, Any]]:
         time.sleep(1.2)
@@ -297,11 +297,11 @@ def test_all_workloads_are_waited_for_at_the_same_time(rolling: Client) -> None:
     rolling.watches["Job"] = [lambda: iter([complete, {**complete, "type": "DELETED"}])]
     rolling.watches["Deployment"] = [lambda: iter([time.sleep(0.5) or finished(rolling)])]
     end = run(rolling, Module([WEB, {"kind": "Job", "name": job["metadata"]["name"]}]))
-    assert not end.failed, "a Job that was complete stays done, though its time to live ended"
-    assert [told["state"] for told in end.result["workloads"]] == ["done", "done"]
+    assert not end.failed, "a complete Job stays done after its time to live"
+    assert [reported["state"] for reported in end.result["workloads"]] == ["done", "done"]
 
 
-def test_a_complete_job_stays_done_even_if_it_is_not_listed_any_more(rolling: Client) -> None:
+def test_a_complete_job_stays_done_after_its_deletion(rolling: Client) -> None:
     rolling.objects["Job"] = recorded("job_complete")["Job"]
     job = rolling.objects["Job"][0]
 
@@ -314,11 +314,11 @@ def test_a_complete_job_stays_done_even_if_it_is_not_listed_any_more(rolling: Cl
     assert not run(rolling, Module([WEB, {"kind": "Job", "name": job["metadata"]["name"]}])).failed
 
 
-def test_the_same_workload_twice_is_told_once() -> None:
+def test_a_repeated_workload_is_reported_once() -> None:
     assert len(run(Client(recorded("deployment_done")), Module([WEB, WEB])).result["workloads"]) == 1
 
 
-def test_the_timeout_tells_what_is_lacking(rolling: Client) -> None:
+def test_the_timeout_reports_the_missing_replicas(rolling: Client) -> None:
     end = run(rolling, Module([WEB], timeout=1))
     assert end.failed
     assert end.result["reason"] == "Timeout"
@@ -326,7 +326,7 @@ def test_the_timeout_tells_what_is_lacking(rolling: Client) -> None:
     assert 1 <= end.result["seconds"] < 10
 
 
-def test_no_time_is_enough_for_one_judgement(rolling: Client) -> None:
+def test_a_timeout_of_0_gives_one_verdict(rolling: Client) -> None:
     assert run(rolling, Module([WEB], timeout=0)).result["reason"] == "Timeout"
     assert not run(Client(recorded("deployment_done")), Module([WEB], timeout=0)).failed
 
@@ -334,18 +334,16 @@ def test_no_time_is_enough_for_one_judgement(rolling: Client) -> None:
 def test_a_workload_that_does_not_exist_fails_at_once() -> None:
     end = run(Client({}), Module([WEB]))
     assert end.failed
-    assert end.result["msg"] == (
-        "Deployment polls-web does not exist in namespace polls. Apply it first, then rerun the playbook."
-    )
+    assert end.result["msg"] == (f"Deployment polls-web does not exist in namespace polls. Apply it, {api.AGAIN}.")
 
 
-def test_a_workload_that_is_deleted_meanwhile_fails_at_once(rolling: Client) -> None:
+def test_a_workload_that_is_deleted_during_the_wait_fails_at_once(rolling: Client) -> None:
     gone = {"type": "DELETED", "object": rolling.objects["Deployment"][0]}
     rolling.watches["Deployment"] = [lambda: iter([gone])]
     assert run(rolling, Module([WEB])).result["reason"] == "NotFound"
 
 
-# --- An API that comes and goes ---------------------------------------------------------------------------------------
+# --- An API with interruptions ----------------------------------------------------------------------------------------
 
 
 def raising(trouble: Exception) -> Script:
@@ -379,7 +377,7 @@ def test_a_watch_that_breaks_is_followed_by_a_new_list(rolling: Client, expired:
     assert not run(rolling, Module([WEB])).failed
 
 
-def test_a_watch_that_the_server_ends_goes_on_without_a_list(rolling: Client) -> None:
+def test_a_watch_that_the_server_ends_continues_without_a_list(rolling: Client) -> None:
     bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "200"}}}
 
     def last() -> Iterator[dict[str, Any]]:
@@ -392,7 +390,7 @@ def test_a_watch_that_the_server_ends_goes_on_without_a_list(rolling: Client) ->
     assert [version for kind, version in rolling.watched_from if kind == "Deployment"] == ["100", "200"]
 
 
-def test_an_api_that_refuses_for_a_while_is_asked_again(rolling: Client) -> None:
+def test_an_api_that_rejects_requests_for_a_while_is_retried(rolling: Client) -> None:
     done = finished(rolling)["object"]
 
     def broken() -> Iterator[dict[str, Any]]:
@@ -406,8 +404,8 @@ def test_an_api_that_refuses_for_a_while_is_asked_again(rolling: Client) -> None
     assert not rolling.refused["Deployment"]
 
 
-def test_nothing_is_read_from_what_may_be_outdated() -> None:
-    """The grace time of a missing Secret ends while the watch is lost: that is no proof that it still is missing."""
+def test_an_outdated_state_gives_no_verdict() -> None:
+    """If the grace period of a missing Secret ends while the watch is lost, the Secret may exist."""
     client = Client(recorded("deployment_config_error"))
     client.watches["Pod"] = [raising(ProtocolError("Connection broken"))]
 
@@ -419,7 +417,7 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
     client.watches["Pod"] = [lambda: load() and watch()]
     end = run(client, Module([WEB], timeout=3, grace=2))
     assert end.result["reason"] == "Timeout"
-    assert not [path for path in client.asked if "/secrets/" in path], "there is no use in asking"
+    assert not [path for path in client.asked if "/secrets/" in path], "a request would be useless"
     assert "the Kubernetes API does not answer: Connection refused" in end.result["msg"]
 
 
@@ -427,13 +425,13 @@ def test_nothing_is_read_from_what_may_be_outdated() -> None:
     ("trouble", "says"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "cannot be reached: Connection refused. Check that"),
-        (TimeoutError("no answer within 15 s"), "cannot be reached: no answer within 15 s. Check that"),
+        (TimeoutError("no response within 15 s"), "cannot be reached: no response within 15 s. Check that"),
         (error(401), "refuses the credentials of context cp. Renew them, then rerun"),
         (error(503, "the server is starting"), "returned 503 the server is starting. Fix the cause, then rerun"),
         (ValueError("Invalid kube-config file"), "The context cp cannot be used: Invalid kube-config file. Correct"),
     ],
 )
-def test_an_api_that_cannot_be_used_at_the_start_is_one_sentence(trouble: Exception, says: str) -> None:
+def test_an_unavailable_api_at_the_start_is_one_sentence(trouble: Exception, says: str) -> None:
     def refuse(_module: Any) -> Any:
         raise trouble
 
@@ -443,19 +441,19 @@ def test_an_api_that_cannot_be_used_at_the_start_is_one_sentence(trouble: Except
     assert "\n" not in str(caught.value)
 
 
-def test_an_api_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_that_never_answers_fails_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
     never = threading.Event()
     monkeypatch.setattr(core, "get_api_client", lambda module: never.wait(20) and None)
     started = time.monotonic()
-    with pytest.raises(TimeoutError, match="no answer within"):
+    with pytest.raises(TimeoutError, match="no response within"):
         connection.open_client(Module([WEB]), limit=0.1)
     assert time.monotonic() - started < 10
     never.set()
 
 
-def test_kinds_are_discovered_when_one_is_looked_up() -> None:
+def test_kinds_are_discovered_at_their_first_use() -> None:
     made = []
 
     class Discoverer:
@@ -467,7 +465,7 @@ def test_kinds_are_discovered_when_one_is_looked_up() -> None:
 
     core = types.SimpleNamespace(LazyDiscoverer=Discoverer)
     connection.defer_discovery(core)
-    # A second client of the same process.
+    # A second client in the same process.
     connection.defer_discovery(core)
     resources = core.LazyDiscoverer("client", None)
     assert made == []
@@ -477,7 +475,7 @@ def test_kinds_are_discovered_when_one_is_looked_up() -> None:
 
 
 def test_clients_of_kubernetes_core_defer_discovery() -> None:
-    """kubernetes.core has the name that is replaced, and asks for nothing when it makes a client."""
+    """kubernetes.core has the replaced name, and sends no request to create a client."""
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
     connection.defer_discovery(core)
@@ -485,7 +483,7 @@ def test_clients_of_kubernetes_core_defer_discovery() -> None:
     assert isinstance(core.create_api_client(configuration).resources, connection.DeferredDiscovery)
 
 
-def test_what_the_client_raises_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_client_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
     def refuse(module: Any) -> Any:
@@ -496,18 +494,18 @@ def test_what_the_client_raises_is_passed_on(monkeypatch: pytest.MonkeyPatch) ->
         connection.open_client(Module([WEB]))
 
 
-def test_a_kind_that_has_to_be_listed_and_may_not_is_named(rolling: Client) -> None:
+def test_a_required_kind_without_permission_is_reported(rolling: Client) -> None:
     rolling.refused["Pod"] = [error(403, 'User "bob" cannot list')]
     with pytest.raises(ApiError) as caught:
         rollout.run(Module([WEB]), connect=lambda _module: connected(rolling))
     assert str(caught.value) == (
-        'The pods in namespace polls may not be listed: 403 User "bob" cannot list. '
-        "Grant list and watch on them, then rerun the playbook."
+        'The pods in namespace polls cannot be listed: 403 User "bob" cannot list. '
+        f"Grant list and watch on them, {api.AGAIN}."
     )
 
 
 @pytest.mark.parametrize("kind", ["Event", "ResourceQuota"])
-def test_a_kind_that_only_explains_may_be_forbidden(kind: str) -> None:
+def test_an_optional_kind_can_be_forbidden(kind: str) -> None:
     client = Client(recorded("deployment_done"))
     client.refused[kind] = [error(403)]
     module = Module([WEB])
@@ -515,7 +513,7 @@ def test_a_kind_that_only_explains_may_be_forbidden(kind: str) -> None:
     assert plural_of(kind) in module.warnings[0]
 
 
-def test_a_watch_that_ends_at_once_does_not_spin(rolling: Client) -> None:
+def test_a_watch_that_ends_at_once_does_not_loop_without_pause(rolling: Client) -> None:
     rolling.watches["Deployment"] = [lambda: iter(()) for _ in range(1000)]
     run(rolling, Module([WEB], timeout=1))
     assert len([path for path in rolling.asked if path.endswith("/deployments")]) < 50
@@ -528,21 +526,21 @@ def secret(**values: str) -> dict[str, Any]:
     return {"data": {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}}
 
 
-def test_a_secret_that_is_missing_fails_after_the_grace_time() -> None:
+def test_a_missing_secret_fails_after_the_grace_period() -> None:
     end = run(Client(recorded("deployment_config_error")), Module([WEB], grace=1, timeout=60))
     assert end.result["reason"] == "CreateContainerConfigError"
     assert "needs Secret web-secret, which does not exist. Create it" in end.result["msg"]
     assert 1 <= end.result["seconds"] < 30
 
 
-def test_a_secret_that_came_meanwhile_is_left_time_to_be_noticed() -> None:
+def test_a_new_secret_has_time_to_be_noticed() -> None:
     client = Client(recorded("deployment_config_error"))
     client.single["Secret/web-secret"] = secret(key=PASSWORD)
     end = run(client, Module([WEB], grace=1, timeout=3))
     assert end.result["reason"] == "Timeout"
 
 
-def test_a_secret_that_came_is_looked_up_once_per_grace_time() -> None:
+def test_a_new_secret_is_read_once_per_grace_period() -> None:
     client = Client(recorded("deployment_config_error"))
     client.single["Secret/web-secret"] = secret(key=PASSWORD)
     now = [0.0]
@@ -567,26 +565,26 @@ def test_a_secret_that_came_is_looked_up_once_per_grace_time() -> None:
         (model.Missing("ConfigMap", "s", "b"), {"binaryData": {"b": "AA=="}}, True),
     ],
 )
-def test_a_missing_object_is_looked_up(missing: model.Missing, answer: Any, exists: bool | None) -> None:
+def test_a_missing_object_is_checked(missing: model.Missing, answer: Any, exists: bool | None) -> None:
     client = Client({})
     client.single[f"{missing.kind}/{missing.name}"] = answer
     assert watch.exists(connected(client), missing) is exists
 
 
 @pytest.mark.parametrize(("fresh", "confirmed"), [(True, True), (False, False)])
-def test_what_cannot_be_looked_up_counts_if_the_evidence_is_fresh(fresh: bool, confirmed: bool) -> None:
+def test_an_unreadable_object_counts_if_the_evidence_is_fresh(fresh: bool, confirmed: bool) -> None:
     client = Client({})
     client.single["Secret/s"] = error(403)
     problem = model.Problem("X", "", missing=model.Missing("Secret", "s"), fresh=fresh)
     assert watch.Rollout(connected(client), [], 5).is_confirmed(problem) is confirmed
 
 
-# --- What is returned -------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def crashing() -> Client:
-    """A Deployment whose container crashes and writes its password in every form."""
+    """Deployment whose container crashes and writes its password in every form."""
     client = Client(recorded("deployment_crash"))
     client.single["Secret/web-secret"] = secret(key="a-secret-key", short="abc")
     client.single["Secret/polls-database-app"] = secret(password=PASSWORD, username="polls")
@@ -602,7 +600,7 @@ key a-secret-key abc
 """
 
 
-def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
+def test_a_crash_is_reported_with_the_log_from_before_it(crashing: Client) -> None:
     end = run(crashing, Module([WEB]))
     assert end.failed
     assert end.result["reason"] == "CrashLoopBackOff"
@@ -615,7 +613,7 @@ def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
     ]
     first, *rest = end.result["msg"].splitlines()
     assert first.startswith("Deployment polls-web is stuck: container polls-web of pod polls-web-")
-    assert first.endswith("keeps crashing (exit code 1). Read its log and mend the cause, then rerun the playbook.")
+    assert first.endswith(f"keeps crashing (exit code 1). Read its log and fix the cause, {api.AGAIN}.")
     assert rest[0] == "Last events:"
     assert rest[1].startswith("  BackOff Pod/polls-web-")
     assert rest[-1] == f"  key {mask} abc"
@@ -623,8 +621,8 @@ def test_a_crash_is_told_with_the_log_from_before_it(crashing: Client) -> None:
 
 
 def test_no_value_of_a_secret_is_returned(crashing: Client) -> None:
-    for told in crashing.objects["Event"]:
-        told["message"] += f" {PASSWORD} {ENCODED}"
+    for reported in crashing.objects["Event"]:
+        reported["message"] += f" {PASSWORD} {ENCODED}"
     module = Module([WEB], mask=["given by the user"])
     crashing.logs = {key: f"{text}given by the user\ngiven%20by%20the%20user\n" for key, text in crashing.logs.items()}
     returned = json.dumps(run(crashing, module).result)
@@ -632,32 +630,32 @@ def test_no_value_of_a_secret_is_returned(crashing: Client) -> None:
         assert not [form for form in masking.all_forms([value]) if form in returned], value
 
 
-def test_secrets_that_may_not_be_read_do_not_hide_the_failure(crashing: Client) -> None:
+def test_secrets_without_permission_do_not_hide_the_failure(crashing: Client) -> None:
     crashing.single = {"Secret/web-secret": error(403), "Secret/polls-database-app": error(403)}
     assert run(crashing, Module([WEB], mask=[PASSWORD])).result["reason"] == "CrashLoopBackOff"
 
 
-def test_what_cannot_be_masked_is_kept_back(crashing: Client) -> None:
+def test_output_that_cannot_be_masked_is_left_out(crashing: Client) -> None:
     crashing.single["Secret/polls-database-app"] = ConnectionResetError(104, "Connection reset by peer")
     end = run(crashing, Module([WEB]))
     assert (end.result["reason"], end.result["events"], end.result["log"]) == ("CrashLoopBackOff", [], [])
     assert PASSWORD not in str(end.result)
 
 
-def test_the_timeout_tells_that_the_api_does_not_answer_any_more(rolling: Client) -> None:
+def test_the_timeout_reports_an_unavailable_api(rolling: Client) -> None:
     rolling.single["Secret/polls-database-app"] = ConnectionRefusedError(111, "Connection refused")
     end = run(rolling, Module([WEB], timeout=0))
-    assert "are available, and the Kubernetes API does not answer: Connection refused. Look" in end.result["msg"]
+    assert "are available, and the Kubernetes API does not answer: Connection refused. Check" in end.result["msg"]
 
 
-def test_a_request_is_not_repeated_behind_our_back() -> None:
+def test_the_http_client_does_not_retry_requests() -> None:
     client = DynamicClient.__new__(DynamicClient)
     client.client = ApiClient(Configuration(host="https://127.0.0.1:1"))
     pools = connection.without_retries(client).client.rest_client.pool_manager
     assert pools.connection_from_url("https://127.0.0.1:1").retries is False
 
 
-def test_without_a_log_from_before_the_crash_the_present_one_is_told(crashing: Client) -> None:
+def test_without_a_log_from_before_the_crash_the_current_one_is_shown(crashing: Client) -> None:
     answers = {True: 'failed to try resolving symlinks in path "/0.log": no such file', False: "now\n"}
     crashing.logs = {(pod, name, last): answers[last] for pod, name, _ in crashing.logs for last in answers}
     assert run(crashing, Module([WEB])).result["log"] == ["now"]
@@ -684,7 +682,7 @@ def test_a_log_is_read_again_after_the_kubelet_has_renamed_its_file(crashing: Cl
         'failed to try resolving symlinks in path "/var/log/pods/x/main/0.log": no such file or directory',
     ],
 )
-def test_a_log_that_cannot_be_had_is_left_out(crashing: Client, answer: Any) -> None:
+def test_an_unavailable_log_is_left_out(crashing: Client, answer: Any) -> None:
     crashing.logs = dict.fromkeys(crashing.logs, answer)
     end = run(crashing, Module([WEB]))
     assert end.result["log"] == []
@@ -696,19 +694,19 @@ def test_no_log_is_read_when_none_is_wanted(crashing: Client) -> None:
     assert not [path for path in crashing.asked if path.endswith("/log")]
 
 
-def test_a_failed_job_is_told_with_its_log() -> None:
+def test_a_failed_job_is_reported_with_its_log() -> None:
     client = Client(recorded("job_failed"))
     name, pod = (client.objects[kind][0]["metadata"]["name"] for kind in ("Job", "Pod"))
     client.logs[(pod, "migrate", False)] = "django.db.utils.ProgrammingError\n"
     end = run(client, Module([{"kind": "Job", "name": name}]))
     assert end.result["msg"].startswith(
         f"Job {name} has failed: BackoffLimitExceeded: Job has reached the specified backoff limit. "
-        "Read its log and mend the cause, then rerun the playbook.\n"
+        f"Read its log and fix the cause, {api.AGAIN}.\n"
     )
     assert end.result["log"] == ["django.db.utils.ProgrammingError"]
 
 
-def test_every_workload_that_failed_has_its_sentence(crashing: Client) -> None:
+def test_every_failed_workload_has_a_sentence(crashing: Client) -> None:
     end = run(crashing, Module([{"kind": "Job", "name": "nowhere"}, WEB]))
     lines = end.result["msg"].splitlines()
     assert lines[0].startswith("Job nowhere does not exist")
@@ -719,7 +717,7 @@ def test_every_workload_that_failed_has_its_sentence(crashing: Client) -> None:
 # --- Check mode -------------------------------------------------------------------------------------------------------
 
 
-def test_check_mode_says_what_it_would_wait_for(rolling: Client) -> None:
+def test_check_mode_reports_the_workloads(rolling: Client) -> None:
     end = run(rolling, Module([WEB, {"kind": "Job", "name": "polls-migrate"}], check_mode=True, timeout=600))
     assert not end.failed
     assert end.result["changed"] is False
@@ -727,23 +725,21 @@ def test_check_mode_says_what_it_would_wait_for(rolling: Client) -> None:
         "Would wait in namespace polls for Deployment polls-web (waiting: 2 of 3 replicas are available), "
         "Job polls-migrate (missing: it does not exist)."
     )
-    assert not rolling.watched_from, "it does not wait"
+    assert not rolling.watched_from, "check mode does not wait"
 
 
-def test_check_mode_does_not_fail_for_what_is_stuck(crashing: Client) -> None:
+def test_check_mode_does_not_fail_for_a_stuck_workload(crashing: Client) -> None:
     end = run(crashing, Module([WEB], check_mode=True))
     assert not end.failed
     assert end.result["workloads"][0]["state"] == "failed"
     assert "keeps crashing" in end.result["workloads"][0]["reason"]
 
 
-# --- Room on nodes, volumes, and lines of a long wait -----------------------------------------------------------------
+# --- Nodes, volumes, and progress lines -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("said", "reason"), [("TriggeredScaleUp", "Timeout"), ("BackOff", "Unschedulable")])
-def test_a_pod_for_which_an_autoscaler_makes_room_is_waited_for(
-    said: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pod_with_an_announced_node_is_waited_for(said: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "PLACING_PATIENCE", 0.5)
     objects = recorded("deployment_unschedulable")
     name = objects["Deployment"][0]["metadata"]["name"]
@@ -753,7 +749,7 @@ def test_a_pod_for_which_an_autoscaler_makes_room_is_waited_for(
     assert "Insufficient memory" in end.result["msg"]
 
 
-def test_a_claim_without_a_volume_is_told_with_the_word_of_its_provisioner() -> None:
+def test_a_claim_without_a_volume_is_reported_with_its_last_event() -> None:
     objects = recorded("statefulset_rolling")
     server = objects["StatefulSet"][0]
     server["status"] |= {"readyReplicas": 0, "availableReplicas": 0}
@@ -762,10 +758,10 @@ def test_a_claim_without_a_volume_is_told_with_the_word_of_its_provisioner() -> 
         pod["spec"]["volumes"] = [{"persistentVolumeClaim": {"claimName": "data"}}]
     claim = {"metadata": {"name": "data", "uid": "claim"}, "spec": {"storageClassName": "slow"}, "status": {}}
     objects["PersistentVolumeClaim"] = [claim]
-    told = [("Normal", "waits"), ("Warning", "no\nroom."), ("Normal", "waits")]
+    reported = [("Normal", "waits"), ("Warning", "no\nroom."), ("Normal", "waits")]
     objects["Event"] = [
         {"metadata": {"name": f"e{i}", "uid": f"e{i}"}, "type": kind, "message": words, "involvedObject": {"uid": "-"}}
-        for i, (kind, words) in enumerate(told)
+        for i, (kind, words) in enumerate(reported)
     ]
     module = Module([{"kind": "StatefulSet", "name": server["metadata"]["name"]}], volume_timeout=1)
     end = run(Client(objects), module)
@@ -775,7 +771,7 @@ def test_a_claim_without_a_volume_is_told_with_the_word_of_its_provisioner() -> 
         .splitlines()[0]
         .startswith(
             f"StatefulSet {server['metadata']['name']} is stuck: "
-            "claim data has no volume, and its storage class is slow: no room. Repair the class's provisioner"
+            "claim data has no volume, and its storage class is slow: no room. Repair the provisioner of the class"
         )
     )
 

@@ -497,13 +497,13 @@ def test_a_rollout_is_accepted(surge: int, overrides: dict[str, Any]) -> None:
             {"web_replicas": 5, "web_replicas_maximum": 3},
             "web_replicas_maximum is 3, but web_replicas, the minimum, is 5",
         ),
-        ({"web_resources": {"limits": {"cpu": "many"}}}, "web_resources.limits.cpu: many is not an amount"),
+        ({"web_resources": {"limits": {"cpu": "many"}}}, "web_resources.limits.cpu: many is not a Kubernetes quantity"),
         ({"web_resources": {"limits": ["1"]}}, "web_resources.limits is "),
         (
             {"web_resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}},
             "web_resources requests 1Gi of memory, above the limit of 512Mi.",
         ),
-        ({"postgresql_storage_size": "ten"}, "postgresql_storage_size: ten is not an amount"),
+        ({"postgresql_storage_size": "ten"}, "postgresql_storage_size: ten is not a Kubernetes quantity"),
         ({"postgresql_storage_size": "0"}, "postgresql_storage_size is 0."),
     ],
 )

@@ -1,4 +1,4 @@
-"""The judgement of Jobs, of what will not move, and of what is waited for."""
+"""Verdicts about Jobs, stopped workloads, and pods that wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workload_cases import Case, event, rolling_deployment, stamp, waiting
 # --- Jobs -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_job_is_told_before_its_pods_are_gone() -> None:
+def test_a_failed_job_fails_before_its_pods_are_deleted() -> None:
     case = Case("job_failed")
     case.status["conditions"] = [c for c in case.status["conditions"] if c["type"] == "FailureTarget"]
     problem = case.failure()
@@ -25,12 +25,12 @@ def test_a_job_past_its_deadline_is_failed() -> None:
     assert "activeDeadlineSeconds" in problem.advice
 
 
-def test_a_job_that_tries_again_is_waited_for() -> None:
+def test_a_job_that_retries_is_waited_for() -> None:
     case = Case("job_retrying")
     assert case.wait().text == "0 of 1 completion reached after 1 failed attempt"
 
 
-def test_a_crashing_container_of_a_job_is_an_attempt_and_no_failure() -> None:
+def test_a_crash_in_a_job_is_an_attempt() -> None:
     case = Case("job_retrying")
     waiting(case.objects["Pod"][0], "CrashLoopBackOff")
     assert isinstance(case.lasting(), model.Waiting)
@@ -40,7 +40,7 @@ def test_a_suspended_job_is_stuck() -> None:
     assert Case("job_suspended").failure().code == "Suspended"
 
 
-def test_a_complete_job_is_done_though_suspended_or_on_its_way_out() -> None:
+def test_a_complete_job_is_done_even_if_suspended_or_deleted() -> None:
     case = Case("job_complete")
     case.spec["suspend"] = True
     assert case.judge() == model.Done()
@@ -49,33 +49,33 @@ def test_a_complete_job_is_done_though_suspended_or_on_its_way_out() -> None:
 
 
 @pytest.mark.parametrize("status", ["False", "Unknown"])
-def test_a_condition_that_does_not_hold_says_nothing(status: str) -> None:
+def test_a_false_condition_is_ignored(status: str) -> None:
     case = Case("job_failed")
     for condition in case.status["conditions"]:
         condition["status"] = status
     assert isinstance(case.judge(), model.Waiting)
 
 
-def test_an_image_that_a_job_cannot_have_is_hopeless() -> None:
+def test_an_unavailable_image_of_a_job_fails() -> None:
     case = Case("job_retrying")
     waiting(case.objects["Pod"][0], "ErrImageNeverPull")
     assert case.failure().code == "ErrImageNeverPull"
 
 
-def test_a_job_with_a_missing_secret_is_hopeless_after_the_grace_time() -> None:
+def test_a_job_with_a_missing_secret_fails_after_the_grace_period() -> None:
     case = Case("job_retrying")
     waiting(case.objects["Pod"][0], "CreateContainerConfigError", 'secret "web-secret" not found')
     assert case.lasting_failure().missing == model.Missing("Secret", "web-secret")
 
 
-def test_a_pod_of_another_job_is_not_judged() -> None:
+def test_a_pod_of_another_job_is_ignored() -> None:
     case = Case("job_retrying")
     waiting(case.objects["Pod"][0], "ErrImageNeverPull")
     case.objects["Pod"][0]["metadata"]["ownerReferences"][0]["uid"] = "another"
     assert isinstance(case.judge(), model.Waiting)
 
 
-# --- What will not move -----------------------------------------------------------------------------------------------
+# --- Stopped workloads ------------------------------------------------------------------------------------------------
 
 
 def test_a_paused_deployment_is_stuck() -> None:
@@ -85,19 +85,19 @@ def test_a_paused_deployment_is_stuck() -> None:
 
 
 @pytest.mark.parametrize("name", ["deployment_done", "job_retrying"])
-def test_a_workload_that_is_being_deleted_is_not_waited_for(name: str) -> None:
+def test_a_workload_in_deletion_fails(name: str) -> None:
     case = Case(name)
     case.workload["metadata"]["deletionTimestamp"] = stamp(case.now)
     assert case.failure().code == "Deleting"
 
 
-def test_a_workload_that_does_not_exist_is_said_to() -> None:
+def test_a_missing_workload_fails() -> None:
     case = Case("deployment_done")
     case.objects["Deployment"] = []
     assert case.failure().code == "NotFound"
 
 
-def test_a_passed_progress_deadline_is_hopeless_at_once() -> None:
+def test_an_exceeded_progress_deadline_fails_at_once() -> None:
     case = rolling_deployment()
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.now)}]
@@ -106,32 +106,32 @@ def test_a_passed_progress_deadline_is_hopeless_at_once() -> None:
     assert problem.text == "no progress for 600 s (ProgressDeadlineExceeded)"
 
 
-def test_a_progress_deadline_from_before_gets_the_grace_time() -> None:
+def test_an_earlier_progress_deadline_gets_the_grace_period() -> None:
     case = rolling_deployment()
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.since - 60)}]
     assert case.lasting_failure().code == "ProgressDeadlineExceeded"
 
 
-def test_a_specific_cause_is_told_rather_than_the_deadline() -> None:
+def test_a_specific_cause_is_reported_instead_of_the_deadline() -> None:
     case = Case("deployment_crash")
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     case.status["conditions"] = [{**late, "lastTransitionTime": stamp(case.now)}]
     assert case.failure().code == "CrashLoopBackOff"
 
 
-def test_a_replicaset_that_may_not_be_made_is_hopeless_after_the_grace_time() -> None:
+def test_a_rejected_replicaset_fails_after_the_grace_period() -> None:
     case = rolling_deployment()
     refused = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": "exceeded quota"}
     case.status["conditions"] = [refused]
     assert case.lasting_failure().code == "ReplicaSetCreateError"
 
 
-# --- What is waited for -----------------------------------------------------------------------------------------------
+# --- Pods that wait ---------------------------------------------------------------------------------------------------
 
 
 def unplaced(message: str, kind: str = "deployment_unschedulable") -> Case:
-    """Return a workload whose first pod fits on no node, in these words of the scheduler."""
+    """Return a workload whose first pod fits on no node, with this message of the scheduler."""
     case = Case(kind)
     case.pod()["status"] = {
         "phase": "Pending",
@@ -153,7 +153,7 @@ def unplaced(message: str, kind: str = "deployment_unschedulable") -> Case:
         "0/1 nodes are available: 1 node(s) were unschedulable",
     ],
 )
-def test_a_pod_that_fits_nowhere_is_hopeless_within_a_few_seconds(kind: str, message: str) -> None:
+def test_an_unschedulable_pod_fails_within_a_few_seconds(kind: str, message: str) -> None:
     case = unplaced(message, kind)
     assert f"cannot be scheduled: {message.rstrip('.')}" in case.wait().text
     assert isinstance(case.judge(later=placing.PLACING_PATIENCE - 0.1), model.Waiting)
@@ -162,7 +162,7 @@ def test_a_pod_that_fits_nowhere_is_hopeless_within_a_few_seconds(kind: str, mes
     assert message.rstrip(".") in problem.text
 
 
-def test_a_pod_that_may_get_room_is_waited_for_and_told() -> None:
+def test_a_pod_that_may_get_a_node_is_waited_for() -> None:
     starts = unplaced("0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }")
     preempts = unplaced("0/1 nodes are available: 1 Insufficient cpu")
     preempts.pod()["status"]["nominatedNodeName"] = "one"
@@ -175,7 +175,7 @@ def test_a_pod_that_may_get_room_is_waited_for_and_told() -> None:
         assert "cannot be scheduled" in case.wait(later=60).text
 
 
-def test_a_job_past_its_deadline_whose_pod_found_no_node_is_told_so() -> None:
+def test_a_job_past_its_deadline_reports_a_pod_without_a_node() -> None:
     case = Case("job_deadline")
     case.objects["Pod"] = []
     gone = {"metadata": {"name": f"{case.name}-x7k2p", "uid": "gone"}}
@@ -188,8 +188,8 @@ def test_a_job_past_its_deadline_whose_pod_found_no_node_is_told_so() -> None:
     assert "activeDeadlineSeconds" in case.failure().advice
 
 
-def test_a_job_past_its_deadline_whose_pod_had_to_wait_for_its_node_is_not_told_so() -> None:
-    """The events of a pod that is gone do not say that a node had it in the end."""
+def test_a_job_past_its_deadline_ignores_a_former_wait_for_a_node() -> None:
+    """The events of a deleted pod do not show that it finally got a node."""
     case = Case("job_deadline")
     [pod] = case.objects["Pod"]
     pod["spec"]["nodeName"] = "one"
@@ -207,7 +207,7 @@ def test_a_job_past_its_deadline_whose_pod_had_to_wait_for_its_node_is_not_told_
 
 
 def claimed(message: str = "", **claim: Any) -> Case:
-    """Return a StatefulSet whose first pod waits for its claim `data`, in these words of the scheduler."""
+    """Return a StatefulSet whose first pod waits for its claim `data`, with this message of the scheduler."""
     case = Case("statefulset_rolling")
     pod = case.pod()
     pod["status"] = {"phase": "Pending", "conditions": []}
@@ -235,14 +235,14 @@ GOING = {"deletionTimestamp": "2026-11-25T02:06:00Z"}
         claimed(metadata={"annotations": {"volume.kubernetes.io/selected-node": "one"}}),
     ],
 )
-def test_a_claim_without_a_volume_gets_its_own_time(case: Case) -> None:
+def test_a_claim_without_a_volume_has_its_own_timeout(case: Case) -> None:
     assert "claim data has no volume, and its storage class is slow" in case.wait().text
     assert isinstance(case.judge(later=59), model.Waiting)
     problem = case.failure(later=61)
     assert (problem.code, problem.claim) == ("ClaimPending", "data")
 
 
-def test_a_claim_that_waits_for_its_pod_is_not_blamed() -> None:
+def test_a_claim_that_waits_for_its_pod_is_no_problem() -> None:
     case = claimed("0/1 nodes are available: 1 Insufficient cpu.")
     case.judge()
     problem = case.failure(later=61)
@@ -250,7 +250,7 @@ def test_a_claim_that_waits_for_its_pod_is_not_blamed() -> None:
     assert "claim" not in problem.text + problem.advice
 
 
-def test_a_claim_that_is_being_deleted_is_hopeless_with_the_pod_that_holds_it() -> None:
+def test_a_claim_in_deletion_fails_with_the_pod_that_uses_it() -> None:
     case = claimed(DELETED, metadata=GOING)
     holder = {"metadata": {"name": "copy", "uid": "copy"}, "status": {"phase": "Running"}}
     holder["spec"] = {"nodeName": "one", "volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]}
@@ -261,46 +261,46 @@ def test_a_claim_that_is_being_deleted_is_hopeless_with_the_pod_that_holds_it() 
     assert problem.advice.endswith("then remove pod copy")
 
 
-def test_a_claim_that_lost_its_volume_or_is_missing_is_told() -> None:
-    assert "was removed behind its back" in claimed(status={"phase": "Lost"}).failure().text
+def test_a_claim_that_is_missing_or_lost_its_volume_fails() -> None:
+    assert "was deleted while claim data was bound to it" in claimed(status={"phase": "Lost"}).failure().text
     missing = claimed('0/1 nodes are available: persistentvolumeclaim "data" not found.')
     missing.objects["PersistentVolumeClaim"] = []
     assert "needs claim data, which does not exist" in missing.lasting_failure().text
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "reported"),
     [
         (
             "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
             'pods "polls-postgresql-2" is forbidden: maximum memory usage per Container is 128Mi, but limit is 1Gi',
-            "its pods are refused: maximum memory usage per Container is 128Mi, but limit is 1Gi",
+            "its pods are rejected: maximum memory usage per Container is 128Mi, but limit is 1Gi",
         ),
         (
             "create Pod polls-postgresql-2 in StatefulSet polls-postgresql failed error: "
             'Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: Invalid value: "600m"',
-            'its pods are refused: Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: '
+            'its pods are rejected: Pod "polls-postgresql-2" is invalid: spec.containers[0].resources.requests: '
             'Invalid value: "600m"',
         ),
     ],
 )
-def test_a_pod_that_is_refused_is_told_and_its_claim_is_not(message: str, told: str) -> None:
+def test_a_rejected_pod_is_reported_without_its_claim(message: str, reported: str) -> None:
     case = Case("statefulset_quota")
     case.objects["PersistentVolumeClaim"] = claimed().objects["PersistentVolumeClaim"]
     case.objects["Event"] = [event(case.workload, "StatefulSet", "FailedCreate", message, case.now)]
-    assert told in case.wait().text
+    assert reported in case.wait().text
     problem = case.lasting_failure()
-    assert (problem.code, problem.text) == ("FailedCreate", told)
+    assert (problem.code, problem.text) == ("FailedCreate", reported)
     assert "claim" not in problem.advice
 
 
-def test_a_quota_is_told_though_the_claim_has_no_volume() -> None:
+def test_a_quota_is_reported_before_a_claim_without_a_volume() -> None:
     case = Case("statefulset_quota")
     case.objects["PersistentVolumeClaim"] = claimed().objects["PersistentVolumeClaim"]
     assert case.lasting_failure().text.startswith("quota ")
 
 
-def test_a_pod_that_runs_but_is_not_ready_is_told_with_its_probe() -> None:
+def test_a_running_unready_pod_is_reported_with_its_probe() -> None:
     case = rolling_deployment()
     pod = case.pod(1)
     next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["status"] = "False"
@@ -314,7 +314,7 @@ def test_a_pod_that_runs_but_is_not_ready_is_told_with_its_probe() -> None:
     assert (problem.pod, problem.container) == (name, "polls-web")
 
 
-def test_a_volume_that_cannot_be_attached_is_waited_for_and_told() -> None:
+def test_a_volume_that_cannot_be_attached_is_waited_for() -> None:
     case = rolling_deployment()
     waiting(case.pod(), "ContainerCreating")
     said = "Multi-Attach error for volume"
@@ -323,11 +323,11 @@ def test_a_volume_that_cannot_be_attached_is_waited_for_and_told() -> None:
     assert isinstance(case.lasting(), model.Waiting)
 
 
-def test_within_the_grace_time_the_suspected_problem_is_told() -> None:
+def test_the_suspected_problem_is_reported_within_the_grace_period() -> None:
     assert "needs Secret web-secret" in Case("deployment_config_error").wait().text
 
 
-def test_a_sidecar_that_has_not_started_is_told_with_its_probe() -> None:
+def test_an_unstarted_sidecar_is_reported_with_its_probe() -> None:
     case = rolling_deployment()
     pod = case.pod(1)
     pod["spec"]["initContainers"] = [{"name": "web", "image": "site:1", "restartPolicy": "Always"}]
@@ -342,7 +342,7 @@ def test_a_sidecar_that_has_not_started_is_told_with_its_probe() -> None:
 
 
 @pytest.mark.parametrize("policy", [None, "Always"], ids=["init container", "sidecar"])
-def test_a_sidecar_that_keeps_crashing_is_hopeless_as_others_are(policy: str | None) -> None:
+def test_a_crashing_sidecar_fails_like_other_containers(policy: str | None) -> None:
     case = rolling_deployment()
     pod = case.pod()
     pod["spec"]["initContainers"] = [{"name": "web", "image": "site:1", "restartPolicy": policy}]
