@@ -185,7 +185,7 @@ def alone(role: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
         ("database", {"database_schema": "public"}, "database_schema is public, which is reserved"),
         ("migrations", {"migrations_commands": ["check"]}, "migrations_commands[0] is check, a string, not a list"),
         ("web", {"web_allowed_hosts": "polls.example.org"}, "web_allowed_hosts is polls.example.org, a string, not"),
-        ("web", {"web_surge": 0, "web_grace_period": 1}, "and web_grace_period is 1 s."),
+        ("web", {"web_surge": 0, "web_grace_period": 1}, "web_grace_period is 1 s, but web_stop_delay"),
     ],
 )
 def test_a_role_alone_is_validated_before_it_connects_to_the_cluster(
