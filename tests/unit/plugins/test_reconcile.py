@@ -482,7 +482,7 @@ def test_given_values_take_precedence_over_existing_and_generated_ones() -> None
 @pytest.mark.parametrize(
     ("secret", "values", "generate", "words"),
     [
-        ({}, {"key": 5}, {}, "Key key of Secret a is not a string. Quote its value."),
+        ({}, {"key": 5}, {}, "Key key of Secret a is not a string. Quote its value, then"),
         ({"data": {"key": "!"}}, {}, {}, "Key key of Secret a is not base64. Set its plain value in secret_values"),
         ({}, {}, {"key": "none"}, "Key key of Secret a cannot be none characters long."),
     ],
