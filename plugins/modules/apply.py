@@ -71,8 +71,8 @@ options:
     default: []
   configuration_hash:
     description:
-      - Whether to add a hash of the Secrets and ConfigMaps that pods read to the pod template of their workload, so
-        that a change replaces the pods. Disable it for programs that reload their configuration.
+      - Whether to add a hash of the Secrets and ConfigMaps that pods read to their pod template. A change then replaces
+        the pods. Disable it for programs that reload their configuration.
     type: bool
     default: true
   generate:

@@ -8,8 +8,8 @@ short_description: Get one object or all objects of a kind
 version_added: 0.1.0
 description:
   - Returns objects of one kind, optionally after one of them meets a condition.
-  - Unlike M(kubernetes.core.k8s_info), fails with a message for the user, and returns only the listed keys of a Secret,
-    so that the task does not need C(no_log).
+  - Unlike M(kubernetes.core.k8s_info), fails with a message for the user, and returns only the listed keys of a Secret.
+    The task therefore does not need C(no_log).
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode: {description: The module is read-only. It does not wait., support: full}

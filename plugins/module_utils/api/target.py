@@ -33,17 +33,19 @@ def reviews(rules: Sequence[Rule], namespace: str) -> Iterator[Attributes]:
                 plain, _, subresource = resource.partition("/")
                 for name in rule.get("resourceNames") or [""]:
                     for verb in rule["verbs"]:
-                        asked = {"group": group, "resource": plain, "subresource": subresource, "verb": verb}
-                        yield asked | {"name": name, "namespace": namespace}
+                        permission = {"group": group, "resource": plain, "subresource": subresource, "verb": verb}
+                        yield permission | {"name": name, "namespace": namespace}
 
 
 def summary(missing: Sequence[Attributes]) -> str:
     """Return a short list of permissions, grouped by resource."""
     verbs: dict[str, list[str]] = {}
-    for asked in missing:
-        resource = asked["resource"] + (asked["subresource"] and f"/{asked['subresource']}")
-        resource += (asked["group"] and f".{asked['group']}") + (asked["name"] and f" {asked['name']}")
-        verbs.setdefault(resource, []).append(asked["verb"])
+    for permission in missing:
+        resource = permission["resource"] + (permission["subresource"] and f"/{permission['subresource']}")
+        resource += (permission["group"] and f".{permission['group']}") + (
+            permission["name"] and f" {permission['name']}"
+        )
+        verbs.setdefault(resource, []).append(permission["verb"])
     return "; ".join(f"{', '.join(known)} {resource}" for resource, known in verbs.items())
 
 
@@ -90,20 +92,24 @@ class Target:
             raise ApiError(f"The cluster behind {self.client.where}", reason, step)
         return version
 
-    def is_allowed(self, asked: Attributes) -> bool:
+    def is_allowed(self, permission: Attributes) -> bool:
         """Return whether the user has a permission."""
         kind = "SelfSubjectAccessReview"
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": asked}}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": permission}}
         return bool((self.client.request("post", self.client.path(kind), body=review) or {})["status"].get("allowed"))
 
-    def missing(self, asked: list[Attributes]) -> list[Attributes]:
+    def missing(self, permissions: list[Attributes]) -> list[Attributes]:
         """Return the permissions that the user lacks."""
         # A cluster administrator needs only one request.
         anything = {"group": "*", "resource": "*", "verb": "*"}
-        if not asked or self.is_allowed(anything):
+        if not permissions or self.is_allowed(anything):
             return []
         with ThreadPoolExecutor(REVIEWS) as pool:
-            return [each for each, allowed in zip(asked, pool.map(self.is_allowed, asked), strict=True) if not allowed]
+            return [
+                each
+                for each, allowed in zip(permissions, pool.map(self.is_allowed, permissions), strict=True)
+                if not allowed
+            ]
 
     def check_permissions(self, name: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]) -> None:
         """Raise ApiError, with sufficient Roles, if the user lacks a permission."""

@@ -148,9 +148,9 @@ def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj
         (item for item in items if not is_going(item)),
         key=lambda item: (item["metadata"]["creationTimestamp"], item["metadata"]["name"]),
     )
-    there = {item["metadata"]["name"] for item in by_age}
+    existing = {item["metadata"]["name"] for item in by_age}
     names = {obj["metadata"]["name"] for obj in wanted}
-    room = max(keep - len(names - there), 0)
+    room = max(keep - len(names - existing), 0)
     return [item for item in by_age[: max(len(by_age) - room, 0)] if item["metadata"]["name"] not in names]
 
 

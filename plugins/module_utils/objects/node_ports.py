@@ -27,7 +27,7 @@ def ports_of(service: Mapping[str, Any] | None) -> set[int]:
     return {int(port) for port in found if port}
 
 
-def asked(
+def requested(
     planned: Mapping[str, Any] | None, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> dict[int, tuple[str, str]]:
     """Return the requested ports that no Service of the site has yet, each with the namespace and name of its Service.
@@ -64,7 +64,7 @@ def refuse_taken(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> None:
     """Raise ManifestError if another Service has a requested port. Without a new port no request is sent."""
-    ports = asked(planned, wanted, existing) | changed(planned, client, wanted, existing)
+    ports = requested(planned, wanted, existing) | changed(planned, client, wanted, existing)
     if not ports:
         return
     try:

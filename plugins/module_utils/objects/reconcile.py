@@ -171,9 +171,9 @@ class Run:
             for obj in wanted
         ]
         found |= {identity(obj): self.read(obj) for obj in wanted if obj["kind"] == "Job"}
-        there = [obj for obj in found.values() if obj]
-        ownership.refuse_foreign([obj for obj in there if not self.is_left(obj)], self.owner)
-        self.wait_gone([obj for obj in there if manifests.is_going(obj)])
+        present = [obj for obj in found.values() if obj]
+        ownership.refuse_foreign([obj for obj in present if not self.is_left(obj)], self.owner)
+        self.wait_gone([obj for obj in present if manifests.is_going(obj)])
         return wanted, {key: manifests.lasting(obj) for key, obj in found.items()}
 
     def is_left(self, existing: Obj) -> bool:

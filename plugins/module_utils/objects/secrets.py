@@ -91,10 +91,10 @@ def fill(
     for key, value in [*data.items(), *given.items()]:
         if not isinstance(value, str):
             raise ManifestError(f"Key {key} of {title}", "is not a string", f"Quote its value, {AGAIN}")
-    there = (existing or {}).get("data") or {}
+    present = (existing or {}).get("data") or {}
     for key, length in generate.items():
-        if there.get(key):
-            data[key] = there[key]
+        if present.get(key):
+            data[key] = present[key]
         elif key not in given:
             data[key] = encode(random(as_length(length, f"Key {key} of {title}")))
     data |= {key: encode(value) for key, value in given.items()}

@@ -223,9 +223,9 @@ def test_kinds_in_leave_foreign_are_left_unchanged() -> None:
 
 def test_a_namespace_that_matches_is_not_applied() -> None:
     """A deployer account may lack the permission."""
-    there = managed(namespace())
-    there["metadata"]["labels"]["kubernetes.io/metadata.name"] = "polls"
-    cluster = Memory(there | {"spec": {"finalizers": ["kubernetes"]}})
+    existing = managed(namespace())
+    existing["metadata"]["labels"]["kubernetes.io/metadata.name"] = "polls"
+    cluster = Memory(existing | {"spec": {"finalizers": ["kubernetes"]}})
     assert run(cluster, objects=[namespace()])[0] == {"Namespace/polls": "unchanged"}
     assert cluster.written == []
     wanted = namespace()
@@ -474,8 +474,8 @@ def test_random_values_are_long_plain_and_different() -> None:
 
 def test_given_values_take_precedence_over_existing_and_generated_ones() -> None:
     secret = manifest("Secret", "a")
-    there = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
-    filled = secrets.fill(secret, there, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
+    existing = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
+    filled = secrets.fill(secret, existing, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
     assert secrets.data_of(filled) == {"kept": "old", "given": "new", "empty": "xxxx"}
 
 
