@@ -440,7 +440,7 @@ def two_at_once(ground: Ground) -> Row:
     for process, code in codes.items():
         held = [since for holder, since in holders.items() if f"(process {process}," in holder]
         others = [end for other, end in ends.items() if other != process and end < ends[process]]
-        if code and "Another run is changing" not in " ".join(outputs[process].split()):
+        if code and "is locked by another run" not in " ".join(outputs[process].split()):
             problems.append(f"one of them failed: {outputs[process][-1500:]}")
         if not code and not held:
             problems.append("one of them changed the site without the Lease")

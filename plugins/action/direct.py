@@ -1,9 +1,9 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Runs a module inside of the task's own process, where that is the machine and the Python that it would run on anyway.
+"""Action plugin that runs a module in the task's process if that has the same host and Python as the module.
 
-Ansible packs a module with all that it imports, starts a Python, and has it compile everything again: four tenths of a
-second for a module that speaks to Kubernetes, of which the API server takes a few hundredths. A task has a process of
-its own on the controller already. In every other case the module runs as any other.
+Otherwise Ansible packs a module with its imports, starts Python, and compiles everything again. For a module that
+connects to Kubernetes that takes 0.4 seconds, of which the API server needs a few hundredths. Each task has a process
+on the control node anyway. If the host or the Python differs, the module runs as usual.
 """
 
 import functools
@@ -40,13 +40,13 @@ class ActionModule(ActionBase):
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module here, or as Ansible usually does, once the variables of a role that runs alone are valid."""
+        """Validate the variables of a role that runs alone, then run the module here or as Ansible usually does."""
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         if (role := role_of_its_own(self._task, self._templar, variables)) and (
-            complaints := Validation(self._templar, variables).complaints([role])
+            errors := Validation(self._templar, variables).errors([role])
         ):
-            return result | {"failed": True, "msg": message(complaints, role)}
+            return result | {"failed": True, "msg": message(errors, role)}
         name = self._module()
         if not name or not self._runs_here(variables):
             return self._execute_module(task_vars=variables, wrap_async=bool(self._task.async_val))
@@ -56,9 +56,9 @@ class ActionModule(ActionBase):
         return run_here(self._main(importlib.import_module(name)), arguments)
 
     def _module(self) -> str:
-        """Return the Python name of the task's module, whether the task has its full name, a short one or an old one.
+        """Return the Python name of the task's module, for a full, a short, or a redirected name.
 
-        Return an empty string if the module is in no collection; Ansible then finds it or reports that it is missing.
+        Return an empty string if the module is in no collection. Ansible then finds it or reports the missing module.
         """
         found = module_loader.find_plugin_with_context(self._task.action, collection_list=self._task.collections)
         if not found.resolved or not found.plugin_resolved_collection:
@@ -71,7 +71,7 @@ class ActionModule(ActionBase):
         return module.main
 
     def _runs_here(self, variables: Mapping[str, Any]) -> bool:
-        """Tell whether the module would run on this machine, as this user, in this environment, with this Python."""
+        """Return whether the module would run on this host, as this user, in this environment, with this Python."""
         interpreter = self._templar.template(variables.get("ansible_python_interpreter", ""))
         return (
             self._connection.transport == "local"
@@ -85,9 +85,9 @@ class ActionModule(ActionBase):
 
 @functools.cache
 def is_supported() -> bool:
-    """Return whether this version of ansible-core can run a module here: its private names may change.
+    """Return whether this version of ansible-core can run a module here, because its private names may change.
 
-    An empty module shows it, before a module that changes anything would.
+    An empty module proves it before a module that makes changes runs.
     """
 
     def main() -> None:
@@ -104,7 +104,7 @@ def is_supported() -> bool:
 def run_here(main: Callable[[], None], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Run a module's function `main` with these arguments and return its result.
 
-    Raises whatever the module does not handle itself.
+    Raises the errors that the module does not handle.
     """
     encoder = module_json.get_module_encoder(_PROFILE, module_json.Direction.CONTROLLER_TO_MODULE)
     decoder = module_json.get_module_decoder(_PROFILE, module_json.Direction.MODULE_TO_CONTROLLER)
@@ -119,7 +119,7 @@ def run_here(main: Callable[[], None], arguments: Mapping[str, Any]) -> dict[str
 
 @contextmanager
 def _given(arguments: bytes, results: list[str]) -> Iterator[None]:
-    """Have a module find its arguments, and leave its result as JSON in `results` instead of on standard output."""
+    """Give a module its arguments, and store its result as JSON in `results` instead of printing it."""
     encoder = module_json.get_module_encoder(_PROFILE, module_json.Direction.MODULE_TO_CONTROLLER)
 
     def record(module: basic.AnsibleModule, result: dict[str, Any]) -> None:

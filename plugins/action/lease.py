@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Action plugin of the module lease: the Lease is held for the process of the playbook."""
+"""Action plugin of the module lease, which holds the Lease for the process of the playbook."""
 
 import functools
 import multiprocessing
@@ -14,7 +14,7 @@ class ActionModule(direct.ActionModule):
     """The controller's side of the module."""
 
     def _main(self, module: Any) -> Callable[[], None]:
-        """Return the module's function, with what holds the Lease for the playbook, which started this process."""
-        # Not os.getppid(), which is another process once the playbook has ended.
+        """Return the module's function `main` with arguments to hold the Lease for the parent process, the playbook."""
+        # Not os.getppid(), which returns another process after the playbook has ended.
         parent = multiprocessing.parent_process()
         return functools.partial(module.main, hold, parent.pid) if parent else module.main

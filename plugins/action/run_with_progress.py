@@ -1,4 +1,4 @@
-"""Action plugin that runs a long command on the controller and says how far it is."""
+"""Action plugin that runs a long command on the control node and prints its progress."""
 
 import contextlib
 import tempfile
@@ -16,7 +16,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command im
 
 
 class ActionModule(ActionBase):
-    """The controller's side of :mod:`run_with_progress`; its documentation stands in the module of that name."""
+    """The controller's side of :mod:`run_with_progress`; its documentation is in the module of that name."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -38,37 +38,37 @@ class ActionModule(ActionBase):
 
 
 def _failure(options: dict[str, Any], code: int, progress: Progress) -> str:
-    """Return the error for a command that failed: its own first word of it, where the log is, and the last lines."""
+    """Return the error for a failed command: its first error line, the path of the log, hints, and the last lines."""
     why = f": {progress.first_error}" if progress.first_error else ""
-    where = f" The whole log is in {options['log']}." if options["log"] else ""
+    where = f" The full log is in {options['log']}." if options["log"] else ""
     hints = [f"{sentence} The reason: {line}" for sentence, line in progress.hints.items()]
     return "\n".join(
         [
             f"{options['label']} failed with exit code {code}{why}.{where}",
             *hints,
-            "It ended with:",
+            "The last lines:",
             *progress.last_lines,
         ]
         if hints
-        else [f"{options['label']} failed with exit code {code}{why}.{where} It ended with:", *progress.last_lines]
+        else [f"{options['label']} failed with exit code {code}{why}.{where} The last lines:", *progress.last_lines]
     )
 
 
 def _run(options: dict[str, Any]) -> tuple[int, Progress]:
-    """Run the command of `options`; return its exit code and what was kept of its output."""
+    """Run the command of `options`; return its exit code and its progress."""
     die_with_parent()
     progress = Progress(options)
     with contextlib.ExitStack() as stack:
-        # A file, because a command that prints before it has read everything would block pipes at both ends.
+        # A file, because a pipe would block if the command prints before it has read all input.
         stdin = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         stdin.write(options["stdin"] or "")
         stdin.seek(0)
         with _log_errors(options):
             output = stack.enter_context(command.open_output(options["log"]))
-        ends_with_worker = stack.enter_context(command.signals_passed_on())
+        set_command = stack.enter_context(command.forwarded_signals())
         process = command.start(options, stdin, output.file)
         stack.callback(command.end, process)
-        ends_with_worker(process)
+        set_command(process)
         code = None
         while code is None:
             code = command.wait(process)
@@ -83,11 +83,11 @@ def _run(options: dict[str, Any]) -> tuple[int, Progress]:
 
 @contextlib.contextmanager
 def _log_errors(options: dict[str, Any]) -> Iterator[None]:
-    """Report which file cannot be written."""
+    """Convert an error of the log's file system to an error for the user."""
     try:
         yield
     except OSError as error:
         raise AnsibleActionFail(
-            f"{options['label']} has no log: {error.filename or options['log']}: {error.strerror}. "
-            "Make it possible to write there, then run the playbook again."
+            f"{options['label']} cannot write its log: {error.filename or options['log']}: {error.strerror}. "
+            "Make the path writable, then rerun the playbook."
         ) from None

@@ -14,11 +14,11 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return a failure with the complaints of all roles if there are any."""
+        """Return a failure with the errors of all roles if there are any."""
         result = super().run(tmp, task_vars)
         roles = {"type": "list", "elements": "str", "required": True}
         _, options = self.validate_argument_spec(argument_spec={"roles": roles})
-        complaints = Validation(self._templar, task_vars or {}).complaints(options["roles"])
-        if complaints:
-            return result | {"failed": True, "msg": message(complaints)}
+        errors = Validation(self._templar, task_vars or {}).errors(options["roles"])
+        if errors:
+            return result | {"failed": True, "msg": message(errors)}
         return result | {"changed": False}

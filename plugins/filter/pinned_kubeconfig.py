@@ -1,34 +1,35 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Filter that lets a kubeconfig pass only if its context leads to the server that is pinned."""
+"""Filter that returns a kubeconfig only if its context leads to the pinned server."""
 
 DOCUMENTATION = r"""
 name: pinned_kubeconfig
-short_description: Refuse a kubeconfig whose context leads to another server than the pinned one
+short_description: Fail if the context of a kubeconfig leads to another server than the pinned one
 version_added: 0.1.0
 description:
-  - Returns the path that it is given. Fails if the context in that file leads to another server than the pinned one.
-  - In C(module_defaults) of a play it guards each task that reaches the API, whichever tasks the play starts with.
-  - Fails as well if the environment holds other options of a connection, C(K8S_AUTH_HOST) and its like, which the
-    modules of kubernetes.core would follow.
-  - Proxies of the environment are not used for a server on this machine, nor for one whose network is in C(no_proxy).
-  - A file that is not there yet, or that has no such context, passes, since the task says so better.
+  - Returns the path. Fails if the context in the file leads to another server than the pinned one.
+  - In C(module_defaults) of a play, the filter checks each task that connects to the API, regardless of tags.
+  - Also fails if the environment has other connection options, such as C(K8S_AUTH_HOST), because the modules of
+    kubernetes.core would use them.
+  - Bypasses proxies of the environment for a server on the control node and for a server whose network is in
+    C(no_proxy).
+  - Accepts a missing file or a file without the context, because the task itself reports the error better.
 options:
   _input:
-    description: The path of the kubeconfig.
+    description: Path of the kubeconfig.
     type: path
     required: true
   context:
-    description: The context.
+    description: Name of the context.
     type: str
     required: true
   server:
-    description: The address that its server must have, for instance V(https://192.0.2.1:6443). Empty lets any pass.
+    description: URL of the pinned API server, for instance V(https://192.0.2.1:6443). Empty accepts any server.
     type: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Reach one server and no other
+- name: Connect only to the pinned server
   hosts: all
   module_defaults:
     group/cloud_django.kubernetes.k8s:
@@ -38,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The path, as it was given.
+  description: The unchanged path.
   type: path
 """
 
@@ -52,20 +53,21 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 
 
 def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
-    """Return a kubeconfig's path. Raises AnsibleFilterError if its context, or the environment, leads elsewhere."""
+    """Return the path of a kubeconfig. Raises AnsibleFilterError if its context or the environment leads elsewhere."""
     try:
         connection.refuse_environment(os.environ)
     except ApiError as error:
         raise AnsibleFilterError(str(error)) from None
-    # Here, because each task that reaches the API passes by, those of kubernetes.core as well.
+    # Here, because this filter runs for each task that connects to the API, including those of kubernetes.core.
     connection.bypass_proxies(path, context)
     if not server:
         return path
     found = connection.cluster_entry(path, context).get("server", "")
     if found and not connection.same_server(found, server):
         raise AnsibleFilterError(
-            f"The context {context} of {path} leads to {found}, and cluster_server is pinned to {server}, so nothing "
-            "was changed. Use the kubeconfig of the pinned cluster, or pin this one by `make pin`."
+            f"The context {context} of {path} leads to {found}, but cluster_server is pinned to {server}. No changes "
+            "were made. Use the kubeconfig of the pinned cluster, or pin this cluster with `make pin`, then rerun the "
+            "playbook."
         )
     return path
 

@@ -1,28 +1,28 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Filter that reads the amounts in which Kubernetes counts memory and processors."""
+"""Filter that parses quantities of Kubernetes, for instance of memory and CPU."""
 
 DOCUMENTATION = r"""
 name: quantity
-short_description: Read an amount as Kubernetes writes it
+short_description: Parse a quantity of Kubernetes
 version_added: 0.1.0
 description:
-  - Turns an amount such as C(512Mi), C(1G) or C(250m) into a number of its base unit, that is bytes or processors.
+  - Converts a quantity such as C(512Mi), C(1G), or C(250m) to a number in its base unit, bytes or CPUs.
 options:
   _input:
-    description: The amount.
+    description: The quantity.
     type: raw
     required: true
 """
 
 EXAMPLES = r"""
-- name: Say how many bytes a container may use
+- name: Print the memory limit of a container in bytes
   ansible.builtin.debug:
     msg: "{{ '512Mi' | cloud_django.kubernetes.quantity }}"
 """
 
 RETURN = r"""
 _value:
-  description: The number; an integer where it is whole.
+  description: The number, as an integer if possible.
   type: raw
 """
 

@@ -1,32 +1,32 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Filter that computes how many connections to the database the site's pods can open."""
+"""Filter that computes how many database connections the web pods can open."""
 
 DOCUMENTATION = r"""
 name: web_connections
 short_description: Compute the database connections of the web pods
 version_added: 0.1.0
 description:
-  - Returns (2 x replicas + surge) x workers x threads. In a rollout, pods that have been replaced keep their
-    connections until they have ended, up to twice as many pods, and the surge. With an autoscaler its maximum counts.
-  - Without a number of workers, gunicorn has one for each of the pod's processors, and two at least.
+  - Returns (2 x replicas + surge) x workers x threads. During a rollout, replaced pods keep their connections until
+    they terminate, so up to twice the pods and the surge are counted. With an autoscaler, its maximum is used.
+  - If the number of workers is 0, gunicorn starts one for each CPU of the pod, and at least two.
 options:
   _input:
     description:
-      - The values of web_replicas, web_replicas_maximum, web_surge, web_workers, web_threads and web_resources.
+      - Values of web_replicas, web_replicas_maximum, web_surge, web_workers, web_threads, and web_resources.
     type: list
     elements: raw
     required: true
 """
 
 EXAMPLES = r"""
-- name: Say how many connections three pods with two workers of four threads can open
+- name: Print the connections of three pods with two workers of four threads
   ansible.builtin.debug:
     msg: "{{ [3, 0, 1, 2, 4, {}] | cloud_django.kubernetes.web_connections }}"
 """
 
 RETURN = r"""
 _value:
-  description: The number of connections.
+  description: Number of connections.
   type: int
 """
 
@@ -42,13 +42,13 @@ NUMBERS = ("web_replicas", "web_replicas_maximum", "web_surge", "web_workers", "
 
 
 def web_connections(values: Sequence[Any]) -> int:
-    """Return the connections of the web pods; raise AnsibleFilterError for a number that is none."""
+    """Return the number of connections of the web pods. Raises AnsibleFilterError for values that are not numbers."""
     *given, resources = values
     wrong = [name for name, value in zip(NUMBERS, given, strict=True) if not re.fullmatch("[0-9]+", str(value))]
     if wrong:
         raise AnsibleFilterError(
-            f"{', '.join(wrong)} must be a whole number, from which the database's connections follow: correct it, "
-            "then run the playbook again."
+            f"{', '.join(wrong)} must be an integer, because the number of database connections depends on it. Correct "
+            "it, then rerun the playbook."
         )
     replicas, maximum, surge, workers, threads = (int(value) for value in given)
     processors = ((resources or {}).get("limits") or {}).get("cpu") or 1

@@ -1,25 +1,25 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Lookup plugin that finds what, around the inventory, would make a run do something else than it says."""
+"""Lookup plugin that detects environments in which the playbooks would not work as intended."""
 
 DOCUMENTATION = r"""
 name: environment_refusal
 short_description: Return why the playbooks cannot run in this environment
 version_added: 0.1.0
 description:
-  - Returns a sentence for the user; an empty one if the playbooks can run.
-  - They run on the control node as the user who starts them, because they use that user's files and container engine.
-    Another connection, or another user by C(become), would do only some of the tasks elsewhere.
-  - Another version of kubernetes.core than the collection needs may be found first, for instance in C(~/.ansible).
+  - Returns a message for the user, or an empty string if the playbooks can run.
+  - The playbooks run on the control node as the user who starts them, because they use that user's files and container
+    engine. With another connection, or another user by C(become), some of the tasks would run elsewhere.
+  - Ansible may find an older version of kubernetes.core than the collection needs, for instance in C(~/.ansible).
 options:
   _terms:
-    description: Names of the hosts that the playbooks run on.
+    description: Names of the hosts of the playbooks.
     type: list
     elements: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Fail in an environment that changes what a run does
+- name: Fail if the environment is not supported
   ansible.builtin.fail:
     msg: "{{ refusal }}"
   vars:
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _list:
-  description: The sentence.
+  description: The message.
   type: list
   elements: str
 """
@@ -51,53 +51,53 @@ KUBERNETES_CORE = "6.6.0"
 
 
 def user_refusal(host: str, variables: Mapping[str, Any], command: Mapping[str, Any], user: str) -> str:
-    """Return why the tasks of a host would run elsewhere or as another user; empty if they would not.
+    """Return why the tasks of a host would run elsewhere or as another user; empty otherwise.
 
     Args:
-        command: options of the command, and what Ansible is configured to do without them.
-        user: who runs the command.
+        command: options of the command with Ansible's configured defaults.
+        user: name of the user who runs the command.
     """
     connection = str(variables.get("ansible_connection") or command.get("connection") or "ssh")
     if connection.rpartition(".")[2] != "local":
         return (
-            f"Host {host} has the connection {connection}, and the playbooks run on the control node only. No changes "
+            f"Host {host} has the connection {connection}, but the playbooks run only on the control node. No changes "
             f"were made. Set ansible_connection: local for {host} in the inventory, then rerun the playbook."
         )
     become = variables.get("ansible_become", command.get("become"))
     other = str(variables.get("ansible_become_user") or command.get("become_user") or "root")
     if boolean(become, strict=False) and other != user:
         return (
-            f"The tasks of host {host} would run as user {other}, and the playbooks use the files and the container "
-            f"engine of user {user}, who runs them. No changes were made. Remove --become or ansible_become, or log in "
-            f"as {other}, then rerun the playbook."
+            f"The tasks of host {host} would run as user {other}, but the playbooks need the files and the container "
+            f"engine of the current user {user}. No changes were made. Remove --become or ansible_become, or log in as "
+            f"{other}, then rerun the playbook."
         )
     return ""
 
 
-def version_refusal(folder: Path, minimum: str = KUBERNETES_CORE) -> str:
-    """Return why the collection kubernetes.core in a folder cannot be used; empty if it can."""
+def version_refusal(directory: Path, minimum: str = KUBERNETES_CORE) -> str:
+    """Return why the collection kubernetes.core in a directory cannot be used; empty if it can."""
     try:
-        version = json.loads((folder / "MANIFEST.json").read_bytes())["collection_info"]["version"]
+        version = json.loads((directory / "MANIFEST.json").read_bytes())["collection_info"]["version"]
         is_lower = numbers(version) < numbers(minimum)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        # A checkout of it has no such file.
+        # A Git checkout of the collection has no such file.
         return ""
     if not is_lower:
         return ""
     return (
-        f"Ansible finds version {version} of the collection kubernetes.core in {folder}, and the playbooks need "
-        f"{minimum} or later. No changes were made. Upgrade or remove that one, or unset "
+        f"Ansible found version {version} of the collection kubernetes.core in {directory}, but the playbooks need "
+        f"{minimum} or later. No changes were made. Upgrade or remove this version, or unset "
         "ANSIBLE_COLLECTIONS_PATH, then rerun the playbook."
     )
 
 
 def numbers(version: str) -> list[int]:
-    """Return the numbers of a version."""
+    """Return the parts of a version as numbers."""
     return [int(part) for part in version.partition("-")[0].split(".")]
 
 
 def present_user() -> str:
-    """Return the name of the user who runs this, or the number of one without a name."""
+    """Return the name of the current user, or the UID of a user without a name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -105,7 +105,7 @@ def present_user() -> str:
 
 
 def kubernetes_core() -> Path:
-    """Return the folder of the collection kubernetes.core that Ansible uses."""
+    """Return the directory of the collection kubernetes.core that Ansible uses."""
     try:
         return Path(next(iter(import_module("ansible_collections.kubernetes.core").__path__)))
     except (ImportError, StopIteration):

@@ -6,19 +6,19 @@ name: role_variable
 short_description: Read a variable of another role
 version_added: 0.1.0
 description:
-  - Returns the value of a role's public variable for a task of another role, as the inventory or the play sets it, or
-    else that role's own default.
-  - So each default is written once, and each role runs alone.
+  - Returns the value of another role's public variable from the inventory or the play, or else the default of that
+    role.
+  - With this lookup, each default has one definition, and each role can run alone.
 options:
   _terms:
-    description: Names of variables, which begin with the name of their role.
+    description: Names of variables, each with its role's name as the prefix.
     type: list
     elements: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Say where the database is
+- name: Print the host of the database
   ansible.builtin.debug:
     msg: "{{ lookup('cloud_django.kubernetes.role_variable', 'postgresql_host') }}"
 """
@@ -41,18 +41,20 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 def role_of(name: str, roles: list[str]) -> str:
-    """Return the role that a variable belongs to. Raises AnsibleLookupError if there is none."""
+    """Return the role of a variable. Raises AnsibleLookupError if there is none."""
     fitting = [role for role in roles if name.startswith(f"{role}_")]
     if not fitting:
-        raise AnsibleLookupError(f"{name} is no variable of a role of this collection. Correct its name.")
+        raise AnsibleLookupError(
+            f"{name} is not a variable of any role of this collection. Correct its name, then rerun the playbook."
+        )
     return max(fitting, key=len)
 
 
 class LookupModule(LookupBase):
-    """Reads what the play knows, and for anything else the file with the role's defaults."""
+    """Lookup of a variable in the play, then in the defaults of its role."""
 
     def run(self, terms: list[str], variables: dict | None = None, **kwargs: object) -> list[Any]:
-        """Return one value per name; raise AnsibleLookupError for a name that no role has."""
+        """Return one value per name. Raises AnsibleLookupError for a name that no role has."""
         return [self.value(name, variables or {}) for name in terms]
 
     def value(self, name: str, variables: dict) -> Any:
@@ -63,7 +65,7 @@ class LookupModule(LookupBase):
         file = ROLES / role / "defaults" / "main.yml"
         defaults = self._loader.load_from_file(str(file), trusted_as_template=True)
         if name not in defaults:
-            raise AnsibleLookupError(f"Role {role} has no variable {name}. Correct its name.")
-        # A default may follow from others of its role.
+            raise AnsibleLookupError(f"Role {role} has no variable {name}. Correct its name, then rerun the playbook.")
+        # A default can refer to other defaults of its role.
         templar = self._templar.copy_with_new_env(available_variables=ChainMap(variables, defaults))
         return templar.template(defaults[name])

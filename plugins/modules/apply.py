@@ -1,96 +1,96 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Apply all objects of a role in one task, and touch nothing that is not ours."""
+"""Apply all objects of a role in one task, and change no object that another client manages."""
 
 DOCUMENTATION = r"""
 module: apply
 short_description: Apply the objects of one role together
 version_added: 0.1.0
 description:
-  - Applies a list of manifests by server-side apply, with one field manager for ever, to one namespace, or to several
-    namespaces and the cluster as a whole. The objects are looked at first. If one of them exists and is somebody
-    else's, nothing is changed.
-  - Takes back fields that somebody else changed by hand. Fields that the manifests do not name are left alone.
-  - Makes random passwords and keys once, keeps them in their Secret, and never returns or shows the content of
-    a Secret.
-  - Sees to it that pods are replaced when, and only when, a Secret or ConfigMap that they read has another content.
-  - In check mode on a cluster that has no such namespace yet, it says what would be made.
+  - Applies a list of manifests by server-side apply with a fixed field manager. The objects are in one namespace, in
+    several namespaces, or cluster-scoped. Existing objects are checked first. If one of them has another owner, no
+    object is changed.
+  - Reverts manual changes to fields in the manifests. Other fields are left unchanged.
+  - Generates random passwords and keys once and stores them in their Secret. The content of a Secret is never returned
+    or shown.
+  - Replaces pods if, and only if, the content of a Secret or ConfigMap that they read changes.
+  - In check mode, also works if the namespace does not exist yet, and reports the objects that would be created.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
   check_mode:
-    description: Asks the API server for a dry run, so that it reports what would change and what would be refused.
+    description: Sends dry-run requests to the API server, so that it reports changes and errors.
     support: full
-  diff_mode: {description: Shows each changed object. Of a Secret it shows which keys differ., support: full}
+  diff_mode: {description: "Shows each changed object. Of a Secret, shows only which keys differ.", support: full}
 notes:
-  - A user needs the verbs C(get), C(list), C(create), C(patch) and C(delete) on the kinds, and C(get) on namespaces.
+  - Requires the verbs C(get), C(list), C(create), C(patch), and C(delete) on the kinds, and C(get) on namespaces.
 options:
   namespace:
     description:
-      - Namespace of the objects, which then all belong to it. It must exist, except in check mode.
-      - If it is empty, each manifest names its namespace, unless it belongs to none. A namespace must exist or be
-        among O(objects), before what belongs to it.
+      - Namespace of all objects. It must exist, except in check mode.
+      - If empty, each manifest that is not cluster-scoped must have a namespace. Each namespace must exist, or be
+        listed in O(objects) before its objects.
     type: str
     default: ""
   objects:
     description:
-      - The manifests, in the order in which they are applied. An empty list is done at once.
-      - A Job gets a hash of its content at the end of its name, since its template cannot be changed. One that is there
-        is left alone, and one that has failed is made again.
-      - An object that is being deleted is waited for and made anew.
-      - A Namespace that already has everything that its manifest names is not applied, since a user who deploys into it
-        may not be allowed to.
+      - Manifests, in the order in which they are applied. An empty list has no effect.
+      - The name of a Job gets a hash of its content as its suffix, because the template of a Job cannot be changed. An
+        existing Job is left unchanged, and a failed one is recreated.
+      - If an object is being deleted, the task waits until it is gone and creates it again.
+      - A Namespace that already matches its manifest is not applied, because a deployer account may lack the
+        permission.
     type: list
     elements: dict
     required: true
   unwanted:
     description:
-      - Objects to remove when O(state=present), for instance what an option turned off. They need no more than
-        apiVersion, kind and name. Those of a kind that the cluster does not know, or that are not ours, are left alone.
-        Nobody waits until they are gone.
+      - Objects to remove when O(state=present), for instance those of a disabled feature. They need only apiVersion,
+        kind, and name. Objects with other owners, and kinds that the cluster does not have, are ignored. The task does
+        not wait until the objects are gone.
     type: list
     elements: dict
     default: []
   state:
     description:
-      - V(present) applies the objects. V(absent) removes those of them that carry the owner's labels, a Job with
-        whatever content, and waits until they are gone with their pods. The manifests then need no more than
-        apiVersion, kind and name.
+      - V(present) applies the objects. V(absent) removes the objects that have the owner's labels, including Jobs with
+        other content, and waits until they and their pods are gone. The manifests then need only apiVersion, kind, and
+        name.
     type: str
     choices: [present, absent]
     default: present
   owner:
-    description: Labels by which an object is known to be ours, at least one. They are added to each manifest.
+    description: Labels that identify the managed objects, at least one. They are added to each manifest.
     type: dict
     required: true
   leave_foreign:
     description:
-      - Kinds whose objects are left as they are where they exist and are somebody else's. Those of other kinds make the
+      - Kinds whose existing objects with other owners are left unchanged. For other kinds, such an object makes the
         task fail.
     type: list
     elements: str
     default: []
   configuration_hash:
     description:
-      - Whether the pod template of a workload gets a hash of the Secrets and ConfigMaps that its pods read, so that
-        pods are replaced when these change. Turn it off for a program that loads them again by itself.
+      - Whether to add a hash of the Secrets and ConfigMaps that pods read to their pod template. A change then replaces
+        the pods. Disable it for programs that reload their configuration.
     type: bool
     default: true
   generate:
     description:
-      - Random values, per Secret and key the number of characters (letters and digits), for Secrets among O(objects). A
-        value that is there is kept. Of two runs that make one at the same time, the later fails.
+      - Random values for Secrets in O(objects), by Secret and key, each with its number of letters and digits.
+        Existing values are kept. If two runs generate a value at the same time, the later one fails.
     type: dict
     default: {}
   secret_values:
     description:
-      - Given values, per Secret and key the text, for Secrets among O(objects). They win over random ones.
-      - A password belongs here and not into a manifest, which Ansible shows if it does not understand an option.
+      - Given values for Secrets in O(objects), by Secret and key. They take precedence over random values.
+      - Pass passwords here instead of in a manifest, because Ansible prints manifests in errors about options.
     type: dict
     default: {}
   prune:
     description:
-      - Old objects to remove after the others were applied. All of them are removed when O(state=absent). Needs
-        O(namespace).
+      - Old objects to remove after the other objects are applied. When O(state=absent), all of them are removed.
+        Requires O(namespace).
     type: list
     elements: dict
     default: []
@@ -104,18 +104,18 @@ options:
         type: str
         required: true
       labels:
-        description: Labels that the objects have, on top of the owner's.
+        description: Labels of the objects, in addition to those of the owner.
         type: dict
         required: true
       keep:
-        description: How many of the youngest to keep. Those among O(objects) are always kept.
+        description: Number of objects to keep, the youngest first. Those in O(objects) are always kept.
         type: int
         required: true
   node_port:
     description:
-      - Port of the nodes for a Service of a later task. If another Service has the port, nothing is changed. This is
-        checked if one of O(objects) is a Namespace or does not exist yet.
-      - The ports of Services among O(objects) are checked in any case.
+      - Node port for a Service of a later task. If another Service uses the port, the task fails before its first
+        change. This is checked if one of O(objects) is a Namespace or does not exist yet.
+      - The node ports of Services in O(objects) are always checked.
     type: dict
     suboptions:
       namespace:
@@ -127,30 +127,30 @@ options:
         type: str
         required: true
       type:
-        description: Type of the Service. Only V(NodePort) is checked.
+        description: Type of the Service. Only the port of a V(NodePort) Service is checked.
         type: str
         required: true
       number:
-        description: The port. V(0) checks nothing.
+        description: The port. V(0) disables the check.
         type: int
         required: true
   rehearsal:
     description:
-      - Whether the PostgreSQL server of the StatefulSet among O(objects) is started in a pod of its own, on an empty
-        volume, before anything is changed. V(changed) does so if a StatefulSet that exists gets other settings or
-        another image, V(new) also for one that does not exist. Nothing is started in check mode.
-      - A warning says if there is no room for this pod.
+      - Whether to test the PostgreSQL server of the StatefulSet in O(objects) in a separate pod with an empty volume
+        before the first change. V(changed) tests new settings or a new image of an existing StatefulSet. V(new) also
+        tests a StatefulSet that does not exist yet. In check mode, no pod is started.
+      - Warns if the cluster has no resources for this pod.
     type: str
     choices: ["", changed, new]
     default: ""
   wait:
     description:
-      - Whether to wait, when O(state=absent), until the objects are gone with their pods. The wait ends early where it
-        is hopeless, as for a claim that another pod uses.
+      - Whether to wait, when O(state=absent), until the objects and their pods are gone. The wait ends early if it
+        cannot succeed, for instance for a claim that another pod uses.
     type: bool
     default: true
   timeout:
-    description: How many seconds to wait at most for removed objects, and their pods, to be gone.
+    description: Seconds to wait until removed objects and their pods are gone.
     type: int
     default: 120
 """
@@ -181,32 +181,32 @@ EXAMPLES = r"""
 RETURN = r"""
 objects:
   description:
-    - What became of each object, in the order in which they were given, then the pruned ones.
-    - Each has its C(kind) and C(name), and an C(action), one of V(created), V(changed), V(unchanged), V(removed),
-      V(absent), V(left).
+    - The objects in the given order, then the pruned ones.
+    - Each has a C(kind), a C(name), and an C(action), one of V(created), V(changed), V(unchanged), V(removed),
+      V(absent), or V(left).
   type: list
   elements: dict
   returned: success
   sample: [{kind: ConfigMap, name: polls-web, action: unchanged}]
 unfinished:
   description:
-    - The workloads among the objects that are not where they should be yet, as M(cloud_django.kubernetes.rollout) takes
-      them to wait for. Empty in check mode.
+    - The workloads whose rollout is not complete, in the format of M(cloud_django.kubernetes.rollout). Empty in check
+      mode.
   type: list
   elements: dict
   returned: when O(state=present)
   sample: [{kind: Deployment, name: polls-web}]
 releases:
   description:
-    - Each workload whose pod template has the annotation C(cloud-django/release), which is filled in with a hash of
-      the images and the configuration of its pods, whatever its value was.
-    - The annotation C(cloud-django/configuration-hash) of the same pods is the other value.
+    - Workloads whose pod template has the annotation C(cloud-django/release). The task replaces its value with a hash
+      of the images and the configuration of the pods.
+    - C(configuration_hash) is the annotation C(cloud-django/configuration-hash) of the same pods.
   type: list
   elements: dict
   returned: when O(state=present)
   sample: [{kind: Deployment, name: polls-web, release: 0b9c..., configuration_hash: 41ac...}]
 exists:
-  description: Whether the namespace exists, or all of them, before the run.
+  description: Whether all namespaces of the objects existed before the task.
   type: bool
   returned: success
 """
@@ -228,22 +228,22 @@ OPTIONS = options_of(DOCUMENTATION, secret_values=True)
 
 
 def take_options(module: AnsibleK8SModule) -> dict[str, Any]:
-    """Return the options, and leave nothing secret in those that Ansible shows with the result."""
+    """Return the options, and remove secrets from the copy that Ansible shows with the result."""
     options = copy.deepcopy(module.params)
     module.params["secret_values"] = dict.fromkeys(options["secret_values"], secrets.HIDDEN)
     for option in ("objects", "unwanted"):
         module.params[option] = [secrets.hide(obj) if obj.get("kind") == "Secret" else obj for obj in options[option]]
     for option in ("generate", "secret_values"):
         options[option] = secrets.by_key(options[option], option)
-    # Ansible would replace them inside of every name, too: with the password "web", Deployment polls-web would come
-    # back as polls-********, and nobody could wait for it. Nothing that is returned comes from a Secret.
+    # Otherwise Ansible would also mask secrets in names: with the password "web", it would return Deployment polls-web
+    # as polls-********, and later tasks would fail. The result has no content of Secrets.
     given = [str(value) for values in options["secret_values"].values() for value in values.values()]
     module._module.no_log_values.difference_update(given)
     return options
 
 
 def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) -> dict[str, Any]:
-    """Do what the options ask for and return the result. Raises CloudDjangoError, with the sentence for the user."""
+    """Return the module's result. Raises CloudDjangoError with a message for the user."""
     options = take_options(module)
     client = open_client(module, module.check_mode)
     guards = (
@@ -256,7 +256,7 @@ def run(module: AnsibleK8SModule, open_client: Callable[..., Client] = connect) 
 
 def main() -> None:
     """Run the module."""
-    # no_log: the options would go to the system's log, and what a user puts into a manifest may be secret.
+    # no_log, because the options would appear in the system log, and a user's manifest may contain secrets.
     module = k8s_module(OPTIONS, no_log=True)
     conclude(module, lambda: run(module))
 

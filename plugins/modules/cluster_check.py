@@ -1,61 +1,60 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Check that a context leads to the cluster that is meant, and that its user may do what a run will do."""
+"""Check that a context leads to the intended cluster and that its user has the permissions that a run needs."""
 
 DOCUMENTATION = r"""
 module: cluster_check
-short_description: Check that a context leads to the cluster that is meant, with the rights that a run needs
+short_description: Check that a context leads to the intended cluster and has the permissions that a run needs
 version_added: 0.1.0
 description:
-  - Compares the address of the API server, and the UID of the namespace C(kube-system), with those that are pinned. A
-    context is only a name, and so is the address of a cluster that was made anew; the UID belongs to one cluster for
-    ever.
-  - Asks the API server by SelfSubjectAccessReview whether the user may do all that a run will do, and names what is
-    missing, with a Role that would suffice.
-  - Changes nothing.
+  - Compares the URL of the API server and the UID of the namespace C(kube-system) with the pinned values. A context is
+    only a name, and a recreated cluster can have the same URL, but each cluster has a permanent UID.
+  - Checks by SelfSubjectAccessReview whether the user has the permissions that a run needs. Otherwise reports the
+    missing ones with a sufficient Role.
+  - Makes no changes.
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: It only reads., support: full}
+  check_mode: {description: The module is read-only., support: full}
 options:
   server:
-    description: The address that the API server must have, for instance V(https://192.0.2.1:6443). Empty takes any.
+    description: Pinned URL of the API server, for instance V(https://192.0.2.1:6443). Empty accepts any server.
     type: str
     default: ""
   uid:
-    description: The UID that the namespace C(kube-system) must have. Empty takes any.
+    description: Pinned UID of the namespace C(kube-system). Empty accepts any cluster.
     type: str
     default: ""
   minimum_version:
-    description: The version of Kubernetes that the run needs, for instance V(1.30). Empty takes any.
+    description: Lowest Kubernetes version that the run supports, for instance V(1.30). Empty accepts any version.
     type: str
     default: ""
   namespace:
     description: >-
-      The namespace of the run, which O(rules) hold in. Where it does not exist, the user must be allowed to make it.
+      Namespace of the run, in which O(rules) apply. If it does not exist, the user needs the permission to create it.
     type: str
     default: ""
   name:
-    description: Name of the Role that is suggested where rights are missing.
+    description: Name of the Role that the error suggests for missing permissions.
     type: str
     default: deployer
   entry:
-    description: Whether to return how the kubeconfig says that the API server is reached.
+    description: Whether to return the kubeconfig's entry for the cluster.
     type: bool
     default: false
   rules:
-    description: What the run does in the namespace, as the rules of a Role.
+    description: Permissions that the run needs in the namespace, as the rules of a Role.
     type: list
     elements: dict
     default: []
   cluster_rules:
-    description: What the run does with objects that belong to no namespace, as the rules of a ClusterRole.
+    description: Permissions that the run needs for cluster-scoped objects, as the rules of a ClusterRole.
     type: list
     elements: dict
     default: []
 """
 
 EXAMPLES = r"""
-- name: Stop unless this is the cluster that we mean
+- name: Verify the target cluster
   cloud_django.kubernetes.cluster_check:
     kubeconfig: ~/.kube/config
     context: production
@@ -70,26 +69,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 mismatch:
-  description: Whether this is another cluster than the pinned one, for tasks that must not go by the error's words.
+  description: Whether this is another cluster than the pinned one. Use it in conditions instead of the message.
   type: bool
   returned: failure because of O(server) or O(uid)
 server:
-  description: The address of the API server.
+  description: URL of the API server.
   type: str
   returned: success
   sample: https://192.0.2.1:6443
 cluster:
-  description: The entry of the cluster in the kubeconfig, which holds no credentials of the user.
+  description: The kubeconfig's entry for the cluster, which has no credentials of the user.
   type: dict
   returned: when O(entry=true)
   sample: {server: "https://192.0.2.1:6443", certificate-authority-data: LS0t}
 version:
-  description: The version of Kubernetes.
+  description: Kubernetes version of the cluster.
   type: str
-  returned: when O(minimum_version) is given
+  returned: when O(minimum_version) is set
   sample: "1.36"
 uid:
-  description: The UID of the namespace C(kube-system), empty if the user may not read it.
+  description: UID of the namespace C(kube-system). Empty if the user may not read the namespace.
   type: str
   returned: success
   sample: 0f2a5a52-5b0e-4a52-9d3b-0b3f0a1d2c3e
@@ -104,7 +103,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target
 
 
 def check(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return what the module returns. Raises ApiError if this is not the cluster, or if permissions are missing."""
+    """Return the module's result. Raises ApiError if this is another cluster or if permissions are missing."""
     target = Target(client)
     found = {"server": target.check_server(params["server"]), "uid": target.check_uid(params["uid"])}
     if params["entry"]:

@@ -1,24 +1,24 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Let one run at a time change a namespace."""
+"""Acquire the Lease of a namespace, so that only one run at a time changes it."""
 
 DOCUMENTATION = r"""
 module: lease
-short_description: Let one run at a time change a namespace
+short_description: Acquire a Lease so that only one run at a time changes a namespace
 version_added: 0.1.0
 description:
-  - Takes a Lease, which another run cannot have at the same time. If another one has it, waits, and then fails.
-  - A process in the background renews the Lease as long as the playbook runs, and removes it when that ends, however
-    it ends. If it cannot do so any more, for instance because the machine is off, the Lease counts for 30 seconds.
-  - A run that loses its Lease, since it could not renew it for so long and another took it, is ended.
-  - Where the task runs outside of the playbook's process, for instance on another machine, the Lease of others is
-    respected, and none is kept.
-  - It is never a change, since nothing of it is left.
+  - Acquires a Lease, which only one run at a time can hold. If another run holds it, waits, and fails after O(wait).
+  - A background process renews the Lease while the playbook runs, and removes it when the playbook ends for any reason.
+    If the control node fails, the Lease expires after 30 seconds.
+  - If the Lease expires because the run could not renew it, and another run acquires it, the first run is terminated.
+  - If the task runs outside of the playbook's process, for instance on another host, it waits for other runs, but holds
+    no Lease.
+  - Never reports a change, because the Lease is temporary.
 options:
   namespace:
     description:
-      - Namespace that the run is going to change, and that the Lease is in.
-      - If it does not exist there is nothing to protect yet.
+      - Namespace of the Lease, which the run changes.
+      - If it does not exist, no Lease is acquired.
     type: str
     required: true
   name:
@@ -32,19 +32,18 @@ options:
   wait:
     description:
       - Seconds to wait for another run.
-      - With fewer than 30 the Lease of a run whose machine has gone is waited for in vain, until it is a quarter of an
-        hour old.
+      - Below 30, the Lease of a run on a lost control node blocks other runs until it is 15 minutes old.
     type: int
     default: 60
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: "It does nothing, since a run that changes nothing is in nobody's way.", support: full}
+  check_mode: {description: "Acquires no Lease, because the run makes no changes.", support: full}
 notes:
-  - A user needs the verbs C(create), C(delete), C(get) and C(patch) on leases.
+  - Requires the verbs C(create), C(delete), C(get), and C(patch) on leases.
 """
 
 EXAMPLES = r"""
-- name: Keep other runs out
+- name: Acquire the site Lease
   cloud_django.kubernetes.lease:
     namespace: polls
     name: polls-run
@@ -52,17 +51,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 held:
-  description: Whether this run has the Lease.
+  description: Whether this run holds the Lease.
   type: bool
   returned: success
   sample: true
 waited:
-  description: Whether another run had it first, and may have changed what was inspected before.
+  description: Whether another run held the Lease before, so that its changes may have outdated earlier results.
   type: bool
   returned: success
   sample: false
 holder:
-  description: How this run is called in it.
+  description: Name of this run in the Lease.
   type: str
   returned: success
   sample: me@laptop (process 4711, started 2026-01-31 12:00:00 UTC)
@@ -80,7 +79,7 @@ OPTIONS = options_of(DOCUMENTATION)
 
 
 def main(hold: Callable[[Callable[[], Client], lease.Wanted, int, float], str] | None = None, process: int = 0) -> None:
-    """Run the module. The action plugin gives a function that holds the Lease for the playbook's process."""
+    """Run the module. The action plugin passes a function that holds the Lease for the playbook's process."""
     module = k8s_module(OPTIONS)
     wanted = lease.Wanted(module.params["name"], lease.holder_of(process or os.getpid()), module.params["labels"])
 
@@ -92,7 +91,10 @@ def main(hold: Callable[[Callable[[], Client], lease.Wanted, int, float], str] |
             outcome = lease.take(client := connect(module), wanted, patience)
             if outcome in lease.TAKEN:
                 lease.release(client, wanted)
-                module.warn("This run keeps no others out, since its tasks do not run in the process of the playbook.")
+                module.warn(
+                    "No Lease is held, because the task runs outside of the playbook's process. Other runs can start "
+                    "at the same time."
+                )
         held = outcome != "none" and hold is not None
         return {"held": held, "waited": outcome == "waited", "holder": wanted.holder}
 

@@ -1,24 +1,24 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Module that lists what is in a namespace, whatever kind it is of."""
+"""Module that lists the objects of all kinds in a namespace."""
 
 DOCUMENTATION = r"""
 module: namespace_content_info
 short_description: List every object in a namespace
 version_added: 0.1.0
 description:
-  - Asks the API server which kinds it has, custom resources included, and lists the objects of each in one namespace.
-  - What Kubernetes puts into each namespace by itself is left out, and so are events, leases of controllers,
-    metrics, and objects that belong to another one (such as the pods of a Deployment).
+  - Lists the objects of all kinds that the API server has in one namespace, including custom resources.
+  - Omits the objects that Kubernetes creates in each namespace. Also omits events, Leases, metrics, and objects with
+    owner references, such as the pods of a Deployment.
 attributes:
-  check_mode: {description: It only reads., support: full}
+  check_mode: {description: The module is read-only., support: full}
 options:
   namespace:
     description: Name of the namespace.
     type: str
     required: true
   kinds:
-    description: Kinds to list. An empty list means all of them, which takes a request for each.
+    description: Kinds to list. An empty list selects all kinds, which requires one request for each.
     type: list
     elements: str
     default: []
@@ -26,14 +26,14 @@ extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.
 """
 
 EXAMPLES = r"""
-- name: Look into a namespace
+- name: List the objects of a namespace
   cloud_django.kubernetes.namespace_content_info:
     namespace: polls
 """
 
 RETURN = r"""
 exists:
-  description: Whether the namespace is there.
+  description: Whether the namespace exists.
   type: bool
   returned: always
 labels:
@@ -41,21 +41,21 @@ labels:
   type: dict
   returned: always
 objects:
-  description: The objects, each as C(Kind/name), sorted.
+  description: The objects in the form C(Kind/name), sorted.
   type: list
   elements: str
   returned: always
   sample: [ConfigMap/settings, Deployment/web]
 going:
   description:
-    - The objects that are being deleted and still exist, likewise, each followed by what holds it, as far as
-      that is known. The namespace itself is among them if it is being deleted.
+    - The objects that are being deleted, in the same form, each with the reason why it still exists, if known. Includes
+      the namespace itself if it is being deleted.
   type: list
   elements: str
   returned: always
   sample: [PersistentVolumeClaim/polls-postgresql (pod copy still uses it)]
 unreadable:
-  description: Kinds that the user may not list, or whose API is down, sorted. Objects of these may be there as well.
+  description: Kinds that the user may not list or whose API is unavailable, sorted. Objects of these kinds may exist.
   type: list
   elements: str
   returned: always

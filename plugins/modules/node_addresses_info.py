@@ -1,23 +1,23 @@
 #!/usr/bin/python
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Read the addresses of a cluster's nodes."""
+"""Get the addresses of a cluster's nodes."""
 
 DOCUMENTATION = r"""
 module: node_addresses_info
-short_description: Read the addresses of a cluster's nodes
+short_description: Get the addresses of a cluster's nodes
 version_added: 0.1.0
 description:
-  - Reads under which IP addresses the nodes of a cluster are known, those for the world outside of it first.
+  - Returns the IP addresses of the nodes of a cluster, external addresses first.
 options: {}
 extends_documentation_fragment: [kubernetes.core.k8s_auth_options, cloud_django.kubernetes.connection]
 attributes:
-  check_mode: {description: It only reads., support: full}
+  check_mode: {description: The module is read-only., support: full}
 notes:
-  - A user needs the verb C(list) on nodes.
+  - Requires the verb C(list) on nodes.
 """
 
 EXAMPLES = r"""
-- name: Read the nodes' addresses
+- name: Get the addresses of the nodes
   cloud_django.kubernetes.node_addresses_info:
 """
 
@@ -29,7 +29,7 @@ addresses:
   returned: success
   sample: [172.18.0.2]
 nodes:
-  description: How many nodes the cluster has.
+  description: Number of nodes.
   type: int
   returned: success
   sample: 1
@@ -38,7 +38,7 @@ nodes:
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of
 
 
@@ -49,13 +49,13 @@ def addresses(nodes: list[dict[str, Any]]) -> list[str]:
 
 
 def read(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return what the module returns. Raises ApiError if the nodes cannot be read."""
+    """Return the module's result. Raises ApiError if the nodes cannot be read."""
     try:
         nodes = client.list("Node")
     except ApiError as error:
         if error.status != 403:
             raise
-        step = "Set web_node_address or app_public_url, then run the playbook again"
+        step = f"Set web_node_address or app_public_url, {AGAIN}"
         raise ApiError(f"The nodes of {client.where}", f"cannot be read: {error.reason}", step, error.status) from None
     return {"addresses": addresses(nodes), "nodes": len(nodes)}
 

@@ -3,62 +3,62 @@
 
 DOCUMENTATION = r"""
 module: run_with_progress
-short_description: Run a long command on the controller and say how far it is
+short_description: Run a long command on the control node and print its progress
 version_added: 0.1.0
 description:
-  - Runs a command without a shell, always on the controller, and prints a line with the elapsed time and the
-    progress every few seconds. A task that is silent for minutes looks the same as one that hangs.
-  - The command ends when the play is interrupted or killed, so that a repeated run never meets a forgotten one.
-  - A process that the command leaves in the background doesn't delay the task.
-  - On failure the error holds the first line that the command marked as an error, and its last lines.
+  - Runs a command without a shell, always on the control node, and prints a line with the elapsed time and the progress
+    every few seconds. Otherwise a long task could not be distinguished from a blocked one.
+  - Terminates the command when the play is interrupted or killed, so that it cannot interfere with the next run.
+  - Does not wait for background processes of the command.
+  - On failure, reports the first line that the command marked as an error, and its last lines.
 options:
   argv:
-    description: The program and its arguments.
+    description: Program and arguments.
     type: list
     elements: str
     required: true
   label:
-    description: What the command does, for the progress lines and the error.
+    description: Name of the work, for the progress lines and the error.
     type: str
     required: true
   creates:
-    description: The command is not run if this path exists.
+    description: Path that the command creates. If it exists, the command is not run.
     type: path
   chdir:
     description: Directory to run the command in.
     type: path
   environment:
-    description: Variables to add to the controller's environment.
+    description: Environment variables, in addition to those of the control node.
     type: dict
     default: {}
   stdin:
-    description: Text for the command's standard input, which is otherwise empty.
+    description: Standard input of the command. Empty by default.
     type: str
   log:
     description: >-
-      File that keeps the whole output of the last run; the command is ended and the task fails if it cannot be written.
-      Unset, only the last lines of a failure are kept.
+      File for the full output of the last run. If it cannot be written, the command is terminated and the task fails.
+      Without it, only the last lines are shown on failure.
     type: path
   count:
-    description: Regular expression; lines of output that match it are counted. Unset, the last line is shown instead.
+    description: Regular expression of the output lines to count. Without it, the progress shows the last line.
     type: str
   total:
-    description: How many such lines a whole run prints, more or less.
+    description: Approximate number of such lines in a complete run.
     type: int
   hints:
     description: >-
-      What to do about a failure, by its output. The error has the text of each pattern that a line matched, and that
-      line.
+      Next steps after a failure, by output. The error includes the text of each pattern that matched, and the last
+      matching line.
     type: list
     elements: dict
     default: []
     suboptions:
       pattern:
-        description: Regular expression that a line of output matches.
+        description: Regular expression for a line of output.
         type: str
         required: true
       text:
-        description: The sentences. An empty text is left out.
+        description: Text of the hint. An empty text disables the hint.
         type: str
         required: true
   interval:
@@ -83,7 +83,7 @@ rc:
   type: int
   returned: always
 seconds:
-  description: How long the command took, in seconds.
+  description: Duration of the command in seconds.
   type: float
-  returned: when it ran
+  returned: when the command ran
 """

@@ -7,14 +7,14 @@ module: validate_arguments
 short_description: Validate the arguments of several roles in one task
 version_added: 0.1.0
 description:
-  - Validates variables against C(meta/argument_specs.yml) of several roles and of those that they depend on, as Ansible
-    does in a task of each role. Import the roles with C(rolespec_validate=false) after it.
-  - The types are those of the specification without a conversion, so that a text is no list.
-  - Validates names, addresses, numbers and secrets as well, which Kubernetes, PostgreSQL or Django would refuse or
-    change later, and the sentences in the variable C(__<role>_refusals) of a role, where there is one.
+  - Validates variables against C(meta/argument_specs.yml) of several roles and their dependencies, instead of one task
+    for each role. Import the roles with C(rolespec_validate=false) after this task.
+  - Checks types without conversion, so that a string is not valid for a list.
+  - Checks names, URLs, numbers, and secrets that Kubernetes, PostgreSQL, or Django would refuse or change later.
+    Includes the messages in a role's variable C(__<role>_refusals).
   - Fails if two hosts of the play deploy the same site to the same cluster.
-  - Reports all of it together. A role that is used alone is validated in the same way by its first task that reaches
-    the cluster.
+  - Reports all errors together. If a role is used alone, its first task that connects to the cluster runs the same
+    validation.
 attributes:
   check_mode: {description: The module is read-only., support: full}
 options:
@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: All complaints, one on each line. Values of options with C(no_log) are masked.
+  description: All errors, one on each line. Values of options with C(no_log) are masked.
   type: str
   returned: failure
 """

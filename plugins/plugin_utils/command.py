@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Starts a command that ends with the process that started it, passes signals on to it, and waits for its end.
+"""Start a command that terminates with its parent process, forward signals to it, and wait until it exits.
 
-It prints to a file, which is read while it grows, to say how far it is. A process that the command leaves in the
-background has this file too, and doesn't delay the end of the task.
+The command writes to a file, which is read at the same time for the progress. With a pipe, a background process of the
+command would delay the end of the task.
 """
 
 import codecs
@@ -26,18 +26,18 @@ from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# How long a signal may go unnoticed, in seconds.
-_LONGEST_DEAFNESS = 0.2
+# Seconds until a signal is handled, at most.
+_SIGNAL_DELAY = 0.2
 _PR_SET_PDEATHSIG = 1
-# How many bytes are read at once.
+# Bytes per read.
 _PIECE = 1 << 20
 _LAST_LINES = 20
-# As kind, minikube, docker, buildx, apt, mmdebstrap and git begin the line that says why they end.
+# Beginnings of the lines in which kind, minikube, docker, buildx, apt, mmdebstrap, and git report the error.
 _ERROR = re.compile(r"(?:#\d+ )?(?:E:|(?i:error|fatal|panic)\b|[*X] Exiting due to )")
 _LONGEST_ERROR = 300
-# Lines of the libraries of minikube and kind about themselves.
+# Debug output of the libraries of minikube and kind.
 _NOISE = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d|[\W_]*$")
-# What would make docker, buildx, kind or a Python do something else than their arguments say.
+# Variables that change how docker, buildx, kind, or Python interpret their arguments.
 _FOREIGN = re.compile(
     "DOCKER_DEFAULT_PLATFORM|BUILDX_BUILDER|KIND_CLUSTER_NAME|KIND_EXPERIMENTAL_PROVIDER|PYTHON(PATH|HOME|OPTIMIZE)"
 )
@@ -47,10 +47,10 @@ display = Display()
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Ask the kernel to end this process when its parent ends, even by SIGKILL.
+    """Make the kernel terminate this process when its parent terminates, even by SIGKILL.
 
-    Otherwise it would work on behind the back of the next run. Only Linux has this; elsewhere it is left out. With the
-    number of the parent, a process whose parent has ended before the kernel was asked ends at once.
+    Otherwise the process would make changes during the next run. On systems other than Linux, this has no effect. With
+    the PID of the parent, the process also terminates if the parent terminated before this call.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -59,11 +59,11 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subprocess.Popen[bytes]:
-    """Start the command of `options`, in a session of its own."""
+    """Start the command of `options` in a separate session."""
     worker = os.getpid()
 
     def before_the_command() -> None:
-        # Until the command itself is there, a handler of ours would swallow what the kernel sends.
+        # Until the command replaces this process, Ansible's handlers would ignore the signal of the kernel.
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         die_with_parent(worker)
@@ -80,29 +80,29 @@ def start(options: dict[str, Any], stdin: IO[Any], output: IO[Any]) -> subproces
             preexec_fn=before_the_command,
         )
     except OSError as error:
-        advice = "Create it." if error.filename == options["chdir"] else "Install it, or put it on PATH."
+        advice = "Create it" if error.filename == options["chdir"] else "Install it, or add it to PATH"
         raise AnsibleActionFail(
-            f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}"
+            f"{options['label']} cannot start: {error.filename}: {error.strerror}. {advice}, then rerun the playbook."
         ) from None
 
 
 def environment_of(options: dict[str, Any]) -> dict[str, str]:
-    """Return the environment of a command: what changes its meaning comes from its options only."""
+    """Return the environment of a command, without variables that change the meaning of its arguments."""
     present = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
     return present | {name: str(value) for name, value in options["environment"].items()}
 
 
 @contextlib.contextmanager
-def signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Pass on what ends Ansible's worker to the command and its children, which have a session of their own.
+def forwarded_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals that terminate Ansible's worker to the command and its children, in their separate session.
 
-    The kernel tells only the command itself when the worker is gone, and a shell would leave its children behind.
-    Signals wait until the command that this gives a function for has started.
+    The kernel signals only the command itself when the worker terminates, and a shell would leave its children running.
+    Signals are delayed until the yielded function gets the started command.
     """
     commands: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         if not commands and not early:
             early.append(number)
             return
@@ -113,21 +113,21 @@ def signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     def started(process: subprocess.Popen[bytes]) -> None:
         commands.append(process)
         for number in early:
-            pass_on(number, None)
+            forward(number, None)
 
-    former = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+    former = {number: signal.signal(number, forward) for number in _SIGNALS}
     try:
         yield started
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-        # Those that waited for a command that could not start.
+        # Signals that arrived before a command that did not start.
         for number in () if commands else early:
             signal.raise_signal(number)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and its children if it still runs, as after Ctrl-C."""
+    """Terminate the command and its children if it still runs, for instance after Ctrl-C."""
     if process.poll() is None:
         _terminate(process)
         while wait(process) is None:
@@ -135,21 +135,21 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
-    """Ask the command and its children to end, if nobody knows yet that it has ended."""
+    """Send SIGTERM to the command and its children, unless its exit code is known."""
     if process.returncode is None:
-        # The one has ended meanwhile; the other has become somebody whom we have nothing to say to.
+        # ProcessLookupError if it has exited meanwhile; PermissionError if it runs as another user now.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait(process: subprocess.Popen[bytes]) -> int | None:
-    """Return the exit code of a command that has ended, or None after a moment.
+    """Return the exit code of a command that has exited, or None after a short timeout.
 
-    Python handles a signal between two steps of its own. One that comes just before a long system call begins does not
-    interrupt it, so no call may be long.
+    Python handles signals between two instructions. A signal just before a long system call doesn't interrupt the call,
+    so calls must be short.
     """
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(timeout=_LONGEST_DEAFNESS)
+        return process.wait(timeout=_SIGNAL_DELAY)
     return None
 
 
@@ -157,7 +157,7 @@ def wait(process: subprocess.Popen[bytes]) -> int | None:
 
 
 class Output:
-    """What a command has printed so far."""
+    """Output of a command, which is read while the command runs."""
 
     def __init__(self, file: IO[bytes], directory: str, name: str) -> None:
         self.file, self.directory, self.name = file, directory, name
@@ -166,13 +166,13 @@ class Output:
         self.decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
 
     def lines(self, final: bool = False) -> Iterator[str]:
-        """Give the lines that are complete and new; at the end, also one that is incomplete.
+        """Yield new complete lines; with `final`, also the last incomplete one.
 
-        What is printed from now on is not waited for, since that may have no end.
+        Later output is ignored, because it may never end.
         """
         size = os.fstat(self.file.fileno()).st_size
         if size < self.position:
-            # The command has emptied it, as a shell does that writes to /dev/stdout by name.
+            # The command has truncated the file, as a shell does when it writes to /dev/stdout by name.
             self.position = 0
         while self.position < size:
             piece = os.pread(self.file.fileno(), min(_PIECE, size - self.position), self.position)
@@ -186,7 +186,7 @@ class Output:
             yield from last.split("\n")
 
     def check(self) -> None:
-        """Raise OSError if the file system of the output is full: many commands don't say so, or go on without it."""
+        """Raise OSError if the file system of the output is full, because many commands don't report that error."""
         try:
             with tempfile.TemporaryFile(dir=self.directory) as file:
                 file.write(bytes(4096))
@@ -198,14 +198,14 @@ class Output:
 
 @contextlib.contextmanager
 def open_output(log: str | None) -> Iterator[Output]:
-    """Give the output to a new log, or to a temporary file. Raises OSError if the log cannot be written."""
+    """Yield the output in a new log, or in a temporary file. Raises OSError if the log cannot be written."""
     if not log:
         with tempfile.TemporaryFile() as file:
             yield Output(file, tempfile.gettempdir(), tempfile.gettempdir())
         return
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Devices and full file systems refuse the first byte, not the opening.
+    # Devices and full file systems accept the file, but fail at the first byte.
     path.write_bytes(b"\n")
     path.write_bytes(b"")
     with path.open("a+b", buffering=0) as file:
@@ -213,7 +213,7 @@ def open_output(log: str | None) -> Iterator[Output]:
 
 
 class Progress:
-    """Counts a command's lines of output and prints, every `interval` seconds, how far it is."""
+    """Counter of a command's output lines, which prints the progress every `interval` seconds."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.label = options["label"]
@@ -221,24 +221,24 @@ class Progress:
         self.total = options["total"]
         self.pattern = re.compile(options["count"]) if options["count"] else None
         self.patterns = [(re.compile(each["pattern"]), each["text"]) for each in options.get("hints") or []]
-        # The texts of those that were found, each with the last line that it is about.
+        # Texts of the matching hints, each with its last matching line.
         self.hints: dict[str, str] = {}
         self.count = 0
-        # Many commands say early why they fail, and then print pages of what they know about it.
+        # Many commands print the reason of a failure first, and then pages of details.
         self.first_error = ""
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self.started = time.monotonic()
         self.next_print = self.started + self.interval
 
     def show(self) -> None:
-        """Print a line if it is time for one, also for a command that prints nothing in its longest steps."""
+        """Print a line if one is due, even if the command has printed nothing since the last one."""
         now = time.monotonic()
         if now >= self.next_print:
             self.next_print = now + self.interval
             display.display(f"  {self.label}: {self.describe(now - self.started)}")
 
     def feed(self, line: str) -> None:
-        """Take in one line of output."""
+        """Process one line of output."""
         if line:
             self.last_lines.append(line)
             if not self.first_error and _ERROR.match(line.lstrip()):
@@ -250,7 +250,7 @@ class Progress:
                     self.hints[text] = shortened(line.strip())
 
     def describe(self, seconds: float) -> str:
-        """Return the progress after `seconds` in words."""
+        """Return the progress after `seconds` as text."""
         if self.pattern and self.total:
             return f"{seconds:.0f} s, {min(self.count, self.total)} of about {self.total}"
         if self.pattern:
@@ -260,7 +260,7 @@ class Progress:
 
 
 def shortened(line: str) -> str:
-    """Return a line without its middle if it is long, because the reason is at its end."""
+    """Return a line without its middle if it is long, because the reason is often at the end."""
     if len(line) <= _LONGEST_ERROR:
         return line
     return f"{line[: _LONGEST_ERROR // 3]} ... {line[-(_LONGEST_ERROR - _LONGEST_ERROR // 3 - 5) :]}"

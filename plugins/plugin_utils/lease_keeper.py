@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Keeps a Lease for a process: a process in the background renews it, and removes it when the first one ends."""
+"""Holder of a Lease for a process: a background process renews the Lease, and removes it when the first one exits."""
 
 import gc
 import json
@@ -16,20 +16,21 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
-# How often a Lease is renewed, and how often it may be time for a line while it is waited for, in seconds.
+# Seconds between two renewals of a Lease, and between two checks whether a progress line is due.
 RENEWAL = 5.0
 LOOK = 1.0
+FAILED = "The background process for the Lease has failed. Rerun the playbook."
 
 
 def hold(connect: Callable[[], Client], wanted: lease.Wanted, process: int, patience: float) -> str:
-    """Take the Lease for another process, and leave one in the background that keeps it until that ends.
+    """Acquire the Lease for a process, and start a background process that holds the Lease until that process exits.
 
-    Returns and raises what `take` does. All is done by the process in the background: its connection is then its own,
-    and so are the files that the client keeps certificates in.
+    Returns the outcome of `take` and raises its errors. The background process acquires the Lease, so that it has its
+    own connection and its own certificate files of the client.
     """
     reader, writer = os.pipe()
     if not os.fork():
-        # Nothing may come back to the caller from here, since its work is the first process's.
+        # This branch must not return, because the caller's work belongs to the first process.
         try:
             detach(writer)
             keep(connect, wanted, process, patience, writer)
@@ -37,19 +38,22 @@ def hold(connect: Callable[[], Client], wanted: lease.Wanted, process: int, pati
             remove_files()
             os._exit(0)
     os.close(writer)
-    # The process in the background has no screen.
+    # Progress lines are printed here, because the background process has no terminal.
     pace = Pace()
     while not select.select([reader], [], [], LOOK)[0]:
-        pace.tell(f"Lease {wanted.name} is not free yet: another run may be changing the site")
-    with os.fdopen(reader, encoding="utf-8") as answer:
-        told = json.loads(answer.read() or '{"trouble": "The process that keeps the Lease broke off."}')
-    if "trouble" in told:
-        raise ApiError(told["trouble"])
-    return told["outcome"]
+        pace.tell(f"waiting for Lease {wanted.name}, which another run may hold")
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        report = json.loads(pipe.read() or json.dumps({"error": FAILED}))
+    if "error" in report:
+        raise ApiError(report["error"])
+    return report["outcome"]
 
 
 def keep(connect: Callable[[], Client], wanted: lease.Wanted, process: int, patience: float, writer: int) -> None:
-    """Take the Lease, tell so, renew it until a process ends, and remove it. End the process if it is lost."""
+    """Acquire the Lease, report the outcome, renew the Lease until a process exits, and remove it.
+
+    Terminates the process if another run has taken over the Lease.
+    """
     descriptor = os.pidfd_open(process)
     ending = select.poll()
     ending.register(descriptor, select.POLLIN)
@@ -60,17 +64,17 @@ def keep(connect: Callable[[], Client], wanted: lease.Wanted, process: int, pati
 
     try:
         client = connect()
-        told = {"outcome": lease.take(client, wanted, patience, sleep)}
+        report = {"outcome": lease.take(client, wanted, patience, sleep)}
     except ApiError as error:
-        told = {"trouble": str(error)}
-    with os.fdopen(writer, "w", encoding="utf-8") as answer:
-        json.dump(told, answer)
-    if told.get("outcome") not in lease.TAKEN:
+        report = {"error": str(error)}
+    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+        json.dump(report, pipe)
+    if report.get("outcome") not in lease.TAKEN:
         return
     while not ending.poll(RENEWAL * 1000):
         with suppress(ApiError):
             if not lease.renew(client, wanted):
-                # One that is gone went with its namespace, which the run itself may be removing.
+                # A missing Lease was deleted with its namespace, which may be the work of this run.
                 if client.get("Lease", wanted.name) is not None:
                     signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 return
@@ -85,9 +89,9 @@ def keep(connect: Callable[[], Client], wanted: lease.Wanted, process: int, pati
 
 
 def detach(*kept: int) -> None:
-    """Leave the terminal and everything that is open, but for some descriptors."""
+    """Detach from the terminal, and close all file descriptors except some."""
     os.setsid()
-    # What Python still knows of the first process must not be closed once more when it is cleared away.
+    # Otherwise the garbage collector could close descriptors a second time.
     gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,7 +104,7 @@ def detach(*kept: int) -> None:
 
 
 def remove_files() -> None:
-    """Remove the files that the client has written certificates to, which it does itself only where Python ends."""
+    """Remove the client's certificate files, which the client removes only when Python exits normally."""
     from kubernetes.config import kube_config
 
     getattr(kube_config, "_cleanup_temp_files", lambda: None)()

@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Load in the process of the playbook what each of its tasks would load again in a process of its own.
+"""Load modules and plugins in the process of the playbook, so that its tasks don't load them again.
 
-A task is a fork, and has what its parent has. By itself Ansible loads filters where a template first needs them, which
-is in a task: 30 ms each time, in almost every task.
+Tasks are forks and inherit what their parent has loaded. By default, Ansible loads filters when a template first uses
+them, in almost every task, which takes 30 ms each time.
 """
 
 import gc
@@ -11,7 +11,7 @@ from contextlib import suppress
 import jinja2
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import share_templates
 
-# Of the filters and lookups, those that are used by most tasks. One name stands for all of its file.
+# Filters and lookups that most tasks use. One name loads all plugins of its file.
 COLLECTION_FILTERS = (
     "cloud_django.kubernetes.pinned_kubeconfig",
     "cloud_django.kubernetes.quantity",
@@ -27,9 +27,9 @@ LOOKUPS = (
 
 
 def add_jinja_plugins() -> None:
-    """Have the loaders know Jinja's own filters and tests, for each of which they would search all files of Ansible's.
+    """Add Jinja's filters and tests to the loaders, which would otherwise search all files of Ansible for each of them.
 
-    Raises if this ansible-core is not known here, and leaves its loaders as they were.
+    Raises an error, and restores the loaders, if this version of ansible-core is not supported.
     """
     from ansible._internal._templating import _jinja_bits
     from ansible.plugins.loader import filter_loader, test_loader
@@ -38,20 +38,20 @@ def add_jinja_plugins() -> None:
         found = dict(loader._cached_non_collection_wrappers)
         added = {name: plugin for name, plugin in own.items() if name not in found}
         for plugin in added.values():
-            # Some are functions of Python, without a file.
+            # Some are built-in functions of Python and have no file.
             plugin._original_path = plugin._original_path or jinja2.__file__
         loader._cached_non_collection_wrappers = found | added
         try:
             if any(loader.get(name) is not plugin for name, plugin in added.items()):
-                raise RuntimeError("The loader has other plugins.")
+                raise RuntimeError("The loader returned other plugins.")
         except BaseException:
             loader._cached_non_collection_wrappers = found
             raise
 
 
 def preload() -> None:
-    """Load the modules that speak to Kubernetes, and the filters and tests of templates."""
-    # A missing or broken library is reported by the module that needs it.
+    """Load the modules that connect to Kubernetes, and the filters and tests of templates."""
+    # The module that needs a missing or broken library reports the error.
     with suppress(Exception):
         from ansible_collections.cloud_django.kubernetes.plugins.action import direct  # noqa: F401 - for the tasks
         from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401 - for the tasks
@@ -60,7 +60,7 @@ def preload() -> None:
             rollout,
         )
         from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client  # noqa: F401 - for the tasks
-    # The loaders are no public interface: without them each task loads what it needs.
+    # Errors are ignored, because loaders are not a public interface. Each task then loads its own plugins.
     with suppress(Exception):
         from ansible.plugins.loader import connection_loader, filter_loader, lookup_loader, shell_loader, test_loader
 
@@ -72,9 +72,9 @@ def preload() -> None:
             lookup_loader.get(name, class_only=True)
         connection_loader.get("ansible.builtin.local", class_only=True)
         shell_loader.get("sh", class_only=True)
-    # With other private names than these two know, ansible-core finds its plugins and compiles its templates itself.
+    # Both use private names of ansible-core. If they fail, ansible-core finds plugins and compiles templates as usual.
     for prepare in (add_jinja_plugins, share_templates):
         with suppress(Exception):
             prepare()
-    # What is here now stays: a task that would search it for garbage would first have to copy it all.
+    # Otherwise the garbage collector of each task would touch, and so copy, all of this memory.
     gc.freeze()

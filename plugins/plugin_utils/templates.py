@@ -1,9 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Compile each Jinja template once in a run. By itself Ansible compiles it wherever it is evaluated, again and again.
+"""Compile each Jinja template once in a run. By default, Ansible compiles a template for each evaluation.
 
-That takes half a millisecond each time, and the tasks of site.yml evaluate 1,100 templates, of which 400 differ. Each
-task is a fork, which returns nothing but its result. So compiled templates go into a file in memory that all forks have
-open.
+A compilation takes half a millisecond, and the tasks of site.yml evaluate 1,100 templates, of which 400 differ. Tasks
+are forks that return only their results, so compiled templates are stored in a shared file in memory.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ class SharedTemplates:
     def __init__(self) -> None:
         # In memory, because a template may come from a vault.
         self.file = os.memfd_create("templates")
-        # Without it two processes that write at the same time would write to one place.
+        # Otherwise two processes that write at the same time would overwrite each other.
         fcntl.fcntl(self.file, fcntl.F_SETFL, os.O_APPEND)
         self._known: dict[Hashable, CodeType] = {}
         self._read = 0
@@ -47,7 +46,7 @@ class SharedTemplates:
             os.write(self.file, len(entry).to_bytes(4) + zlib.crc32(entry).to_bytes(4) + entry)
 
     def load(self) -> None:
-        """Read what other processes have added, up to an entry that is incomplete."""
+        """Read the entries of other processes, up to the first incomplete one."""
         with suppress(OSError):
             added = os.pread(self.file, os.fstat(self.file).st_size - self._read, self._read)
             while len(added) > _HEAD:
@@ -62,7 +61,7 @@ class SharedTemplates:
 
 
 def share_templates() -> SharedTemplates:
-    """Have Ansible's Jinja environments share what they compile. Raises if this ansible-core is not known here."""
+    """Make Ansible's Jinja environments share templates. Raises an error if this ansible-core is not supported."""
     from ansible._internal._templating._jinja_bits import (
         _TEMPLATE_OVERRIDE_FIELD_NAMES,
         AnsibleEnvironment,
@@ -80,7 +79,7 @@ def share_templates() -> SharedTemplates:
 
     def compile_source_once(self: Any, source: Any, *others: Any, **named: Any) -> Any:
         key = key_of(self, "template", source) if isinstance(source, str) else expression.get()
-        # Templates of files have a name, and an overlay changes the syntax.
+        # Not for templates of files, which have a name, nor for overlays, which change the syntax.
         if key is None or others or named or self.overlayed:
             return compile_source(self, source, *others, **named)
         if not (code := shared.get(key)):
@@ -92,7 +91,7 @@ def share_templates() -> SharedTemplates:
         if not self.overlayed and (code := shared.get(key)):
             template = self.template_class.from_code(self, code, self.make_globals(None), None)
             return TemplateExpression(template, undefined_to_none)
-        # It parses the source, and calls the other function with the result, which is no text.
+        # The original function parses the source and passes the result, which isn't a string, to compile_source_once.
         token = expression.set(key)
         try:
             return compile_expression(self, source, undefined_to_none)
@@ -102,9 +101,9 @@ def share_templates() -> SharedTemplates:
     expected = _evaluated()
     AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression = compile_source_once, compile_expression_once
     try:
-        # The second time they are there already.
+        # Twice, because the second evaluation uses the shared templates.
         if [_evaluated(), _evaluated()] != [expected, expected]:
-            raise RuntimeError("Shared templates have other results.")
+            raise RuntimeError("Shared templates have different results.")
     except BaseException:
         AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression = compile_source, compile_expression
         raise
@@ -113,7 +112,7 @@ def share_templates() -> SharedTemplates:
 
 
 def _evaluated() -> list[Any]:
-    """Return the results of one text in each way that compiles it differently."""
+    """Return the results of a text, compiled in all different ways."""
     from ansible.template import Templar, trust_as_template
 
     templar = Templar(None, {"number": 1})

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Validate the variables of roles together, before the first change: types, argument specifications, and rules."""
+"""Validate the variables of roles together, before the first change: types, argument specs, and rules."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
-# Variables of an inventory, which belong to no role.
+# Variables of an inventory that belong to no role.
 INVENTORY: dict[str, dict[str, Any]] = {
     "app_name": {"type": "str"},
     "app_namespace": {"type": "str"},
@@ -26,35 +26,35 @@ CLUSTER = (
     *("cluster_provider", "cluster_name", "cluster_kubeconfig", "cluster_context", "cluster_server", "cluster_uid"),
     *("cluster_account_kubeconfig", "cluster_state_directory"),
 )
-# What an entry of a kubeconfig says of the server, and not of the way there.
+# Fields of a kubeconfig's cluster entry that identify the server, unlike those for its proxy.
 SERVER = ("server", "tls-server-name", "certificate-authority-data")
 
 
 class Validation:
-    """What is wrong with the variables of a task, as its templar sees them."""
+    """Validation of the variables of a task."""
 
     def __init__(self, templar: Any, variables: Mapping[str, Any]) -> None:
         self.templar, self.variables = templar, variables
 
-    def complaints(self, roles: list[str]) -> list[str]:
-        """Return what is wrong with the variables of these roles and of those that they depend on, each once."""
+    def errors(self, roles: list[str]) -> list[str]:
+        """Return the errors in the variables of these roles and of their dependencies, each once."""
         specs = {role: self.spec(role) for role in self.with_dependencies(roles)}
         found, values, present = [], {}, []
         for role, spec in {"inventory": INVENTORY, **specs}.items():
             errors, valid = self.check(spec)
             found += [f"{role}: {error}" for error in errors]
-            # What is removed may have any name or address.
+            # A removal is valid with any name or URL.
             if valid.get(f"{role}_state") != "absent":
                 values |= valid
                 present.append(role)
-        found += rules.complaints(values)
+        found += rules.errors(values)
         found += self.same_site()
         for role in present:
             found += self.refusals(role, bool(found))
         return list(dict.fromkeys(found))
 
     def with_dependencies(self, roles: list[str]) -> list[str]:
-        """Return the names of roles, each after those that it depends on."""
+        """Return the names of roles, each after its dependencies."""
         found: dict[str, None] = {}
         for role in roles:
             path = ROLES / role / "meta" / "main.yml"
@@ -63,18 +63,20 @@ class Validation:
         return list(found)
 
     def spec(self, role: str) -> dict[str, Any]:
-        """Return the options of a role's tasks/main.yml. Raises AnsibleError for a role that has none."""
+        """Return the options of a role's tasks/main.yml. Raises AnsibleError for a role without an argument spec."""
         path = ROLES / role / "meta" / "argument_specs.yml"
         if not path.is_file():
-            raise AnsibleError(f"Role {role} of the collection has no {path}. Correct the name of the role.")
+            raise AnsibleError(
+                f"Role {role} of the collection has no {path}. Correct the name of the role, then rerun the playbook."
+            )
         return _read(path)["argument_specs"]["main"]["options"]
 
     def check(self, spec: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-        """Return what is wrong with the variables that are options, and the converted values of the others."""
+        """Return the errors in the variables of an argument spec, and the converted values of the valid ones."""
         errors, values, secrets, spec = [], {}, set(), dict(spec)
         for name in spec.keys() & self.variables.keys():
             try:
-                # In a dictionary, from which `omit` removes it.
+                # In a dictionary, because the templar removes a value `omit` only there.
                 value = self.templar.template({name: self.variables[name]})
             except AnsibleError as error:
                 errors.append(f"{name}: {error}")
@@ -93,10 +95,10 @@ class Validation:
         }
 
     def refusals(self, role: str, others: bool) -> list[str]:
-        """Return what a role refuses of values that are valid one by one, in its variable __<role>_refusals.
+        """Return the errors in a role's variable __<role>_refusals, for combinations of valid values.
 
         Args:
-            others: whether there are complaints already, by which its templates may fail.
+            others: whether other errors were found, because of which the templates of the variable may fail.
         """
         if (name := f"__{role}_refusals") not in self.variables:
             return []
@@ -108,38 +110,38 @@ class Validation:
             raise
 
     def same_site(self) -> list[str]:
-        """Return a complaint if another host of the run deploys the same site to the same cluster."""
+        """Return an error if another host of the run deploys the same site to the same cluster."""
         hosts = self.variables.get("ansible_play_hosts_all") or []
         if len(hosts) < 2:
             return []
         return list(rules.same_site(self.variables["inventory_hostname"], {host: self.site(host) for host in hosts}))
 
     def site(self, host: str) -> tuple[Any, ...]:
-        """Return what tells the site of a host from others: its cluster, namespace and name."""
+        """Return the identity of a host's site: cluster, namespace, and name."""
         variables = self.variables["hostvars"][host]
 
         def value(name: str) -> Any:
             try:
                 return variables.get(name)
             except AnsibleError:
-                # It follows from a role's default, which is the same for all.
+                # The value depends on a role's default, which is the same for all hosts.
                 return None
 
         place = value("cluster_kubeconfig"), value("cluster_context")
         entry = cluster_entry(*place)
-        # Two kubeconfigs may lead to one cluster. A gateway has one address for many, which the login tells apart.
+        # Two kubeconfigs can lead to the same cluster. Clusters behind the same gateway differ only in the login.
         login = (raw_entry(*place, "user").get("exec") or {}).get("args")
         server = [*map(entry.get, SERVER), login] if entry.get("server") else [value(name) for name in CLUSTER]
         return server, value("app_namespace"), value("app_name")
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a file in YAML. Ansible's own reader takes five times as long."""
+    """Return the content of a YAML file. Ansible's loader takes five times as long."""
     return yaml_load(path.read_bytes()) or {}
 
 
 def _secrets(option: Mapping[str, Any], value: Any) -> Iterator[str]:
-    """Yield the texts of a value that no message may show."""
+    """Yield the strings in a value that no message may show."""
     if option.get("no_log"):
         yield from _texts(value)
     elif isinstance(value, Mapping):
@@ -148,7 +150,7 @@ def _secrets(option: Mapping[str, Any], value: Any) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in a value, those in lists and dictionaries included."""
+    """Yield the strings in a value, including those in lists and dictionaries."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if not isinstance(value, list):
@@ -158,24 +160,24 @@ def _texts(value: Any) -> Iterator[str]:
         yield from _texts(each)
 
 
-def message(complaints: list[str], role: str = "") -> str:
-    """Return all complaints as one message, with the effect and the next step.
+def message(errors: list[str], role: str = "") -> str:
+    """Return all errors as one message, with the effect and the next step.
 
     Args:
-        role: the one that they are about, where others may have made changes before.
+        role: the role with the errors, if other roles may have made changes before.
     """
     end = f"Role {role} made no changes." if role else "No changes were made to the site."
-    return "\n".join(["Validation of arguments failed:", *complaints, f"{end} Correct this, then rerun the playbook."])
+    return "\n".join(["Validation of arguments failed:", *errors, f"{end} Correct them, then rerun the playbook."])
 
 
 def role_of_its_own(task: Any, templar: Any, variables: Mapping[str, Any]) -> str:
-    """Return the role that a task belongs to, if it has to be validated because no task of the play did that.
+    """Return the role of a task if no earlier task of the play validated the role; empty if validation isn't necessary.
 
-    A play that validates its roles together imports them with `rolespec_validate: false`. Without a variable
-    `<role>_state`, or with `absent`, a role makes nothing that has a name or a value, and a removal is not refused.
+    A play that validates its roles together imports them with `rolespec_validate: false`. A role without a variable
+    `<role>_state`, or with the value `absent`, creates nothing that needs valid names or values.
     """
     role = task._role
-    # Private names of ansible-core: without them each role is validated.
+    # These are private names of ansible-core. Without them, each role is validated.
     if role is None or not getattr(role, "_should_validate", True):
         return ""
     path = Path(role.get_role_path())

@@ -460,7 +460,7 @@ def test_what_is_somebody_elses_stops_everything(apply: Playbook, api: Api) -> N
     for arguments in ([], ["--check"]):
         refused = apply(*arguments, fails=True, objects=objects, generate={"polls-web": {"secret-key": 50}})
         assert refused.result["msg"].startswith(
-            "ConfigMap polls-web in namespace test-apply exists and was not made by"
+            "ConfigMap polls-web in namespace test-apply exists and is not managed by"
         )
     kept = apply(state="absent", objects=objects)
     assert not kept.changed
@@ -531,9 +531,9 @@ def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api:
     assert set(plan.actions.values()) == {"created"}
     stuck = apply(fails=True, **options, timeout="1")
     assert stuck.result["msg"] == (
-        "ConfigMap polls-web in namespace test-apply is not gone after 1 s: "
+        "ConfigMap polls-web in namespace test-apply still exists after 1 s: "
         "its finalizer cloud-django.test/hold is still set. "
-        "See why the controller that owns the finalizer does not remove it, then run the playbook again."
+        "Check why the controller that owns the finalizer does not remove it, then rerun the playbook."
     )
     unchanged = apply(objects=[], unwanted=[config_map()])
     assert not unchanged.changed, "it is on its way out already"
@@ -575,7 +575,8 @@ def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> N
 def test_an_interrupted_absent_goes_on(apply: Playbook, api: Api) -> None:
     apply(objects=[config_map()])
     hold(api, "configmaps", "polls-web")
-    assert "is not gone after 1 s" in apply(fails=True, state="absent", objects=[config_map()], timeout=1).result["msg"]
+    stuck = apply(fails=True, state="absent", objects=[config_map()], timeout=1)
+    assert "still exists after 1 s" in stuck.result["msg"]
     hold(api, "configmaps", "polls-web", held=False)
     again = apply(state="absent", objects=[config_map()])
     assert not again.changed
@@ -595,10 +596,10 @@ def test_a_namespace_that_is_missing_or_going(apply: Playbook, api: Api) -> None
         assert (plan.result["exists"], plan.result["unfinished"]) == (False, [])
         assert reason in apply(fails=True, **options).result["msg"]
 
-    is_planned_and_refused("Namespace test-apply is being deleted. Wait for its end")
+    is_planned_and_refused("Namespace test-apply is being deleted. Wait until it is deleted")
     hold(api, "configmaps", "polls-web", held=False)
     remove_namespace(api)
-    is_planned_and_refused("Namespace test-apply does not exist. Make it first")
+    is_planned_and_refused("Namespace test-apply does not exist. Create it with")
     nothing = apply(objects=[])
     assert (nothing.changed, nothing.result["exists"]) == (False, False)
     for arguments in ([], ["--check"]):
@@ -650,12 +651,12 @@ def test_the_hash_of_the_configuration_can_be_left_out(apply: Playbook, api: Api
 def test_an_unknown_kind_is_named_before_anything_changes(apply: Playbook, api: Api) -> None:
     refused = apply(fails=True, objects=[config_map(), route()])
     assert refused.result["msg"] == (
-        "The cluster knows no HTTPRoute of gateway.networking.k8s.io/v1. "
-        "Install what brings it, or turn off what needs it."
+        "The cluster has no kind HTTPRoute of gateway.networking.k8s.io/v1. "
+        "Install its API, or disable the option that needs it, then rerun the playbook."
     )
     assert api.get("configmaps", "polls-web") is None
     cluster_wide = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"}}
-    assert "belongs to no namespace" in apply(fails=True, objects=[cluster_wide]).result["msg"]
+    assert "is cluster-scoped" in apply(fails=True, objects=[cluster_wide]).result["msg"]
 
 
 def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_path: Path) -> None:
@@ -668,7 +669,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     eventually(lambda: api.get("resourcequotas", "few").get("status", {}).get("used"), "the quota")
     said = apply(fails=True, objects=[config_map()]).result["msg"]
     assert "exceeded quota: few" in said
-    assert said.endswith("Ask for less, or have the quota raised, then run the playbook again.")
+    assert said.endswith("Request fewer resources, or raise the quota, then rerun the playbook.")
     assert said == apply("--check", fails=True, objects=[config_map()]).result["msg"], "a dry run asks the quota, too"
 
     token = api.request("post", api.path("serviceaccounts", "default") + "/token", body={"spec": {}})["status"]["token"]
@@ -679,7 +680,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     stranger.write_text(json.dumps(mine), encoding="utf-8")
     said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
     assert said.startswith("Namespace test-apply cannot be read: 403 ")
-    assert said.endswith("Have the user of this kubeconfig allowed to do that, then run the playbook again.")
+    assert said.endswith("Grant this permission to the user of the kubeconfig, then rerun the playbook.")
 
     for entry in mine["clusters"]:
         entry["cluster"]["server"] = "https://127.0.0.1:1"
@@ -687,7 +688,7 @@ def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_pat
     said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
     assert "cannot be reached: Connection refused. Check that the cluster runs" in said
     said = apply(fails=True, kubeconfig=tmp_path / "none", objects=[]).result["msg"]
-    assert said.endswith("does not exist. Set up the cluster first, then run the playbook again.")
+    assert said.endswith("does not exist. Set up the cluster first, then rerun the playbook.")
 
 
 def forms(text: str) -> set[str]:

@@ -395,15 +395,15 @@ def test_a_lost_secret_gets_a_new_password_on_both_sides(where) -> None:
 
 @pytest.mark.parametrize("name", ["Polls", "polls-site", "1polls", "po lls", 'polls";', "é"])
 def test_names_that_need_quoting_are_refused(where, name: str) -> None:
-    assert f"database_name is {name}, which is no name of 1 to 63 small letters" in play(database_name=name).sentence()
+    assert f"database_name is {name}, which is not 1 to 63 lowercase letters" in play(database_name=name).sentence()
 
 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"database_schema": "public"}, "database_schema is public, a schema of PostgreSQL's own."),
+        ({"database_schema": "public"}, "database_schema is public, which is reserved for PostgreSQL."),
         ({"database_passwords": {"app": "hunter2\n"}}, "database_passwords.app has a line break"),
-        ({"database_extensions": "citext"}, "database_extensions is citext, text and not a list."),
+        ({"database_extensions": "citext"}, "database_extensions is citext, a string, not a list."),
     ],
 )
 def test_variables_are_refused_before_anything_changes(where, variables: dict[str, Any], words: str) -> None:

@@ -374,8 +374,8 @@ def test_a_cluster_that_does_not_answer(refused, tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config")
     assert refused("cluster", **existing(path)) == (
         f"The Kubernetes API of context staging of {path} cannot be reached: Connection refused. "
-        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again. "
-        "If `make up` made the cluster, that starts it."
+        "Check that the cluster runs and that this is its kubeconfig, then rerun the playbook. "
+        "If `make up` created the cluster, it also starts the cluster."
     )
 
 

@@ -300,7 +300,7 @@ def test_a_node_port_of_another_site_is_refused_before_the_namespace_is_made() -
         wanted = {"web_service_type": "NodePort", "web_node_port": port}
         refused = play(roles=("namespace",), namespace=f"{name}-new", **wanted)
         assert refused.sentence().startswith(
-            f"Node port {port} for Service polls-web is taken by Service shop-web in namespace {name}. "
+            f"Node port {port} for Service polls-web is used by Service shop-web in namespace {name}. "
             "Set web_node_port to a free port, for instance "
         )
         assert refused.changed == 0
@@ -612,7 +612,7 @@ def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
         told = play(namespace="test-postgresql-class", postgresql_storage_class="nothing-like-it")
         assert told.sentence() == (
             "Storage class nothing-like-it does not exist in this cluster. Set postgresql_storage_class to one of "
-            "standard, then run the playbook again."
+            "standard, then rerun the playbook."
         )
         assert told.seconds < 10
         assert not empty.get("StatefulSet", SERVER)

@@ -49,7 +49,7 @@ def test_a_claim_that_another_pod_holds_is_told_by_a_run_and_by_a_removal() -> N
             for options in ({}, {"postgresql_state": "absent", "postgresql_data": "purge"}):
                 told = play(name, **options)
                 assert told.sentence().startswith(
-                    f"PersistentVolumeClaim {SERVER} in namespace {name} is not gone after "
+                    f"PersistentVolumeClaim {SERVER} in namespace {name} still exists after "
                 )
                 assert "pod copy still uses it" in told.sentence()
                 assert told.seconds < HOPELESS_WITHIN

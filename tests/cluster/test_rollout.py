@@ -221,7 +221,7 @@ HOPELESS = {
         make=lambda name: [deployment(name, pod(image="localhost/nothing:1"))],
         reasons=("ErrImagePull", "ImagePullBackOff"),
         sentence=r"Deployment {name} is stuck: pod {name}-\S+ cannot pull localhost/nothing:1: .*\. "
-        r"Check that the image is loaded, then run the playbook again\.",
+        r"Check that the image is loaded, then rerun the playbook\.",
     ),
     "crash loop": Hopeless(
         # Without minReadySeconds or a probe it would be available, and so done, for the moment before it crashes.
@@ -262,7 +262,7 @@ HOPELESS = {
         ],
         reasons=("FailedMount",),
         sentence=r"Deployment {name} is stuck: pod {name}-\S+ needs Secret missing-keys, which does not exist\. "
-        r"Create it, then run the playbook again\.",
+        r"Create it, then rerun the playbook\.",
     ),
     "Secret that the environment needs": Hopeless(
         make=lambda name: [
@@ -481,7 +481,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_one_sentence(namespace: 
     assert verdict.failed
     assert re.fullmatch(
         rf"The context nowhere of {re.escape(str(namespace.cluster.kubeconfig))} cannot be used: .*nowhere.*\. "
-        r"Correct kubeconfig or context, then run the playbook again\.",
+        r"Correct kubeconfig or context, then rerun the playbook\.",
         verdict.result["msg"],
     )
 

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Connections to the Kubernetes API: which cluster a task means, its time limit, and what answers and errors say."""
+"""Connections to the Kubernetes API: cluster selection, time limits, and messages from responses and errors."""
 
 import functools
 import json
@@ -15,22 +15,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import proxies
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, CloudDjangoError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import (
+    AGAIN,
+    ApiError,
+    CloudDjangoError,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import shorten
 
 try:
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule names the missing library.
+except ImportError:  # AnsibleK8SModule reports the missing library.
     ApiException = HTTPError = OSError
 
-# In seconds.
+# Seconds.
 CONNECT_LIMIT = 15.0
 PORTS = {"https": 443, "http": 80}
 
 
 def cause_of(error: BaseException) -> str:
-    """Return an error of the client or of the network in a few words."""
+    """Return the cause of a client or network error in a few words."""
     inner = getattr(error, "reason", None)
     if isinstance(inner, Exception):
         return cause_of(inner)
@@ -46,7 +50,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Tell whether two addresses are those of the same server, however they are written."""
+    """Return whether two URLs name the same server, regardless of spelling."""
 
     def parts(address: str) -> tuple[Any, ...]:
         url = urlsplit(address)
@@ -56,8 +60,8 @@ def same_server(one: str, other: str) -> bool:
 
 
 def raw_entry(path: Any, context: str, kind: str = "cluster") -> dict[str, Any]:
-    """Return what a kubeconfig holds about the cluster or the user of a context; nothing if it does not say so."""
-    # With the client, whose absence is told better by kubernetes.core.
+    """Return a kubeconfig's entry for the cluster or the user of a context; empty if there is none."""
+    # Imported here, because kubernetes.core reports a missing library better.
     import yaml
 
     try:
@@ -69,9 +73,9 @@ def raw_entry(path: Any, context: str, kind: str = "cluster") -> dict[str, Any]:
 
 
 def cluster_entry(path: Any, context: str) -> dict[str, Any]:
-    """Return how a kubeconfig says that the server of a context is reached; nothing if it does not say so.
+    """Return a kubeconfig's entry for the cluster of a context; empty if there is none.
 
-    A certificate authority in a file of its own is read, so that the entry can stand anywhere.
+    A certificate authority (CA) in a separate file is included, so that the entry works in any other file.
     """
     entry = raw_entry(path, context)
     try:
@@ -85,7 +89,7 @@ def cluster_entry(path: Any, context: str) -> dict[str, Any]:
 
 
 def is_minikube(entry: Mapping[str, Any]) -> bool:
-    """Tell whether minikube wrote the entry of a cluster, whose nodes are on this machine then."""
+    """Return whether minikube wrote the entry of a cluster; its nodes are then on the control node."""
     return any(
         isinstance(each, dict) and (each.get("extension") or {}).get("provider") == "minikube.sigs.k8s.io"
         for each in entry.get("extensions") or []
@@ -93,9 +97,9 @@ def is_minikube(entry: Mapping[str, Any]) -> bool:
 
 
 def bypass_proxies(path: Any, context: str) -> str:
-    """Have requests to the server of a context use no proxy if it is on this machine or `no_proxy` stands for it.
+    """Bypass the proxy for the server of a context if it is on the control node or matches `no_proxy`.
 
-    Returns the proxy that they use otherwise, as the end of a phrase; empty without one.
+    Returns the end of a phrase that names the proxy otherwise; empty without one.
     """
     if not proxies.uses_any() or not isinstance(path, str | os.PathLike):
         return ""
@@ -106,42 +110,41 @@ def bypass_proxies(path: Any, context: str) -> str:
 
 
 def refuse_environment(environment: Mapping[str, str]) -> None:
-    """Raise ApiError if the environment would lead a context to another server, or sign in there as another user.
+    """Raise ApiError if the environment would connect a context to another server or as another user.
 
-    kubernetes.core takes each option of a connection that a task leaves out from a variable of this name.
+    kubernetes.core reads each connection option that a task leaves out from such a variable.
     """
     known = {"K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT"}
     foreign = sorted(name for name, value in environment.items() if name.startswith("K8S_AUTH_") and value)
     if unknown := [name for name in foreign if name not in known]:
         raise ApiError(
-            f"{', '.join(unknown)} in the environment would lead to another server or sign in as somebody else than "
-            "the kubeconfig says. Unset that, then run the playbook again."
+            f"{', '.join(unknown)} in the environment would lead to another server or user than the kubeconfig. Unset "
+            f"{'them' if unknown[1:] else 'it'}, {AGAIN}."
         )
 
 
 def required_connection(params: dict[str, Any], environment: dict[str, str]) -> tuple[Any, str]:
-    """Return kubeconfig and context. Raises ApiError if one is not set, so that no other credentials are ever tried."""
+    """Return kubeconfig and context. Raises ApiError if one is not set, so that no other credentials are used."""
     names = ("kubeconfig", "context")
     kubeconfig, context = (params.get(name) or environment.get(f"K8S_AUTH_{name.upper()}") for name in names)
     if not (kubeconfig and context):
         unset = "neither is" if not (kubeconfig or context) else f"{'context' if kubeconfig else 'kubeconfig'} is not"
         raise ApiError(
-            f"This task needs both kubeconfig and context, and {unset} set. "
-            "Set them in module_defaults of the play, for group/cloud_django.kubernetes.k8s."
+            f"This task needs both kubeconfig and context, but {unset} set. Set them in module_defaults of the play, "
+            f"for group/cloud_django.kubernetes.k8s, {AGAIN}."
         )
     refuse_environment(environment)
     if isinstance(kubeconfig, str):
         files = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep)]
         if not any(file.exists() for file in files):
             raise ApiError(
-                f"The kubeconfig {kubeconfig}, wanted for context {context}, does not exist. "
-                "Set up the cluster first, then run the playbook again."
+                f"The kubeconfig {kubeconfig} for context {context} does not exist. Set up the cluster first, {AGAIN}."
             )
     return kubeconfig, context
 
 
 def without_retries(client: Any) -> Any:
-    """Have a request fail once its time is over: urllib3 would by itself try it four times, each for the whole time."""
+    """Disable retries of urllib3, which would send a request four times, each time with the full timeout."""
     pools = client.client.rest_client.pool_manager
     pools.connection_pool_kw["retries"] = False
     pools.clear()
@@ -149,10 +152,10 @@ def without_retries(client: Any) -> Any:
 
 
 class DeferredDiscovery:
-    """Discovery of the kinds of an API that waits until a kind is looked up.
+    """Discovery of the kinds of an API, delayed until the first lookup of a kind.
 
-    kubernetes.core asks for version and groups of the API whenever it makes a client. This client knows the kinds that
-    it uses, so that each task would send two requests and read a file of all kinds for nothing.
+    kubernetes.core requests version and groups of the API for each new client. The collection's client knows the kinds
+    that it uses, so two requests and a file with all kinds would be wasted in each task.
     """
 
     def __init__(self, discoverer: Callable[..., Any], client: Any, cache_file: str | None) -> None:
@@ -164,16 +167,16 @@ class DeferredDiscovery:
 
 
 def defer_discovery(core: Any) -> None:
-    """Have kubernetes.core make clients with :class:`DeferredDiscovery`; one without this name discovers as before."""
+    """Make kubernetes.core use :class:`DeferredDiscovery`; a release without `LazyDiscoverer` is left unchanged."""
     discoverer = getattr(core, "LazyDiscoverer", None)
     if isinstance(discoverer, type):
         core.LazyDiscoverer = functools.partial(DeferredDiscovery, discoverer)
 
 
 def open_client(module: Any, limit: float = CONNECT_LIMIT) -> Any:
-    """Return kubernetes.core's client. Raises what it raises, or TimeoutError after `limit` seconds.
+    """Return kubernetes.core's client. Raises its errors, or TimeoutError after `limit` seconds.
 
-    A plugin for credentials runs when the client is made, and may take its time.
+    A credential plugin runs when the client is created, and may be slow.
     """
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 
@@ -182,35 +185,35 @@ def open_client(module: Any, limit: float = CONNECT_LIMIT) -> Any:
 
 
 def within(limit: float, work: Callable[[], Any]) -> Any:
-    """Return what a function returns. Raises what it raises, or TimeoutError after `limit` seconds."""
-    answer: queue.Queue[Any] = queue.Queue()
+    """Return the result of a function. Raises its error, or TimeoutError after `limit` seconds."""
+    results: queue.Queue[Any] = queue.Queue()
 
-    def ask() -> None:
+    def run() -> None:
         try:
-            answer.put(work())
+            results.put(work())
         except BaseException as error:
-            answer.put(error)
+            results.put(error)
 
-    threading.Thread(target=ask, daemon=True, name="connect").start()
+    threading.Thread(target=run, daemon=True, name="connect").start()
     try:
-        got = answer.get(timeout=limit)
+        result = results.get(timeout=limit)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {limit:g} s") from None
-    if isinstance(got, BaseException):
-        raise got
-    return got
+        raise TimeoutError(f"no response within {limit:g} s") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def place(kubeconfig: Any, context: str) -> str:
-    """Return how a cluster is called in a sentence."""
+    """Return the name of a cluster for messages."""
     return f"context {context}" + (f" of {kubeconfig}" if isinstance(kubeconfig, str) else "")
 
 
 @contextmanager
 def explained(params: dict[str, Any]) -> Iterator[str]:
-    """Turn whatever the client or the network raises into ApiError with a sentence; the value names the cluster.
+    """Convert errors of the client and the network to ApiError; the value is the name of the cluster.
 
-    Raises ApiError at once if the options name no cluster.
+    Raises ApiError if the options select no cluster.
     """
     kubeconfig, context = required_connection(params, dict(os.environ))
     where = place(kubeconfig, context) + bypass_proxies(kubeconfig, context)
@@ -223,33 +226,31 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
 
 
 def unreachable(where: str, cause: str) -> ApiError:
-    """Return the error for an API that does not answer."""
+    """Return the error for an API that does not respond."""
     step = (
-        "Check that the cluster runs and that this is its kubeconfig, then run the playbook again. If `make up` made "
-        "the cluster, that starts it"
+        f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}. If `make up` created the cluster, it "
+        "also starts the cluster"
     )
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
 
 
 def explain(error: Exception, where: str) -> ApiError:
-    """Return the error for an API that cannot be used at the start."""
+    """Return the error for a connection that cannot be established."""
     status, cause = getattr(error, "status", None), cause_of(error)
     if status == 401:
-        step = "Renew them, then run the playbook again"
-        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", step)
+        return ApiError("The Kubernetes API", f"refuses the credentials of {where}", f"Renew them, {AGAIN}")
     if status:
-        return ApiError(f"The Kubernetes API of {where}", f"answers {cause}", "Fix that, then run the playbook again")
+        return ApiError(f"The Kubernetes API of {where}", f"returned {cause}", f"Fix the cause, {AGAIN}")
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
-    step = "Correct kubeconfig or context, then run the playbook again"
-    return ApiError(f"The {where}", f"cannot be used: {cause}", step)
+    return ApiError(f"The {where}", f"cannot be used: {cause}", f"Correct kubeconfig or context, {AGAIN}")
 
 
-# --- Answers: streams, statuses, refusals -----------------------------------------------------------------------------
+# --- Responses: streams, statuses, refusals ---------------------------------------------------------------------------
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream as soon as each is whole."""
+    """Yield the lines of a stream, each as soon as it is complete."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -257,46 +258,46 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def short(text: Any, limit: int = 400) -> str:
-    """Return a text on one line, without a full stop at its end."""
+    """Return a text on one line, without a period at its end."""
     return shorten(str(text or "").rstrip().rstrip("."), limit)
 
 
 def as_text(data: bytes | str) -> str:
-    """Return what a program printed as text."""
+    """Return the output of a program as text."""
     return data.decode(errors="replace") if isinstance(data, bytes) else data
 
 
 def handshake(reason: Any) -> str:
-    """Return why a connection was refused, without the headers that the client puts before the API's own words."""
-    words = str(reason)
-    told = re.search(r'"message": ?"((?:[^"\\]|\\.)*)"', words)
-    return json.loads(f'"{told[1]}"') if told else words
+    """Return the API's message about a refused connection, without the headers that the client puts before it."""
+    text = str(reason)
+    found = re.search(r'"message": ?"((?:[^"\\]|\\.)*)"', text)
+    return json.loads(f'"{found[1]}"') if found else text
 
 
 def exit_code(status: bytes | str) -> int:
-    """Return a program's exit code from the status that the API sends at its end; 255 if it tells none."""
+    """Return a program's exit code from the final status of the API; 255 if the status has none."""
     try:
-        told = json.loads(as_text(status))
+        result = json.loads(as_text(status))
     except ValueError:
         return 255
-    if told.get("status") == "Success":
+    if result.get("status") == "Success":
         return 0
-    causes = (told.get("details") or {}).get("causes") or []
+    causes = (result.get("details") or {}).get("causes") or []
     code = next((c.get("message", "") for c in causes if c.get("reason") == "ExitCode"), "")
     return int(code) if code.isdigit() else 255
 
 
 def advice(status: int, words: str) -> str:
-    """Return the next step after the API refused something, from what it said."""
-    told = (
+    """Return the next step after a refused request, from its status and the API's message."""
+    steps = (
         (status == 401, "Renew the credentials"),
-        ("exceeded quota" in words or "failed quota" in words, "Ask for less, or have the quota raised"),
-        ("is being terminated" in words, "Wait until the namespace is gone"),
-        ("admission webhook" in words or "admission policy" in words, "Do as it says, or ask who looks after it"),
-        (status == 403, "Have the user of this kubeconfig allowed to do that"),
-        (status == 409, "Another client changed it meanwhile: make sure that only one run is active"),
-        ("expected numeric" in words or "expected boolean" in words, "Write it without quotes, with -e as JSON"),
-        (status in (400, 422), "Correct what the manifest says there"),
-        (status == 429 or status >= 500, "See whether the cluster is well"),
+        ("exceeded quota" in words or "failed quota" in words, "Request fewer resources, or raise the quota"),
+        ("is being terminated" in words, "Wait until the namespace is deleted"),
+        ("admission webhook" in words or "admission policy" in words, "Follow the policy's message or ask its owner"),
+        (status == 403, "Grant this permission to the user of the kubeconfig"),
+        (status == 409, "Make sure that only one run is active and that no other client changes the object"),
+        ("expected numeric" in words or "expected boolean" in words, "Write it without quotes, and as JSON with -e"),
+        (status in (400, 422), "Correct this part of the manifest"),
+        (status == 429 or status >= 500, "Check the health of the cluster"),
     )
-    return next((step for fits, step in told if fits), "Correct the cause")
+    return next((step for applies, step in steps if applies), "Fix the cause")

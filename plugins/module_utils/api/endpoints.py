@@ -1,9 +1,9 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Paths of the Kubernetes API for the kinds that the collection uses, so that no request has to discover them."""
+"""Paths of the Kubernetes API for the kinds that the collection uses, so that no discovery request is necessary."""
 
 from urllib.parse import quote
 
-# What the API calls the objects of a kind in a path, by apiVersion and kind.
+# Plurals of kinds in paths, by apiVersion and kind.
 NAMESPACED = {
     ("v1", "ConfigMap"): "configmaps",
     ("v1", "Event"): "events",
@@ -43,16 +43,16 @@ VERSIONS = {kind: api_version for api_version, kind in PLURALS}
 
 
 def root(api_version: str) -> str:
-    """Return the path of a version of the API."""
+    """Return the path of an API version."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 def path_of(api_version: str, plural: str, namespace: str = "", name: str = "") -> str:
-    """Return the path of the objects of one kind, or of one of them; without a namespace, of the whole cluster."""
+    """Return the path of all objects of a kind or of one; without a namespace, in the whole cluster."""
     place = f"/namespaces/{quote(namespace, '')}" if namespace else ""
     return f"{root(api_version)}{place}/{plural}" + (name and f"/{quote(name, '')}")
 
 
 def plural_of(kind: str) -> str:
-    """Return what the API calls the objects of a kind that stands above."""
+    """Return the plural of a kind in the tables above."""
     return PLURALS[VERSIONS[kind], kind]

@@ -1,22 +1,25 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Errors that a user reads: the thing, the reason, the next step."""
+"""Errors for the user: the thing, the reason, and the next step."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.masking import balanced
 
+# The end of each next step.
+AGAIN = "then rerun the playbook"
+
 
 class CloudDjangoError(Exception):
-    """An error that its message explains to the user; modules pass it on as the message of the failed task.
+    """An error whose message is for the user. Modules return it as the message of the failed task.
 
     Args:
         thing: the object or option that has the problem. A complete sentence if it is the only argument.
-        reason: what the problem is; continues the sentence that `thing` begins.
-        next_step: what the user can do, without the full stop.
+        reason: the problem; continues the sentence that `thing` begins.
+        next_step: the action that the user can take, without a period.
     """
 
-    # What the result of the failed task says besides the message, for tasks that decide by it.
+    # Return values of the failed task besides its message, for tasks that depend on the kind of error.
     facts: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, thing: str, reason: str = "", next_step: str = "") -> None:
@@ -28,7 +31,7 @@ class CloudDjangoError(Exception):
 
 
 class ApiError(CloudDjangoError):
-    """The Kubernetes API cannot be reached, or refuses a request; `status` is its HTTP status, 0 without an answer."""
+    """The Kubernetes API is unreachable or refuses a request; `status` is the HTTP status, 0 without a response."""
 
     def __init__(self, thing: str, reason: str = "", next_step: str = "", status: int = 0) -> None:
         super().__init__(thing, reason, next_step)
@@ -42,12 +45,12 @@ class OtherClusterError(ApiError):
 
 
 class ManifestError(CloudDjangoError):
-    """The objects that a task names cannot be applied or removed as they are."""
+    """The objects of a task cannot be applied or removed."""
 
 
 class MachineError(CloudDjangoError):
-    """A part of this machine, or a copy of an image, that cannot be inspected or must not be touched."""
+    """A part of the control node, or a copy of an image, cannot be inspected or must not be changed."""
 
 
 class ServerError(CloudDjangoError):
-    """A PostgreSQL server cannot be reached, refuses a statement, or is not fit for the site."""
+    """A PostgreSQL server is unreachable, refuses a statement, or does not meet the requirements of the site."""

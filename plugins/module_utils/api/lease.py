@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""A Lease of which one run at a time is the holder: take, renew, and release it."""
+"""Lease that only one run at a time can hold: acquire, renew, and release it."""
 
 import getpass
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 
-# In seconds: how long a Lease is valid without a renewal, and how often that of another run is read.
+# Seconds that a Lease is valid without a renewal, and seconds between two reads of another run's Lease.
 DURATION = 30
 PAUSE = 0.5
-# For a renewal, connecting and reading, in seconds: the next one is worth more than waiting for this one.
+# Seconds to connect and to read for a renewal. They are short, because the next attempt is better than a long wait.
 LIMIT = (3.0, 5.0)
-# In seconds. Clocks differ, but hardly by so much: a Lease that old has no holder.
+# Seconds. Clocks hardly differ by this much, so an older Lease has no holder.
 LONG_AGO = 900
-# Outcomes of `take` after which the Lease has to be renewed and released.
+# Outcomes of `take` that require renewals and a release.
 TAKEN = ("taken", "waited")
 
 
@@ -36,7 +36,7 @@ class Wanted:
 
 
 def holder_of(process: int) -> str:
-    """Return how a process is called in a Lease and in a sentence: two of them never have the same name."""
+    """Return the unique name of a process for the Lease and for messages."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -45,32 +45,32 @@ def holder_of(process: int) -> str:
 
 
 def start_of(process: int) -> str:
-    """Return when a process started, in UTC; its number alone may be that of an earlier one."""
+    """Return the start time of a process in UTC, because an earlier process may have had the same PID."""
     with suppress(OSError, IndexError, ValueError):
         ticks = int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
         started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
         return datetime.fromtimestamp(round(started), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return "some time ago"
+    return "at an unknown time"
 
 
 def now() -> str:
-    """Return the time as the API writes it in a Lease."""
+    """Return the current time in the format of a Lease."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def age(renewed: str) -> float:
-    """Return how many seconds ago a Lease was renewed, by the clocks of both; 0 if it does not say."""
+    """Return the seconds since a Lease was renewed, by the clocks of both runs; 0 if the time is unknown."""
     with suppress(ValueError):
         return (datetime.now(UTC) - datetime.fromisoformat(renewed)).total_seconds()
     return 0.0
 
 
 def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Take the Lease, waiting for another run to end if need be.
+    """Acquire the Lease, after another run has finished if necessary.
 
-    Returns `taken`, `waited` if another run had it first, `held` if it was ours before, or `none` if there is no
-    namespace to have it in. Raises ApiError if another run holds it for longer than `patience` seconds. Whether the
-    other one still lives is told by its renewals and by our own clock, since clocks differ.
+    Returns `taken`, `waited` if another run held it before, `held` if this run held it before, or `none` if the
+    namespace does not exist. Raises ApiError if another run holds it for longer than `patience` seconds. Another run is
+    alive as long as its renewals arrive by this run's clock, because clocks differ.
     """
     started = time.monotonic()
     seen, since = "", started
@@ -82,8 +82,7 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
                 if not client.namespace_exists():
                     if was_held:
                         raise ApiError(
-                            f"The run that this one waited for has removed namespace {client.namespace}. "
-                            "Run the playbook again."
+                            f"Another run has removed namespace {client.namespace} meanwhile. Rerun the playbook."
                         )
                     return "none"
                 continue
@@ -101,14 +100,13 @@ def take(client: Client, wanted: Wanted, patience: float, sleep: Callable[[float
             return "waited"
         if time.monotonic() - started > patience:
             raise ApiError(
-                f"Another run is changing namespace {client.namespace}: that of {holder}. "
-                "Wait until it is done, then run the playbook again."
+                f"Namespace {client.namespace} is locked by another run: {holder}. Wait for it to finish, {AGAIN}."
             )
         sleep(PAUSE)
 
 
 def create(client: Client, wanted: Wanted) -> bool:
-    """Make the Lease; False if another run was faster, or if there is no namespace."""
+    """Create the Lease; return False if another run was faster or the namespace does not exist."""
     spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
     metadata = {"name": wanted.name, "namespace": client.namespace, "labels": dict(wanted.labels)}
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
@@ -122,7 +120,7 @@ def create(client: Client, wanted: Wanted) -> bool:
 
 
 def patch(client: Client, wanted: Wanted, version: str) -> bool:
-    """Make a Lease that has not changed since ours; False if it has."""
+    """Take over a Lease of this version; return False if it has changed since."""
     spec = {"holderIdentity": wanted.holder, "leaseDurationSeconds": DURATION, "acquireTime": now(), "renewTime": now()}
     operations = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
@@ -132,7 +130,7 @@ def patch(client: Client, wanted: Wanted, version: str) -> bool:
 
 
 def renew(client: Client, wanted: Wanted) -> bool:
-    """Say that we still hold it; False if it is gone or another's."""
+    """Renew the Lease; return False if it was removed or another run holds it."""
     operations = [
         {"op": "test", "path": "/spec/holderIdentity", "value": wanted.holder},
         {"op": "replace", "path": "/spec/renewTime", "value": now()},
@@ -153,7 +151,7 @@ def change(client: Client, name: str, operations: list[dict[str, Any]], **params
 
 
 def holds(found: Mapping[str, Any], operation: Mapping[str, Any]) -> bool:
-    """Tell whether an object passes a test of a JSON patch; what is no test passes."""
+    """Return whether an object passes an operation of a JSON patch; operations other than tests pass."""
     value: Any = found
     for part in operation["path"].strip("/").split("/"):
         value = (value or {}).get(part)
@@ -161,7 +159,7 @@ def holds(found: Mapping[str, Any], operation: Mapping[str, Any]) -> bool:
 
 
 def release(client: Client, wanted: Wanted) -> None:
-    """Remove the Lease if it is ours."""
+    """Remove the Lease if this run holds it."""
     found = client.get("Lease", wanted.name)
     if found is None or found["spec"].get("holderIdentity") != wanted.holder:
         return

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Keep the values of Secrets out of whatever is told."""
+"""Mask the values of Secrets in messages."""
 
 import base64
 import html
@@ -9,15 +9,15 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = "********"
-# In characters. What is shorter is in every other word.
+# Characters. Shorter values occur in too many words.
 SHORTEST_SECRET = 4
-# What a Secret with the access to a database or a certificate also holds, and what anybody may read. Masking `polls` or
-# `5432` would only make a message unreadable.
+# Keys with public values in the Secrets of databases and certificates. A message without `polls` or `5432` would be
+# unreadable.
 PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
 
 
 def embedded_base64(value: bytes) -> set[str]:
-    """Return the characters that a value gives to the base64 text of something longer, for each of three offsets."""
+    """Return the parts of longer base64 texts that depend only on this value, for each of three offsets."""
     texts = set()
     for offset, lost in ((0, 0), (1, 2), (2, 3)):
         whole = base64.b64encode(b"\0" * offset + value).decode()
@@ -26,7 +26,7 @@ def embedded_base64(value: bytes) -> set[str]:
 
 
 def secret_forms(value: str | bytes) -> set[str]:
-    """Return the ways in which a secret value may appear in a text: clear, in base64, quoted for URLs or for code."""
+    """Return the forms of a secret value in a text: plain, as base64, and quoted for URLs or code."""
     raw = value.encode() if isinstance(value, str) else value
     plain = base64.b64encode(raw).decode()
     forms = {plain, plain.rstrip("="), base64.b64encode(raw + b"\n").decode().rstrip("=")} | embedded_base64(raw)
@@ -47,7 +47,7 @@ def secret_forms(value: str | bytes) -> set[str]:
 
 
 def all_forms(values: Iterable[str | bytes]) -> list[str]:
-    """Return every form of every value that is long enough to be a secret, longest first."""
+    """Return all forms of all values that are long enough, longest first."""
     long_enough = [v for v in values if len(v.strip()) >= SHORTEST_SECRET]
     forms = {form for value in long_enough for form in secret_forms(value)}
     return sorted((f for f in forms if len(f) >= SHORTEST_SECRET), key=lambda f: (-len(f), f))
@@ -61,9 +61,9 @@ def occurrences(text: str, word: str) -> Iterable[tuple[int, int]]:
 
 
 def mask(text: str, forms: Sequence[str], public: Iterable[str] = ()) -> str:
-    """Return a text with the given forms replaced. Forms that overlap are covered together, so that no end shows.
+    """Return a text with the given forms masked. Overlapping forms are masked together, so that no end is visible.
 
-    What lies strictly inside one of the `public` names stays: database `polls` in pod `polls-web-7d9f` is no secret.
+    A form strictly inside of a `public` name stays: database `polls` in pod `polls-web-7d9f` isn't secret.
     """
     found = [span for form in forms for span in occurrences(text, form)]
     if not found:
@@ -84,11 +84,11 @@ def mask(text: str, forms: Sequence[str], public: Iterable[str] = ()) -> str:
 
 
 def balanced(text: str) -> str:
-    """Return a text without a quote that nothing closes or opens, as a text has that was cut out of another one."""
+    """Return a text without an unmatched quote, which a cut can leave."""
     for mark in ('"', "`"):
         if text.count(mark) % 2:
             first = text.index(mark)
-            # What follows a closing quote is no word.
+            # No word follows a closing quote.
             closes = first > 0 and not text[first + 1 : first + 2].isalnum()
             at = first if closes else text.rindex(mark)
             text = text[:at] + text[at + 1 :]
@@ -96,6 +96,6 @@ def balanced(text: str) -> str:
 
 
 def shorten(text: str, limit: int = 600) -> str:
-    """Return a text on one line of at most `limit` characters. Mask first: a secret cut in two is not found."""
+    """Return a text on one line of at most `limit` characters. Mask first, because a cut secret is not found."""
     line = " ".join(text.split())
     return balanced(line if len(line) <= limit else f"{line[: limit - 1]}…")

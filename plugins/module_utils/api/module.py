@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What modules have in common: options as their documentation describes them, a connection, work, and an exit."""
+"""Shared parts of modules: argument specs from their documentation, the connection, and the exit."""
 
 import copy
 import logging
@@ -9,17 +9,17 @@ from typing import Any
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 
-# What the documentation of an option and its argument have in common.
+# Keys that the documentation and the argument spec of an option share.
 SHARED_KEYS = ("type", "elements", "choices", "required", "default")
 
 
 def options_of(documentation: str, **no_log: bool) -> dict[str, Any]:
-    """Return the argument spec of the options that a module's documentation describes.
+    """Return the argument spec from a module's documentation.
 
     Args:
-        no_log: by the name of an option, at any depth, whether its value is secret.
+        no_log: whether an option, at any depth, is secret, by name.
     """
-    # The loader in C is faster by far, but not everywhere.
+    # The loader in C is much faster, but not installed everywhere.
     return specified(yaml.load(documentation, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["options"], no_log)
 
 
@@ -36,22 +36,22 @@ def specified(documented: Mapping[str, Any], no_log: Mapping[str, bool]) -> dict
 
 
 def k8s_module(options: Mapping[str, Any], **rules: Any) -> Any:
-    """Return an AnsibleK8SModule that has these options and those of the connection.
+    """Return an AnsibleK8SModule with these options and those of the connection.
 
     Args:
-        rules: about several options, as AnsibleModule takes them.
+        rules: rules for several options, as arguments of AnsibleModule.
     """
-    # Here, since modules without a connection, and the tests of the floor, do without.
+    # Imported here, because modules without a connection, and some tests, run without kubernetes.core.
     from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-    # The client's own warnings about retries would end up in the task's output.
+    # Otherwise the client's warnings about retries would appear in the task's output.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     return AnsibleK8SModule(argument_spec=copy.deepcopy(AUTH_ARG_SPEC) | options, supports_check_mode=True, **rules)
 
 
 def conclude(module: Any, work: Callable[[], Mapping[str, Any]]) -> None:
-    """Exit with what `work` returns, by default as unchanged, or with the error that it raises."""
+    """Exit with the result of `work`, by default unchanged, or with its error."""
     try:
         result = work()
     except CloudDjangoError as error:
@@ -60,7 +60,7 @@ def conclude(module: Any, work: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def main_of(options: Mapping[str, Any], work: Callable[..., Mapping[str, Any]], **rules: Any) -> Callable[[], None]:
-    """Return the function `main` of a module that does its work with the options, check mode and a client."""
+    """Return the function `main` of a module; `work` gets the options, the check mode, and a client."""
 
     def main() -> None:
         from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import connect

@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Proxies of the environment: which one a request uses, and which servers are reached without one.
+"""Proxies of the environment: which one a request uses, and which servers are reached directly.
 
-The libraries disagree about `no_proxy`: some know no networks in it, and none leaves out this machine. A server that is
-reached directly is therefore added to it by name, which each of them follows, and each program that a task starts.
+Libraries disagree about `no_proxy`: some ignore networks in it, and none exempts the local host. A server that is
+reached directly is therefore added by name, which all libraries and the programs of tasks respect.
 """
 
 import os
@@ -15,18 +15,18 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def variable(environment: Mapping[str, str], scheme: str) -> str:
-    """Return the name of the variable that holds the proxy for a scheme; empty without one."""
+    """Return the name of the variable with the proxy for a scheme; empty without one."""
     names = [f"{each}_proxy" for each in (scheme, "all")]
     return next((name for each in names for name in (each, each.upper()) if environment.get(name)), "")
 
 
 def uses_any(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the environment names a proxy at all."""
+    """Return whether the environment sets any proxy."""
     return any(variable(environment, scheme) for scheme in SCHEMES)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by the address or the name that each machine has for itself."""
+    """Return whether a host is a loopback address or name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_exempt(host: str, port: int | None, environment: Mapping[str, str]) -> bool:
-    """Tell whether a host is this machine, or `no_proxy` names it, its domain or its network."""
+    """Return whether a host is local, or `no_proxy` has the host, its domain, or its network."""
     if is_loopback(host):
         return True
     entries = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
@@ -42,7 +42,7 @@ def is_exempt(host: str, port: int | None, environment: Mapping[str, str]) -> bo
 
 
 def covers(entry: str, host: str, port: int | None) -> bool:
-    """Tell whether an entry of `no_proxy` is a host or its domain or network, with a port or not."""
+    """Return whether an entry of `no_proxy`, with or without a port, is a host, its domain, or its network."""
     if entry in ("", "*"):
         return entry == "*"
     try:
@@ -70,7 +70,7 @@ def parted(entry: str) -> tuple[str, int | None]:
 
 
 def proxy_of(url: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the proxy that requests to an address use, as a phrase for an error; empty if they use none."""
+    """Return the proxy of requests to a URL as a phrase for errors; empty without one."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme)
@@ -79,12 +79,12 @@ def proxy_of(url: str, environment: Mapping[str, str] = os.environ) -> str:
     name = variable(environment, parts.scheme)
     if not name or not host or is_exempt(host, port, environment):
         return ""
-    # It may hold a password.
+    # Without the user, because the URL of a proxy may contain a password.
     return f"{environment[name].rpartition('@')[2].rpartition('://')[2]} (from {name})"
 
 
 def reach_directly(url: str, environment: MutableMapping[str, str] = os.environ, *, local: bool = False) -> None:
-    """Have requests to an address use no proxy, if it is exempt or `local`, as of a node on this machine."""
+    """Bypass the proxy for a URL if its host is exempt or `local`, such as a node in a local container."""
     if not uses_any(environment):
         return
     try:
@@ -98,11 +98,11 @@ def reach_directly(url: str, environment: MutableMapping[str, str] = os.environ,
     names = [entry.strip() for entry in entries.split(",") if entry.strip()]
     if host not in names:
         names.append(host)
-    # Some libraries know the entry for all hosts only where it is alone.
+    # Some libraries accept the entry for all hosts only if it is the only one.
     environment["no_proxy"] = environment["NO_PROXY"] = "*" if "*" in names else ",".join(names)
 
 
 def through(url: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the end of a phrase that names the proxy of requests to an address; empty without one."""
+    """Return the end of a phrase that names the proxy of requests to a URL; empty without one."""
     proxy = proxy_of(url, environment)
     return f" through the proxy {proxy}" if proxy else ""

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Check that a connection leads to the intended cluster, and that its user has the permissions that a run needs."""
+"""Check that a connection leads to the intended cluster and that its user has the permissions that a run needs."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, OtherClusterError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import (
+    AGAIN,
+    ApiError,
+    OtherClusterError,
+)
 
-# At the same time. Each answer takes little more than the way there and back.
+# Number of parallel requests. Each one takes little more than the network latency.
 REVIEWS = 8
 RBAC = "rbac.authorization.k8s.io/v1"
-REPIN = "Use the kubeconfig of the pinned cluster, or pin this one by `make pin`"
+REPIN = f"Use the kubeconfig of the pinned cluster, or pin this cluster with `make pin`, {AGAIN}"
 NO_NAME = {"name": "", "namespace": ""}
 
 Rule = Mapping[str, Sequence[str]]
@@ -29,36 +33,38 @@ def reviews(rules: Sequence[Rule], namespace: str) -> Iterator[Attributes]:
                 plain, _, subresource = resource.partition("/")
                 for name in rule.get("resourceNames") or [""]:
                     for verb in rule["verbs"]:
-                        asked = {"group": group, "resource": plain, "subresource": subresource, "verb": verb}
-                        yield asked | {"name": name, "namespace": namespace}
+                        permission = {"group": group, "resource": plain, "subresource": subresource, "verb": verb}
+                        yield permission | {"name": name, "namespace": namespace}
 
 
-def in_words(missing: Sequence[Attributes]) -> str:
-    """Return permissions in a few words, those on the same resource together."""
+def summary(missing: Sequence[Attributes]) -> str:
+    """Return a short list of permissions, grouped by resource."""
     verbs: dict[str, list[str]] = {}
-    for asked in missing:
-        resource = asked["resource"] + (asked["subresource"] and f"/{asked['subresource']}")
-        resource += (asked["group"] and f".{asked['group']}") + (asked["name"] and f" {asked['name']}")
-        verbs.setdefault(resource, []).append(asked["verb"])
+    for permission in missing:
+        resource = permission["resource"] + (permission["subresource"] and f"/{permission['subresource']}")
+        resource += (permission["group"] and f".{permission['group']}") + (
+            permission["name"] and f" {permission['name']}"
+        )
+        verbs.setdefault(resource, []).append(permission["verb"])
     return "; ".join(f"{', '.join(known)} {resource}" for resource, known in verbs.items())
 
 
 @dataclass
 class Target:
-    """The cluster behind a connection, and what its user may do in the namespace of the client."""
+    """The cluster behind a connection, and the permissions of its user in the client's namespace."""
 
     client: Client
 
     def check_server(self, pinned: str) -> str:
-        """Return the address of the API server. Raises ApiError if it is not the pinned one."""
+        """Return the URL of the API server. Raises ApiError if it is not the pinned one."""
         server = self.client.dynamic.configuration.host
         if pinned and not same_server(server, pinned):
-            reason = f"leads to {server}, and cluster_server is pinned to {pinned}, so nothing in it was changed"
+            reason = f"leads to {server}, but cluster_server is pinned to {pinned}. No changes were made"
             raise OtherClusterError(f"The {self.client.where}", reason, REPIN)
         return server
 
     def check_uid(self, pinned: str) -> str:
-        """Return the UID of the cluster, if it can be read. Raises ApiError if it is not the pinned one."""
+        """Return the UID of the cluster if it can be read. Raises ApiError if it is not the pinned one."""
         try:
             uid = (self.client.get("Namespace", "kube-system") or {"metadata": {"uid": ""}})["metadata"]["uid"]
         except ApiError as error:
@@ -68,53 +74,58 @@ class Target:
                 raise ApiError(
                     f"The UID of the cluster behind {self.client.where}",
                     f"cannot be compared with cluster_uid: {error.reason}",
-                    "Grant get on namespace kube-system, or pin cluster_server only",
+                    f"Grant get on namespace kube-system, or pin cluster_server only, {AGAIN}",
                 ) from None
             return ""
         if pinned and uid != pinned:
-            reason = f"has the UID {uid}, and cluster_uid is pinned to {pinned}, so nothing in it was changed"
+            reason = f"has the UID {uid}, but cluster_uid is pinned to {pinned}. No changes were made"
             raise OtherClusterError(f"The cluster behind {self.client.where}", reason, REPIN)
         return uid
 
     def check_version(self, minimum: str) -> str:
-        """Return the version of Kubernetes. Raises ApiError if it is lower than the minimum, for instance 1.30."""
-        told = self.client.request("get", "/version") or {}
-        version = f"{told.get('major', '')}.{told.get('minor', '').rstrip('+')}"
+        """Return the Kubernetes version. Raises ApiError if it is lower than the minimum, for instance 1.30."""
+        found = self.client.request("get", "/version") or {}
+        version = f"{found.get('major', '')}.{found.get('minor', '').rstrip('+')}"
         if minimum and tuple(map(int, version.split("."))) < tuple(map(int, minimum.split("."))):
-            reason = f"is Kubernetes {version}, and the site needs {minimum}, so nothing was changed"
-            raise ApiError(f"The cluster behind {self.client.where}", reason, "Upgrade the cluster, or use another one")
+            reason = f"runs Kubernetes {version}, and the site needs {minimum} or later. No changes were made"
+            step = f"Upgrade the cluster or use another one, {AGAIN}"
+            raise ApiError(f"The cluster behind {self.client.where}", reason, step)
         return version
 
-    def is_allowed(self, asked: Attributes) -> bool:
-        """Tell whether the user has a permission."""
+    def is_allowed(self, permission: Attributes) -> bool:
+        """Return whether the user has a permission."""
         kind = "SelfSubjectAccessReview"
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": asked}}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": permission}}
         return bool((self.client.request("post", self.client.path(kind), body=review) or {})["status"].get("allowed"))
 
-    def missing(self, asked: list[Attributes]) -> list[Attributes]:
-        """Return which of these permissions the user lacks."""
-        # An administrator is asked about once.
+    def missing(self, permissions: list[Attributes]) -> list[Attributes]:
+        """Return the permissions that the user lacks."""
+        # A cluster administrator needs only one request.
         anything = {"group": "*", "resource": "*", "verb": "*"}
-        if not asked or self.is_allowed(anything):
+        if not permissions or self.is_allowed(anything):
             return []
         with ThreadPoolExecutor(REVIEWS) as pool:
-            return [each for each, allowed in zip(asked, pool.map(self.is_allowed, asked), strict=True) if not allowed]
+            return [
+                each
+                for each, allowed in zip(permissions, pool.map(self.is_allowed, permissions), strict=True)
+                if not allowed
+            ]
 
     def check_permissions(self, name: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]) -> None:
-        """Raise ApiError, with the Roles that would suffice, if the user may not do all of this."""
+        """Raise ApiError, with sufficient Roles, if the user lacks a permission."""
         namespace = self.client.namespace
         wanted = list(reviews(rules, namespace)) + list(reviews(cluster_rules, ""))
         if self.is_namespace_missing():
             wanted.insert(0, {"group": "", "resource": "namespaces", "subresource": "", "verb": "create"} | NO_NAME)
         if missing := self.missing(wanted):
             raise ApiError(
-                f"The user of {self.client.where} may not {in_words(missing)} in namespace {namespace}, so nothing was "
-                "changed. Let an administrator run playbooks/deploy_account.yml, which makes an account with these "
-                f"Roles, or grant them:\n{roles(name, namespace, rules, cluster_rules)}"
+                f"The user of {self.client.where} may not {summary(missing)} in namespace {namespace}. No "
+                "changes were made. Ask a cluster administrator to run playbooks/deploy_account.yml or to grant these "
+                f"Roles, {AGAIN}:\n{roles(name, namespace, rules, cluster_rules)}"
             )
 
     def is_namespace_missing(self) -> bool:
-        """Tell whether the namespace has to be created; False if the user may not know, who then lacks permissions."""
+        """Return whether the namespace is missing; False if the user lacks the permission to read it."""
         try:
             return not self.client.namespace_exists()
         except ApiError as error:
@@ -124,11 +135,11 @@ class Target:
 
 
 def roles(name: str, namespace: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]) -> str:
-    """Return a Role and a ClusterRole that suffice for a run, as YAML."""
+    """Return a sufficient Role and ClusterRole for a run, as YAML."""
     role = {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": name, "namespace": namespace}, "rules": rules}
     documents = [role]
     if cluster_rules:
         metadata = {"name": f"{namespace}:{name}"}
         documents.append({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": metadata, "rules": cluster_rules})
-    # Without anchors for what stands there twice, and without the types of Ansible's own.
+    # Through JSON, to avoid anchors for repeated values and the types of Ansible.
     return yaml.safe_dump_all(json.loads(json.dumps(documents)), sort_keys=False)

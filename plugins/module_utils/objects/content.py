@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""The content of a namespace, whatever its kinds."""
+"""The content of a namespace, of all kinds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connec
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import labels_of
 
-# Kubernetes makes these by itself, in each namespace or for each Service.
+# Kubernetes creates these objects and kinds automatically, in each namespace or for each Service.
 _AUTOMATIC = {
     ("ServiceAccount", "default"),
     ("ConfigMap", "kube-root-ca.crt"),
@@ -20,7 +20,7 @@ _AUTOMATIC_KINDS = {"Event", "EndpointSlice", "Endpoints", "Lease", "PodMetrics"
 
 
 def is_automatic(item: dict[str, Any]) -> bool:
-    """Tell whether Kubernetes made `item`, a list entry of the API, without being asked."""
+    """Return whether Kubernetes created `item`, an entry of an API list, automatically."""
     metadata = item["metadata"]
     return (
         item["kind"] in _AUTOMATIC_KINDS
@@ -30,10 +30,10 @@ def is_automatic(item: dict[str, Any]) -> bool:
 
 
 def listable(resources: list[Any]) -> list[Any]:
-    """Return one API resource per kind and group of those that are namespaced and can be listed."""
+    """Return one API resource per kind and group, without those that are cluster-scoped or cannot be listed."""
     chosen: dict[tuple[str, str], Any] = {}
     for resource in resources:
-        # The dynamic client makes up a kind "…List" for each kind, which has a base kind.
+        # The dynamic client adds a kind "…List" with a base kind for each kind.
         if "base_kind" in vars(resource) or not resource.namespaced or "list" not in (resource.verbs or []):
             continue
         if resource.preferred or (resource.group, resource.kind) not in chosen:
@@ -42,25 +42,25 @@ def listable(resources: list[Any]) -> list[Any]:
 
 
 def title(item: dict[str, Any]) -> str:
-    """Return how the result calls an object."""
+    """Return the name of an object in the result."""
     return f"{item['kind']}/{item['metadata']['name']}"
 
 
 def described(item: dict[str, Any], pods: Sequence[dict[str, Any]]) -> str:
-    """Return how the result calls an object that is being deleted, with what holds it."""
+    """Return the name of an object that is being deleted in the result, with the reason that delays it."""
     hold = holds.of(item, pods)
     return f"{title(item)} ({hold.text})" if hold else title(item)
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
-    """Return what the module returns. Raises ApiError."""
-    # The discovery of kinds is not the client's own, and raises what the network raises.
+    """Return the module's result. Raises ApiError."""
+    # The discovery of kinds is that of kubernetes.core, and raises network errors.
     with explained(params):
         return read(client, params["kinds"])
 
 
 def read(client: Client, kinds: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the content of the client's namespace; without `kinds`, of all of them."""
+    """Return the content of the client's namespace; without `kinds`, that of all kinds."""
     namespace = client.get("Namespace", client.namespace)
     if namespace is None:
         return {"exists": False, "labels": {}, "objects": [], "going": [], "unreadable": []}
@@ -73,7 +73,7 @@ def read(client: Client, kinds: Sequence[str] = ()) -> dict[str, Any]:
         try:
             answer = client.request("get", endpoints.path_of(resource.group_version, resource.name, client.namespace))
         except ApiError as error:
-            # An API service that is down answers 503: its objects are unknown, and the others matter no less.
+            # 503 is an API service that is down. Its objects are unknown, but the other kinds can be listed.
             if error.status not in (403, 405, 503):
                 raise
             unreadable |= {resource.kind} if error.status != 405 else set()

@@ -1,19 +1,19 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Objects of one kind, as the API has them, for tasks that decide by them."""
+"""Objects of one kind from the API, for conditions of tasks."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Obj
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, Obj
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 
 PAUSE = 0.5
 
 
 def without_secrets(obj: Obj, keys: Sequence[str]) -> Obj:
-    """Return an object; of a Secret only these keys of its data, and no annotations, which may hold a copy."""
+    """Return an object; of a Secret only these keys of its data, and no annotations, which may contain a copy."""
     if obj["kind"] != "Secret":
         return obj
     data = {key: value for key, value in (obj.get("data") or {}).items() if key in keys}
@@ -24,19 +24,19 @@ def without_secrets(obj: Obj, keys: Sequence[str]) -> Obj:
 
 
 def missing_condition(obj: Obj | None, condition: str) -> str:
-    """Return why an object does not have a condition; empty if it has it."""
+    """Return why an object does not have a condition; empty if it has."""
     if obj is None:
         return "it does not exist"
     found = [c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type") == condition]
     if not found:
-        return "nothing says so"
+        return "it has no such condition yet"
     return "" if found[0]["status"] == "True" else str(found[0].get("message") or found[0].get("reason")).rstrip(".")
 
 
 def run(
     params: dict[str, Any], check_mode: bool, client: Client, sleep: Callable[[float], Any] = time.sleep
 ) -> dict[str, Any]:
-    """Return what the module returns. Raises ApiError, also for a condition that does not come in time."""
+    """Return the module's result. Raises ApiError, also if the condition is not met before the timeout."""
     kind, name, version = params["kind"], params["name"], params["api_version"]
     if not name:
         return {"resources": [without_secrets(item, params["keys"]) for item in client.list(kind, version)]}
@@ -53,6 +53,6 @@ def run(
             }
         if pace.seconds >= params["timeout"]:
             reason = f"is not {condition} after {params['timeout']} s: {lacking}"
-            raise ApiError(f"{kind} {name}", reason, f"Correct the cause, {AGAIN}")
+            raise ApiError(f"{kind} {name}", reason, f"Fix the cause, {AGAIN}")
         pace.tell(f"{kind} {name} is not {condition}: {lacking}")
         sleep(PAUSE)

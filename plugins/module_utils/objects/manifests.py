@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Manifests and existing objects: names, places, Jobs named by content, what pods read, what differs, what to prune."""
+"""Manifests and existing objects: names, namespaces, Jobs, releases, configuration hashes, differences, and pruning."""
 
 import copy
 import hashlib
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import HIDDEN
 
 Obj = dict[str, Any]
@@ -17,52 +17,52 @@ Identity = tuple[str, str, str]
 # Kind and name.
 Reference = tuple[str, str]
 
-# Pods are replaced when this annotation of their template changes.
+# Annotation of a pod template. A change replaces the pods.
 CONFIGURATION = "cloud-django/configuration-hash"
-# A template with this annotation, however empty, gets the name of its release: a hash of images and configuration.
+# Annotation of a pod template that gets the name of the release, which is a hash of images and configuration.
 RELEASE = "cloud-django/release"
 
-# The API server sets these; they say nothing about what was asked for.
+# The API server sets these fields; they are not part of a manifest.
 _SERVER_METADATA = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
-# All that a Secret's diff shows besides its keys. Its annotations may hold a copy of it, as kubectl apply makes one.
+# Fields of a Secret that its diff shows besides its keys. No annotations, because kubectl apply stores a copy there.
 _PUBLIC_IN_SECRET = {"apiVersion", "kind", "type", "immutable"}
 _PUBLIC_IN_SECRET_METADATA = {"name", "namespace", "labels"}
 
 
 def title(obj: Obj) -> str:
-    """Return how an object is called in a sentence."""
+    """Return the name of an object for messages."""
     return f"{obj['kind']} {obj['metadata']['name']}"
 
 
 def identity(obj: Obj) -> Identity:
-    """Return what tells an object from all others of a task."""
+    """Return the key that identifies an object of a task."""
     return obj["kind"], namespace_of(obj), obj["metadata"]["name"]
 
 
 def namespace_of(obj: Obj) -> str:
-    """Return the namespace of an object, empty if it belongs to none."""
+    """Return the namespace of an object; empty if it is cluster-scoped."""
     return obj["metadata"].get("namespace") or ""
 
 
 def is_going(obj: Obj) -> bool:
-    """Tell whether an object is being deleted, and something that it owns or waits for is not gone yet."""
+    """Return whether an object is being deleted and still exists, for instance because of its pods."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def lasting(obj: Obj | None) -> Obj | None:
-    """Return an object that is not being deleted."""
+    """Return an object, or None if it is missing or being deleted."""
     return None if obj and is_going(obj) else obj
 
 
 def same_object(one: Obj, other: Obj) -> bool:
-    """Tell whether both are the same object and not two of one name, one after the other."""
+    """Return whether both are the same object, and not a deleted one and its successor of the same name."""
     return one["metadata"].get("uid") == other["metadata"].get("uid")
 
 
 def placed(objects: Iterable[Obj], namespace: str, is_cluster_wide: Callable[[str, str], bool]) -> list[Obj]:
-    """Return copies of manifests that name their namespace if they belong to one.
+    """Return copies of manifests with their namespaces.
 
-    With a `namespace`, all of them must belong to that one. Raises ManifestError if one does not, or names none.
+    With a `namespace`, all objects must belong to it. Raises ManifestError for another or a missing namespace.
     """
     return [_placed(obj, namespace, is_cluster_wide) for obj in objects]
 
@@ -72,34 +72,37 @@ def _placed(obj: Obj, namespace: str, is_cluster_wide: Callable[[str, str], bool
     named = isinstance(metadata, dict) and metadata.get("name")
     missing = [key for key in ("apiVersion", "kind") if not obj.get(key)] + ([] if named else ["metadata.name"])
     if missing:
-        raise ManifestError("An object", f"has no {missing[0]}", "Add it to the manifest")
+        raise ManifestError("An object", f"has no {missing[0]}", f"Add it to the manifest, {AGAIN}")
     obj = copy.deepcopy(obj)
     own = obj["metadata"].pop("namespace", None)
     if is_cluster_wide(obj["apiVersion"], obj["kind"]):
         if namespace:
-            reason = "belongs to no namespace, and this task works in one"
-            raise ManifestError(f"{obj['kind']} of {obj['apiVersion']}", reason, "Leave it out")
+            reason = "is cluster-scoped, but this task changes only one namespace"
+            step = f"Remove it from the task, {AGAIN}"
+            raise ManifestError(f"{obj['kind']} of {obj['apiVersion']}", reason, step)
         return obj
     if not (own or namespace):
-        raise ManifestError(title(obj), "names no namespace", "Add one to its metadata, or set the option namespace")
+        step = f"Add one to its metadata, or set the option namespace, {AGAIN}"
+        raise ManifestError(title(obj), "has no namespace", step)
     if namespace and own and own != namespace:
-        reason = f"names the namespace {own}, and this task applies to {namespace}"
-        raise ManifestError(title(obj), reason, "Leave its namespace out")
+        reason = f"has the namespace {own}, but this task changes only {namespace}"
+        raise ManifestError(title(obj), reason, f"Remove the namespace from its metadata, {AGAIN}")
     obj["metadata"]["namespace"] = own or namespace
     return obj
 
 
 def refuse_twins(objects: Iterable[Obj]) -> None:
-    """Raise ManifestError if two are one and the same object: they would take turns for ever."""
+    """Raise ManifestError if two manifests are for the same object, because each run would change it twice."""
     seen = set()
     for obj in objects:
         if identity(obj) in seen:
-            raise ManifestError(title(obj), "is named twice", "Name it once, either among objects or among unwanted")
+            step = f"List it once, either in objects or in unwanted, {AGAIN}"
+            raise ManifestError(title(obj), "is listed twice", step)
         seen.add(identity(obj))
 
 
 def pod_template(obj: Obj) -> Obj | None:
-    """Return the pod template of a workload, and None of anything else."""
+    """Return the pod template of a workload, None for other kinds."""
     spec = obj.get("spec") or {}
     if obj["kind"] == "CronJob":
         spec = (spec.get("jobTemplate") or {}).get("spec") or {}
@@ -109,20 +112,20 @@ def pod_template(obj: Obj) -> Obj | None:
 
 
 def named_by_content(job: Obj) -> Obj:
-    """Return the Job with a hash of its specification at the end of its name: another content is another Job."""
+    """Return the Job with a hash of its specification in its name, because a Job's template cannot be changed."""
     digest = hashlib.sha256(json.dumps(job.get("spec"), sort_keys=True).encode()).hexdigest()[:10]
     return job | {"metadata": job["metadata"] | {"name": f"{job['metadata']['name']}-{digest}"}}
 
 
 def is_named_after(name: str, job: Obj) -> bool:
-    """Tell whether `name` is that of a Job, whatever its content, in one run or another."""
+    """Return whether `name` is a name of this Job in any run, regardless of its content."""
     return bool(re.fullmatch(re.escape(job["metadata"]["name"]) + "-[0-9a-f]{10}", name))
 
 
 def owned_replicas(existing: Obj | None, wanted: Obj, manager: str) -> int | None:
-    """Return the replicas to hand over before `wanted`, which names none, is applied; None if there is nothing to do.
+    """Return the replicas to hand over before `wanted`, which has none, is applied; None if that is not necessary.
 
-    A field that its only manager stops naming falls back to its default, which here is 1 and would end the other pods.
+    A field that its only manager stops setting gets its default. Here that is 1, which would stop all other pods.
     """
     if not existing or "replicas" in (wanted.get("spec") or {}) or "replicas" not in (existing.get("spec") or {}):
         return None
@@ -136,22 +139,22 @@ def owned_replicas(existing: Obj | None, wanted: Obj, manager: str) -> int | Non
 
 
 def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj]:
-    """Return the items to prune, oldest first: all but the `keep` youngest, and never one that is wanted.
+    """Return the items to prune, oldest first: all but the `keep` youngest, and none that is wanted.
 
-    Those that are wanted and do not exist yet, as in a dry run, are the youngest of all. Those that are being deleted
-    do not count.
+    Wanted items that do not exist yet, as in check mode, count as the youngest. Items that are being deleted don't
+    count.
     """
     by_age = sorted(
         (item for item in items if not is_going(item)),
         key=lambda item: (item["metadata"]["creationTimestamp"], item["metadata"]["name"]),
     )
-    there = {item["metadata"]["name"] for item in by_age}
+    existing = {item["metadata"]["name"] for item in by_age}
     names = {obj["metadata"]["name"] for obj in wanted}
-    room = max(keep - len(names - there), 0)
+    room = max(keep - len(names - existing), 0)
     return [item for item in by_age[: max(len(by_age) - room, 0)] if item["metadata"]["name"] not in names]
 
 
-# --- The configuration that pods read, and its hash, by which they are replaced when it changes -----------------------
+# --- The configuration that pods read, and its hash -------------------------------------------------------------------
 
 
 def references(template: Obj) -> list[Reference]:
@@ -172,10 +175,10 @@ def references(template: Obj) -> list[Reference]:
 
 
 def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str:
-    """Return one hash over everything that the references hold.
+    """Return one hash of all referenced content.
 
-    One over everything, so that it gives nothing away as long as one value among them is random: each of them alone
-    could be a short password that an attacker guesses.
+    A single hash reveals nothing as long as one of the values is random. A hash of each value would let an attacker
+    guess a short password.
     """
     material = []
     for key in keys:
@@ -185,7 +188,7 @@ def hash_of(keys: Sequence[Reference], contents: Mapping[Reference, Obj]) -> str
 
 
 def with_hash(obj: Obj, digest: str) -> Obj:
-    """Return the workload with the hash, and the name of its release, in its pod template's annotations."""
+    """Return the workload with the hash and the name of its release in the annotations of its pod template."""
     obj = copy.deepcopy(obj)
     template = pod_template(obj) or {}
     metadata = template.get("metadata") or {}
@@ -197,7 +200,7 @@ def with_hash(obj: Obj, digest: str) -> Obj:
 
 
 def release_name(template: Obj, digest: str) -> str:
-    """Return the name of a release, which is other pods' with another image or another configuration."""
+    """Return the name of a release, a hash of its images and its configuration."""
     spec = template.get("spec") or {}
     containers = (spec.get("initContainers") or []) + (spec.get("containers") or [])
     material = [digest, [[container.get("name"), container.get("image")] for container in containers]]
@@ -205,7 +208,7 @@ def release_name(template: Obj, digest: str) -> str:
 
 
 def releases(objects: Iterable[Obj]) -> list[dict[str, str]]:
-    """Return the releases among workloads, as far as their pod templates name them."""
+    """Return the releases of the workloads whose pod templates have one."""
     found = []
     for obj in objects:
         annotations = ((pod_template(obj) or {}).get("metadata") or {}).get("annotations") or {}
@@ -215,11 +218,11 @@ def releases(objects: Iterable[Obj]) -> list[dict[str, str]]:
     return found
 
 
-# --- What differs, without the API server's additions and the values of Secrets ---------------------------------------
+# --- Differences, without fields of the API server and values of Secrets ----------------------------------------------
 
 
 def meaning(obj: Obj | None) -> Obj:
-    """Return the part of an object that a client asked for."""
+    """Return the part of an object that clients set."""
     if not obj:
         return {}
     rest = {key: value for key, value in obj.items() if key not in ("status", "metadata")}
@@ -228,19 +231,19 @@ def meaning(obj: Obj | None) -> Obj:
 
 
 def same(before: Obj | None, after: Obj | None) -> bool:
-    """Tell whether two versions of an object mean the same."""
+    """Return whether two versions of an object have the same content."""
     return meaning(before) == meaning(after)
 
 
 def holds(existing: Any, wanted: Any) -> bool:
-    """Tell whether an object has everything that a manifest names."""
+    """Return whether an object has all fields of a manifest."""
     if isinstance(existing, dict) and isinstance(wanted, dict):
         return all(key in existing and holds(existing[key], value) for key, value in wanted.items())
     return existing == wanted
 
 
 def difference(before: Obj | None, after: Obj | None) -> Obj:
-    """Return the entry of Ansible's diff for one object, with no value of a Secret in it."""
+    """Return the entry of Ansible's diff for one object, without values of Secrets."""
     old, new = ((obj or {}).get("data") or {} for obj in (before, after))
 
     def show(obj: Obj | None, word: str) -> str:

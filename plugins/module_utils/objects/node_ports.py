@@ -1,12 +1,12 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Refuse a port of the nodes that another Service has, before anything is changed."""
+"""Refuse a node port that another Service has, before the first change."""
 
 import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import (
     Identity,
     Obj,
@@ -14,26 +14,26 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ma
     namespace_of,
 )
 
-# The ports that are default ones of sites, then all that a cluster has by default.
+# Default ports of sites first, then the rest of the default range of a cluster.
 USUAL = (*range(30000, 30086), *range(30086, 32768))
-# The API server refuses a port with these words.
+# The API server's error for a port of another Service.
 ALLOCATED = "already allocated"
 
 
 def ports_of(service: Mapping[str, Any] | None) -> set[int]:
-    """Return the ports of the nodes that a Service has or asks for, that of its health check included."""
+    """Return the node ports that a Service has or requests, including the one for health checks."""
     spec = (service or {}).get("spec") or {}
     found = [*(port.get("nodePort") for port in spec.get("ports") or []), spec.get("healthCheckNodePort")]
     return {int(port) for port in found if port}
 
 
-def asked(
+def requested(
     planned: Mapping[str, Any] | None, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> dict[int, tuple[str, str]]:
-    """Return the ports that no Service of ours has yet, each with namespace and name of the Service to have it.
+    """Return the requested ports that no Service of the site has yet, each with the namespace and name of its Service.
 
     Args:
-        planned: the Service of a later task, of which nothing exists if this task has something to create.
+        planned: the Service of a later task, which does not exist if this task creates an object.
     """
     ports = {}
     for obj in (obj for obj in wanted if obj["kind"] == "Service"):
@@ -47,9 +47,9 @@ def asked(
 def changed(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> dict[int, tuple[str, str]]:
-    """Return the new port of a site that exists.
+    """Return the new port of an existing site.
 
-    Only the task with its namespace asks for its Service, since that task is the first of a run.
+    Only the task with its namespace reads its Service, because that task is the first of a run.
     """
     is_first = any(obj["kind"] == "Namespace" for obj in wanted) and all(existing.values())
     if not (planned and planned["type"] == "NodePort" and planned["number"] and is_first):
@@ -63,8 +63,8 @@ def changed(
 def refuse_taken(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> None:
-    """Raise ManifestError if another Service has a port that is asked for. Without a new port no request is made."""
-    ports = asked(planned, wanted, existing) | changed(planned, client, wanted, existing)
+    """Raise ManifestError if another Service has a requested port. Without a new port no request is sent."""
+    ports = requested(planned, wanted, existing) | changed(planned, client, wanted, existing)
     if not ports:
         return
     try:
@@ -83,7 +83,7 @@ def refuse_taken(
 
 
 def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> None:
-    """Raise ManifestError if a dry run finds the port taken, for a user who may not list the Services of others."""
+    """Raise ManifestError if a dry run refuses the port. This is for users who may not list all Services."""
     spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": port, "protocol": "TCP"}]}
     metadata = {"name": "cloud-django-port", "namespace": namespace}
     dry = copy.copy(client)
@@ -91,7 +91,7 @@ def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> No
     try:
         dry.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
     except ApiError as error:
-        # Whatever else is refused, the Service itself will be refused for.
+        # Any other error appears again when the Service itself is applied.
         if ALLOCATED in str(error):
             raise taken(port, name, "a Service that this user may not list") from None
 
@@ -99,4 +99,4 @@ def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> No
 def taken(port: int, name: str, holder: str, example: str = "") -> ManifestError:
     """Return the error for a port that another Service has."""
     step = f"Set web_node_port to a free port{example}, {AGAIN}"
-    return ManifestError(f"Node port {port} for Service {name}", f"is taken by {holder}", step)
+    return ManifestError(f"Node port {port} for Service {name}", f"is used by {holder}", step)

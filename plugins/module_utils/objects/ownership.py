@@ -1,10 +1,10 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""The one rule for whether an object belongs to the collection or to one owner within it: its labels."""
+"""Ownership of objects by labels: of the collection, or of one owner in it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 
 # Each object that the collection creates has this label.
 MANAGED = {"app.kubernetes.io/managed-by": "cloud-django"}
@@ -16,17 +16,17 @@ def labels_of(item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def foreign(existing: Mapping[str, Any], owner: Mapping[str, str]) -> bool:
-    """Tell whether an object lacks one of its owner's labels."""
+    """Return whether an object lacks one of its owner's labels."""
     return any(labels_of(existing).get(key) != value for key, value in owner.items())
 
 
 def is_ours(item: Mapping[str, Any]) -> bool:
-    """Tell whether an object has the label that the collection gives to what it creates."""
+    """Return whether an object has the label of the objects that the collection creates."""
     return not foreign(item, MANAGED)
 
 
 def place_of(item: Mapping[str, Any]) -> str:
-    """Return where an object is, as the end of a sentence."""
+    """Return the namespace of an object as the end of a phrase; empty if it is cluster-scoped."""
     namespace = item["metadata"].get("namespace")
     return f" in namespace {namespace}" if namespace else ""
 
@@ -35,16 +35,17 @@ def refuse_foreign(existing: Iterable[Mapping[str, Any]], owner: Mapping[str, st
     """Raise ManifestError if one of the objects lacks one of its owner's labels."""
     others = [f"{item['kind']} {item['metadata']['name']}{place_of(item)}" for item in existing if foreign(item, owner)]
     if others:
-        verb = "exists and was" if len(others) == 1 else "exist and were"
+        verb, them = ("exists and is", "it") if len(others) == 1 else ("exist and are", "them")
         raise ManifestError(
             ", ".join(others),
-            f"{verb} not made by this site (the labels differ), so this task changed nothing",
-            "Rename or remove it, or give the site another app_name or namespace",
+            f"{verb} not managed by this site (the labels differ), so this task made no changes",
+            f"Rename or remove {them}, or set another app_name or app_namespace, {AGAIN}",
         )
 
 
 def as_text(pairs: Mapping[str, Any], what: str) -> dict[str, str]:
-    """Return labels whose values are text, also if one is a number. Raises ManifestError if there are none."""
+    """Return labels with all values as strings. Raises ManifestError if there are none."""
     if not pairs:
-        raise ManifestError(what, "is empty, so that every object would count as ours", "Name the labels in it")
+        reason = "is empty, so that every object would count as managed"
+        raise ManifestError(what, reason, f"Add at least one label, {AGAIN}")
     return {str(key): str(value) for key, value in pairs.items()}

@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Reconcile the objects of one task: apply or remove them, and change nothing that is not ours."""
+"""Reconcile the objects of one task: apply or remove them, and change no object that another client manages."""
 
 import contextlib
 import time
@@ -8,26 +8,26 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import holds
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import FIELD_MANAGER, Client
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.holds import Hold
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import manifests, ownership, secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
 
 Predicate = Callable[[Obj], bool]
-# Raises an error, by the manifests and the existing objects, before the first change.
+# Raises an error before the first change; its arguments are the client, the manifests, and the existing objects.
 Guard = Callable[[Client, list[Obj], dict[Identity, Obj | None]], None]
 
-# Takes over the number of replicas for the moment between us and an autoscaler.
+# Field manager of the replicas between their removal from the manifest and the autoscaler's first change.
 HANDOVER_MANAGER = "cloud-django-handover"
-# Kinds that a user who deploys into a namespace may only read: not applied if they already are as wanted.
+# Kinds that a deployer account may only read, so they are not applied if they already match.
 SELDOM_WRITABLE = {"Namespace"}
-# By their kinds, since what is removed is named without its content.
+# A list of kinds, because manifests of removed objects have no content.
 WORKLOADS = {"CronJob", "DaemonSet", "Deployment", "Job", "StatefulSet"}
 CHANGES = ("created", "changed", "removed")
-# Seconds between two looks at an object that is to go.
+# Seconds between two reads of an object that is being deleted.
 PAUSE = 0.2
-# Seconds between two looks at what holds it.
+# Seconds between two reads of the reason why it still exists.
 LOOK = 2.0
 
 
@@ -35,12 +35,12 @@ class Run:
     """One run of the module `apply`.
 
     Args:
-        client: of the namespace that all objects belong to, or of none.
+        client: client for the namespace of all objects, or for several namespaces.
         params: the options of the module.
-        is_rolled_out: tells whether nothing is left to wait for.
-        job_failed: tells whether a Job has to be created again.
+        is_rolled_out: returns whether a workload is complete.
+        job_failed: returns whether a Job must be recreated.
         show_difference: whether the result has a diff.
-        guards: what may refuse the manifests before the first change.
+        guards: checks that can refuse the manifests before the first change.
     """
 
     def __init__(
@@ -62,24 +62,24 @@ class Run:
         self.contents: dict[Identity, Obj] = {}
         self.namespaces: dict[str, Obj | None] = {}
         if params["prune"] and not client.namespace:
-            raise ManifestError("Option prune", "works in one namespace", "Set the option namespace")
+            raise ManifestError("Option prune", "needs a single namespace", f"Set the option namespace, {AGAIN}")
 
     # --- Options and results --------------------------------------------------------------------------------------
 
-    def note(self, obj: Obj, action: str, before: Obj | None, after: Obj | None) -> None:
-        """Add what became of an object to the result."""
+    def record(self, obj: Obj, action: str, before: Obj | None, after: Obj | None) -> None:
+        """Add the action on an object to the result."""
         self.results.append({"kind": obj["kind"], "name": obj["metadata"]["name"], "action": action})
         if self.show_difference and action in CHANGES:
             self.diffs.append(manifests.difference(before, after))
 
     def result(self, exists: bool) -> dict[str, Any]:
-        """Return what the module returns in both states."""
+        """Return the part of the result that both states have."""
         changed = any(result["action"] in CHANGES for result in self.results)
         shown = {"diff": self.diffs} if self.show_difference else {}
         return {"changed": changed, "objects": self.results, "exists": exists} | shown
 
     def named(self, option: str) -> list[Obj]:
-        """Return the manifests of an option, each with its namespace."""
+        """Return the manifests of an option with their namespaces."""
         objects = manifests.placed(self.params[option], self.client.namespace, self.client.is_cluster_wide)
         self.client.public_names |= {obj["metadata"]["name"] for obj in objects} | set(self.places(objects))
         return objects
@@ -93,50 +93,50 @@ class Run:
         known = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Secret"}
         unknown = sorted((set(self.params["generate"]) | set(self.params["secret_values"])) - known)
         if unknown:
-            thing = f"There is no Secret {unknown[0]} among the objects to put values into"
-            raise ManifestError(f"{thing}. Add it to objects.")
+            reason = "is in generate or secret_values, but not in objects"
+            raise ManifestError(f"Secret {unknown[0]}", reason, f"Add it to objects, {AGAIN}")
         return objects
 
     # --- Namespaces -----------------------------------------------------------------------------------------------
 
     def places(self, objects: list[Obj]) -> list[str]:
-        """Return the namespaces of objects and that of the task, sorted."""
+        """Return the namespaces of the objects and the task, sorted."""
         names = {manifests.namespace_of(obj) for obj in objects} | {self.client.namespace}
         return sorted(names - {""})
 
     def read_namespaces(self, objects: list[Obj]) -> None:
-        """Read the namespaces that the objects need."""
+        """Read the namespaces of the objects."""
         self.namespaces = {name: self.client.get("Namespace", name) for name in self.places(objects)}
 
     def is_missing(self, obj: Obj) -> bool:
-        """Tell whether the namespace of an object does not exist, or goes and takes the object along."""
+        """Return whether the namespace of an object does not exist or is being deleted."""
         place = manifests.namespace_of(obj)
         return place in self.namespaces and not manifests.lasting(self.namespaces[place])
 
     def is_planned(self, obj: Obj) -> bool:
-        """Tell whether an object is only part of a plan, since a dry run creates no namespace for it."""
+        """Return whether check mode only reports an object, because a dry run does not create its namespace."""
         return self.check and self.is_missing(obj)
 
     def refuse_missing(self, wanted: list[Obj]) -> None:
-        """Raise ManifestError if an object needs a namespace that neither exists nor is among the objects."""
+        """Raise ManifestError if a namespace neither exists nor is among the objects."""
         created = {obj["metadata"]["name"] for obj in wanted if obj["kind"] == "Namespace"}
         for name in (manifests.namespace_of(obj) for obj in wanted if self.is_missing(obj)):
             if name in created:
                 continue
-            reason, step = "does not exist", "Make it first, with the role namespace"
+            reason, step = "does not exist", "Create it with the role namespace"
             if self.namespaces[name]:
-                reason, step = "is being deleted", "Wait for its end, then run the playbook again"
-            raise ManifestError(f"Namespace {name}", reason, step)
+                reason, step = "is being deleted", "Wait until it is deleted"
+            raise ManifestError(f"Namespace {name}", reason, f"{step}, {AGAIN}")
 
     # --- Present --------------------------------------------------------------------------------------------------
 
     def present(self) -> dict[str, Any]:
-        """Apply the objects, then remove what is unwanted or too old."""
+        """Apply the objects, then remove unwanted and old ones."""
         wanted, unwanted = self.wanted(), self.named("unwanted")
         self.read_namespaces(wanted + unwanted)
         if not self.check:
             self.refuse_missing(wanted)
-        wanted, existing = self.look(wanted)
+        wanted, existing = self.prepare(wanted)
         for guard in self.guards:
             guard(self.client, wanted, existing)
         for obj in wanted:
@@ -150,16 +150,16 @@ class Run:
         return self.result(exists) | {"unfinished": workloads, "releases": manifests.releases(wanted)}
 
     def read(self, obj: Obj) -> Obj | None:
-        """Return an existing object; None without a request in a namespace that does not exist."""
+        """Return an existing object; None, without a request, if its namespace does not exist."""
         if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self.namespaces:
             return self.namespaces[obj["metadata"]["name"]]
         return None if self.is_missing(obj) else self.client.read(obj)
 
-    def look(self, wanted: list[Obj]) -> tuple[list[Obj], dict[Identity, Obj | None]]:
-        """Return the manifests with everything that they lack, and the existing objects.
+    def prepare(self, wanted: list[Obj]) -> tuple[list[Obj], dict[Identity, Obj | None]]:
+        """Return the manifests with values, hashes, and names of Jobs, and the existing objects.
 
-        Raises ManifestError if one of these is not ours. What is being deleted is waited for and counts as gone:
-        applied to, it would vanish a moment later.
+        Raises ManifestError if an existing object has another owner. Waits until objects that are being deleted are
+        gone, because changes to them would be lost.
         """
         found = {identity(obj): self.read(obj) for obj in wanted if obj["kind"] != "Job"}
         wanted = [self.with_secrets(obj, manifests.lasting(found.get(identity(obj)))) for obj in wanted]
@@ -171,17 +171,17 @@ class Run:
             for obj in wanted
         ]
         found |= {identity(obj): self.read(obj) for obj in wanted if obj["kind"] == "Job"}
-        there = [obj for obj in found.values() if obj]
-        ownership.refuse_foreign([obj for obj in there if not self.is_left(obj)], self.owner)
-        self.wait_gone([obj for obj in there if manifests.is_going(obj)])
+        present = [obj for obj in found.values() if obj]
+        ownership.refuse_foreign([obj for obj in present if not self.is_left(obj)], self.owner)
+        self.wait_gone([obj for obj in present if manifests.is_going(obj)])
         return wanted, {key: manifests.lasting(obj) for key, obj in found.items()}
 
     def is_left(self, existing: Obj) -> bool:
-        """Tell whether an object that is not ours stays as it is, and is not refused."""
+        """Return whether an object of another owner is left unchanged instead of refused."""
         return existing["kind"] in self.params["leave_foreign"] and ownership.foreign(existing, self.owner)
 
     def with_secrets(self, obj: Obj, existing: Obj | None) -> Obj:
-        """Return a Secret with its values, and anything else as it is."""
+        """Return a Secret with its values, and other objects unchanged."""
         if obj["kind"] != "Secret":
             return obj
         name = obj["metadata"]["name"]
@@ -191,7 +191,7 @@ class Run:
         return secret
 
     def with_hash(self, obj: Obj) -> Obj:
-        """Return a workload with the hash of the configuration that its pods read, and anything else as it is."""
+        """Return a workload with the hash of the configuration that its pods read, and other objects unchanged."""
         template = manifests.pod_template(obj)
         keys = manifests.references(template) if template and not self.is_planned(obj) else []
         if not keys:
@@ -200,41 +200,41 @@ class Run:
         return manifests.with_hash(obj, manifests.hash_of(keys, contents))
 
     def content(self, kind: str, name: str, namespace: str) -> Obj:
-        """Return a Secret or ConfigMap as it will be, read at most once; empty if it does not exist."""
+        """Return a Secret or ConfigMap as it will be after this task; empty if it does not exist."""
         if (kind, namespace, name) not in self.contents:
             self.contents[kind, namespace, name] = self.client.get(kind, name, "v1", namespace) or {}
         return self.contents[kind, namespace, name]
 
     def apply(self, obj: Obj, existing: Obj | None) -> None:
-        """Apply one object and note what became of it."""
+        """Apply one object and record the action."""
         if self.is_planned(obj):
-            return self.note(obj, "created", None, obj)
+            return self.record(obj, "created", None, obj)
         if existing and self.is_left(existing):
-            return self.note(obj, "left", existing, existing)
+            return self.record(obj, "left", existing, existing)
         if existing and obj["kind"] in SELDOM_WRITABLE and manifests.holds(existing, obj):
-            return self.note(obj, "unchanged", existing, existing)
+            return self.record(obj, "unchanged", existing, existing)
         if obj["kind"] == "Job" and existing:
             if not self.job_failed(existing):
                 self.applied.append(existing)
-                return self.note(obj, "unchanged", existing, existing)
+                return self.record(obj, "unchanged", existing, existing)
             self.client.remove(existing)
             self.wait_gone([existing])
             if self.check:
-                # A dry run of the apply would be refused: the failed Job still exists.
-                return self.note(obj, "changed", existing, obj)
+                # A dry run would be refused, because the failed Job still exists.
+                return self.record(obj, "changed", existing, obj)
         after = self.client.apply(self.handed_over(self.locked(obj, existing), existing))
         if manifests.is_going(after) and not self.check:
             self.wait_gone([after])
             after = self.client.apply(obj)
         self.applied.append(after)
         if not existing:
-            return self.note(obj, "created", None, after)
-        return self.note(obj, "unchanged" if manifests.same(existing, after) else "changed", existing, after)
+            return self.record(obj, "created", None, after)
+        return self.record(obj, "unchanged" if manifests.same(existing, after) else "changed", existing, after)
 
     def locked(self, obj: Obj, existing: Obj | None) -> Obj:
-        """Return a Secret tied to the version that its random values go with, so that one of two runs at once fails.
+        """Return a Secret with the version for which its random values were generated.
 
-        The later of them would replace a password that the other one already has handed out.
+        The later of two simultaneous runs then fails. Otherwise it would replace a password that is already in use.
         """
         if obj["kind"] != "Secret" or not self.params["generate"].get(obj["metadata"]["name"]):
             return obj
@@ -246,12 +246,12 @@ class Run:
         return obj | {"metadata": obj["metadata"] | {"resourceVersion": version["resourceVersion"]}}
 
     def handed_over(self, obj: Obj, existing: Obj | None) -> Obj:
-        """Return the manifest to apply, after another manager holds the replicas that it does not name any more."""
+        """Return the manifest to apply, after a handover of replicas that it no longer sets."""
         replicas = manifests.owned_replicas(existing, obj, FIELD_MANAGER)
         if replicas is None:
             return obj
         if self.check:
-            # The dry run of a handover leaves nothing behind for the dry run of what follows.
+            # A dry run of the handover would have no effect on the dry run of the apply.
             return obj | {"spec": obj["spec"] | {"replicas": replicas}}
         names = {key: obj["metadata"][key] for key in ("name", "namespace")}
         part = {key: obj[key] for key in ("apiVersion", "kind")} | {"metadata": names}
@@ -261,7 +261,7 @@ class Run:
     # --- Old and unwanted objects ---------------------------------------------------------------------------------
 
     def listed(self, rule: dict[str, Any]) -> tuple[list[Obj], dict[str, str]]:
-        """Return the objects of a prune rule, and the labels that they have."""
+        """Return the objects of a prune rule and their labels."""
         labels = ownership.as_text(rule["labels"], "The option labels of a prune rule") | self.owner
         return self.client.list(rule["kind"], rule["api_version"], labels=labels), labels
 
@@ -273,14 +273,14 @@ class Run:
         counting = [obj for obj in same_kind if obj["metadata"]["name"] in names or not ownership.foreign(obj, labels)]
         for item in manifests.outdated(items, rule["keep"], counting):
             self.client.remove(item)
-            self.note(item, "removed", item, None)
+            self.record(item, "removed", item, None)
 
     def absent(self) -> dict[str, Any]:
-        """Remove the objects, and wait until they are gone if that is asked for."""
+        """Remove the objects, and wait until they are gone if the option is set."""
         objects = self.named("objects")
         self.read_namespaces(objects)
         exists = all(self.namespaces.values())
-        # Workloads first: as long as a pod runs, it may write to a volume, and needs its Secrets and NetworkPolicy.
+        # Workloads first, because a running pod may write to a volume and needs its Secrets and NetworkPolicy.
         gone = self.remove([obj for obj in objects if obj["kind"] in WORKLOADS], report_absent=True)
         if self.params["wait"]:
             self.wait_gone(gone)
@@ -294,7 +294,7 @@ class Run:
         return self.result(exists)
 
     def find(self, obj: Obj) -> list[Obj]:
-        """Return the existing objects of ours for a manifest, which for a Job is one for each content it ever had."""
+        """Return the managed existing objects for a manifest; for a Job, one for each content that it has had."""
         namespace = manifests.namespace_of(obj)
         if namespace and not self.namespaces.get(namespace):
             return []
@@ -305,47 +305,47 @@ class Run:
         return [found] if found and not ownership.foreign(found, self.owner) else []
 
     def remove(self, objects: list[Obj], *, report_absent: bool = False) -> list[Obj]:
-        """Remove the existing objects of ours, and return them, also those that are being deleted already."""
+        """Remove the managed existing objects, and return them with those that are already being deleted."""
         gone = []
         for obj in objects:
             found = self.find(obj)
             gone += self.remove_found(found)
             if report_absent and all(manifests.is_going(item) for item in found):
-                self.note(obj, "absent", None, None)
+                self.record(obj, "absent", None, None)
         return gone
 
     def remove_found(self, found: list[Obj]) -> list[Obj]:
-        """Remove existing objects, but those that are being deleted already."""
+        """Remove existing objects that are not being deleted yet."""
         for item in found:
             if not manifests.is_going(item):
                 self.client.remove(item)
-                self.note(item, "removed", item, None)
+                self.record(item, "removed", item, None)
         return found
 
     def wait_gone(self, objects: list[Obj]) -> None:
-        """Return when all of them are gone, or at once in a dry run. Raises ManifestError after the timeout."""
-        timeout, pace, looked = self.params["timeout"], Pace(), -LOOK
+        """Wait until all objects are gone, except in check mode. Raises ManifestError after the timeout."""
+        timeout, pace, checked = self.params["timeout"], Pace(), -LOOK
         left, held, hold = ([] if self.check else list(objects)), {}, Hold("")
         while left := [now for obj in left if (now := self.client.read(obj)) and manifests.same_object(now, obj)]:
-            # Once more before an error, because it may be another object, or another reason, by now.
+            # Also before an error, because the object or the reason may have changed.
             is_over = pace.seconds >= timeout
-            if is_over or pace.seconds - looked >= LOOK or pace.seconds >= hold.patience:
-                looked = pace.seconds
+            if is_over or pace.seconds - checked >= LOOK or pace.seconds >= hold.patience:
+                checked = pace.seconds
                 held, hold = self.worst(left)
             reason = f": {hold.text}" if hold.text else ""
-            if is_over or looked >= hold.patience:
-                where = f"{ownership.place_of(held)} is not gone after {pace.seconds:.0f} s{reason}".lstrip()
-                raise ManifestError(manifests.title(held), where, f"{hold.next_step}, then run the playbook again")
+            if is_over or checked >= hold.patience:
+                where = f"{ownership.place_of(held)} still exists after {pace.seconds:.0f} s{reason}".lstrip()
+                raise ManifestError(manifests.title(held), where, f"{hold.next_step}, {AGAIN}")
             pace.tell(f"{manifests.title(held)} is being deleted{reason}")
             time.sleep(PAUSE)
 
     def worst(self, going: list[Obj]) -> tuple[Obj, Hold]:
-        """Return which of the objects that are being deleted will take longest, and what holds it."""
+        """Return the object whose deletion has the most serious delay, and the reason of the delay."""
         found = [(obj, self.hold_of(obj) or Hold("")) for obj in going]
         return min(found, key=lambda pair: (pair[1].patience, not pair[1].text))
 
     def hold_of(self, obj: Obj) -> Hold | None:
-        """Return what holds an object that is being deleted, as far as the user may know."""
+        """Return why an object that is being deleted still exists, if the user may read that."""
         pods = []
         if obj["kind"] == "PersistentVolumeClaim":
             with contextlib.suppress(ApiError):

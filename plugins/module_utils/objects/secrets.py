@@ -1,5 +1,5 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Values of Secrets: given ones, generated ones, and those that exist."""
+"""Values of Secrets: given, generated, and existing ones."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
 
 Obj = dict[str, Any]
 
@@ -17,17 +17,17 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def random_text(length: int = 32) -> str:
-    """Return letters and digits from the system's source of randomness; they need no quoting anywhere."""
+    """Return random letters and digits from the operating system; they never need quotes."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def encode(value: str) -> str:
-    """Return a text as the `data` of a Secret holds it."""
+    """Return a string in the encoding of a Secret's `data`."""
     return base64.b64encode(value.encode()).decode()
 
 
 def decode(value: str) -> bytes | None:
-    """Return the content of a base64 text, None if it is not base64."""
+    """Return the content of a base64 string, None if it is not base64."""
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -35,14 +35,14 @@ def decode(value: str) -> bytes | None:
 
 
 def data_of(secret: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values of a Secret as text. Raises ManifestError if one of them is not text."""
+    """Return the values of a Secret as strings. Raises ManifestError if one of them is not UTF-8."""
     try:
         return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
     except (binascii.Error, UnicodeDecodeError):
         raise ManifestError(
             f"Secret {secret['metadata']['name']}",
-            "holds something that is no text",
-            "Correct or delete it, then run the playbook again",
+            "has a value that is not text in UTF-8",
+            f"Correct or delete the Secret, {AGAIN}",
         ) from None
 
 
@@ -54,21 +54,23 @@ def manifest(name: str, namespace: str, labels: Mapping[str, str], values: Mappi
 
 
 def by_key(content: Mapping[str, Any], option: str) -> dict[str, dict[str, Any]]:
-    """Return an option that has something for each key of each Secret. Raises ManifestError if it has not."""
+    """Return an option with a dictionary for each Secret. Raises ManifestError for another type."""
     for name, keys in content.items():
         if not isinstance(keys, dict | None):
-            raise ManifestError(f"Option {option}", f"has no keys for Secret {name}", "Write a dictionary there")
+            step = f"Write a dictionary of keys, {AGAIN}"
+            raise ManifestError(f"Option {option}", f"has no keys for Secret {name}", step)
     return {name: keys or {} for name, keys in content.items()}
 
 
 def as_length(value: Any, what: str) -> int:
-    """Return a number of characters, which may be text. Raises ManifestError for anything else."""
+    """Return a number of characters from a number or a string. Raises ManifestError for any other value."""
     try:
         length = int(value)
     except (TypeError, ValueError):
         length = 0
     if length < 1:
-        raise ManifestError(what, f"cannot be {value} characters long", "Write a number above zero in generate")
+        step = f"Set a number above zero in generate, {AGAIN}"
+        raise ManifestError(what, f"cannot be {value} characters long", step)
     return length
 
 
@@ -79,52 +81,51 @@ def fill(
     generate: Mapping[str, Any],
     random: Callable[[int], str] = random_text,
 ) -> Obj:
-    """Return a Secret with its `data`: given values first, then existing ones, then new ones.
+    """Return a Secret with its `data`: given values, else existing ones, else generated ones.
 
-    An empty value that exists counts as none. Raises ManifestError for a value that is not text, without showing it.
+    An empty existing value counts as missing. Raises ManifestError for a value that isn't a string, without its value.
     """
     title = f"Secret {secret['metadata']['name']}"
     given = {**(secret.get("stringData") or {}), **values}
     data = dict(secret.get("data") or {})
     for key, value in [*data.items(), *given.items()]:
         if not isinstance(value, str):
-            raise ManifestError(f"Key {key} of {title}", "is not text", "Write its value in quotes")
-    there = (existing or {}).get("data") or {}
+            raise ManifestError(f"Key {key} of {title}", "is not a string", f"Quote its value, {AGAIN}")
+    present = (existing or {}).get("data") or {}
     for key, length in generate.items():
-        if there.get(key):
-            data[key] = there[key]
+        if present.get(key):
+            data[key] = present[key]
         elif key not in given:
             data[key] = encode(random(as_length(length, f"Key {key} of {title}")))
     data |= {key: encode(value) for key, value in given.items()}
     for key, value in data.items():
         if decode(value) is None:
-            raise ManifestError(
-                f"Key {key} of {title}", "is not base64", "Give its value among secret_values, as it is"
-            )
+            step = f"Set its plain value in secret_values instead, {AGAIN}"
+            raise ManifestError(f"Key {key} of {title}", "is not base64", step)
     return {key: value for key, value in secret.items() if key != "stringData"} | {"data": data}
 
 
 def hide(secret: Obj) -> Obj:
-    """Return the manifest of a Secret with its keys only."""
+    """Return the manifest of a Secret without its values."""
     fields = {field: secret[field] for field in ("data", "stringData") if isinstance(secret.get(field), dict)}
     return secret | {field: dict.fromkeys(content, HIDDEN) for field, content in fields.items()}
 
 
 def secret_problem(text: str, is_line: bool = True) -> str:
-    """Return why a server and the readers of a file do not end up with the same bytes; empty if they do.
+    """Return why a server and the readers of a file would get different secrets, with the next step; empty if not.
 
     Args:
-        is_line: whether a reader takes one line, as `initdb` and a browser do. Django projects take the whole file,
-            without a line break at its end.
+        is_line: whether the reader reads only one line, as `initdb` and a browser do. Django projects read the whole
+            file without a line break at its end.
     """
     if text.endswith(("\n", "\r")):
-        return "has a line break at its end, which readers of a file leave out. Remove it (YAML: |- instead of |)"
+        return "has a line break at its end, which readers of a file ignore. Remove it (YAML: |- instead of |)"
     if is_line and ("\n" in text or "\r" in text):
-        return "has a line break, at which readers of a file end. Remove it"
+        return "has a line break, but readers of a file stop there. Remove it"
     if "\0" in text:
-        return "has a NUL byte, which no server stores. Remove it"
+        return "has a NUL byte, which no server accepts. Remove it"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "is no text in UTF-8. Write it anew"
+        return "is not text in UTF-8. Replace it"
     return ""

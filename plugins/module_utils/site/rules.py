@@ -1,8 +1,8 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""What the variables of a site have to fulfil, beyond their types, before the first change.
+"""Rules for the variables of a site, beyond their types. They are checked before the first change.
 
-Each rule is a function whose parameters are the variables that it needs; it yields one complaint for each fault. It is
-left out where a variable is not known or has a wrong type, which is told already.
+Each rule is a function whose parameters are the variables that it needs, and yields its errors. A rule is skipped if
+one of its variables is undefined or has a wrong type, because the type error is reported already.
 """
 
 import inspect
@@ -20,8 +20,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 Rule = Callable[..., Iterator[str]]
 RULES: list[Rule] = []
 
-# Suffixes of what is named after app_name and is the value of a label as well, which has 63 characters at most: the
-# revision of a StatefulSet, and a Job with the hash of its content.
+# Suffixes of names that begin with app_name and are also values of labels, which have at most 63 characters. HASH is
+# the revision of a StatefulSet or the content hash of a Job.
 HASH = "-0123456789"
 LABELS = [f"-postgresql{HASH}", f"-migrations{HASH}", f"-superuser{HASH}", "-postgresql", "-web", "-database"]
 LONGEST_APP_NAME = addresses.LONGEST_LABEL - max(map(len, LABELS))
@@ -31,10 +31,10 @@ LONGEST_IDENTIFIER = 63
 ADMINISTRATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 TAKEN_SCHEMAS = ("public", "information_schema")
 TAKEN_DATABASES = ("postgres", "template0", "template1")
-# Words that PostgreSQL does not accept as a role even in quotes.
+# Words that PostgreSQL refuses as names of roles even in quotes.
 TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
 
-# Bounds of numbers, where they are not 0 and none.
+# Bounds of numbers. Other numbers have the minimum 0 and no maximum.
 LIMITS: dict[str, tuple[int, int | None]] = {
     **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port"), (1, 65535)),
     **dict.fromkeys(("postgresql_user_id", "database_client_user_id", "django_user_id"), (1, 2**31 - 1)),
@@ -45,12 +45,12 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "web_session_affinity_seconds": (0, 86400),
 }
 RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
-# Names of objects that the user makes.
+# Names of objects that the user creates.
 OBJECTS = ["postgresql_storage_class", "web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
 
-# What Kubernetes takes for the name of an environment variable from a ConfigMap and of a Job alike.
+# Names of environment variables that Kubernetes accepts both from a ConfigMap and in a Job.
 VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
-# Environment variables of the pods that no setting of a project can replace.
+# Environment variables of the pods that the roles set, so that no setting of a project can replace them.
 OWN_ENVIRONMENT = frozenset(
     {"DJANGO_SECRET_KEY_FILE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SCHEMA", "DATABASE_USER"}
     | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
@@ -58,8 +58,8 @@ OWN_ENVIRONMENT = frozenset(
 )
 
 
-def complaints(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with variables of the right types, all rules together."""
+def errors(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the errors of all rules for variables of the right types."""
     for rule in RULES:
         names = inspect.signature(rule).parameters
         if names.keys() <= values.keys():
@@ -85,9 +85,9 @@ def rule(function: Rule) -> Rule:
 
 @rule
 def app_name(app_name: str) -> Iterator[str]:
-    """A Service is named after it, whose name is a DNS label from a letter on."""
+    """The name of a Service is derived from it, which is a DNS label that begins with a letter."""
     longest = max(LABELS, key=len)
-    because = f"the longest name that follows from it is {app_name[:3]}…{longest}, of {addresses.LONGEST_LABEL} at most"
+    because = f"the longest name derived from it, {app_name[:3]}…{longest}, can have {addresses.LONGEST_LABEL}"
     if problem := addresses.name_problem(app_name, LONGEST_APP_NAME, True, because):
         yield f"app_name is {shown(app_name)}, which {problem}."
 
@@ -104,17 +104,17 @@ def namespace_name(app_namespace: str, namespace_name: str) -> Iterator[str]:
 
 
 def _namespace(name: str, value: str) -> Iterator[str]:
-    if problem := addresses.name_problem(value, addresses.LONGEST_LABEL, False, "a namespace has no more"):
+    if problem := addresses.name_problem(value, addresses.LONGEST_LABEL, False, "that is the limit of a namespace"):
         yield f"{name} is {shown(value)}, which {problem}."
     elif value.startswith("kube-"):
-        yield f"{name} is {value}, and names with kube- belong to Kubernetes. Choose another one."
+        yield f"{name} is {value}, but the prefix kube- is reserved for Kubernetes. Choose another name."
 
 
 def _object(name: str, value: str) -> Iterator[str]:
     if value and (len(value) > addresses.LONGEST_HOST or not all(map(addresses.LABEL.fullmatch, value.split(".")))):
         yield (
-            f"{name} is {shown(value)}, a name that no object in Kubernetes has: it has small letters, digits, hyphens "
-            "and dots. Write it as kubectl lists it."
+            f"{name} is {shown(value)}, which is not a valid name of an object: names have lowercase letters, digits, "
+            "hyphens, and dots. Write the name that kubectl lists."
         )
 
 
@@ -125,54 +125,54 @@ def database_name(database_name: str) -> Iterator[str]:
     if not IDENTIFIER.fullmatch(database_name):
         yield f"{about}, which {_IDENTIFIER_RULE}"
     elif len(database_name) > longest:
-        yield f"{about}, of {len(database_name)} characters, and {longest} fit: its roles need 8 of 63. Shorten it."
+        yield f"{about}, of {len(database_name)} characters, but its roles leave only {longest}. Shorten it."
     elif database_name in TAKEN_DATABASES:
-        yield f"{about}, a database of PostgreSQL's own. Choose another name."
+        yield f"{about}, which is reserved for PostgreSQL. Choose another name."
     elif database_name.startswith("pg_"):
-        yield f"{about}, and names of roles with pg_ belong to PostgreSQL. Choose another name."
+        yield f"{about}, but the prefix pg_ is reserved for PostgreSQL. Choose another name."
 
 
 @rule
 def database_schema(database_schema: str, database_name: str) -> Iterator[str]:
     about = f"database_schema is {shown(database_schema)}"
     if database_schema == database_name:
-        # By default. What is wrong with the name of the database is told already.
+        # This is the default. Errors in the name of the database are reported already.
         if database_schema in TAKEN_SCHEMAS:
-            yield f"{about}, as database_name, a schema of PostgreSQL's own. Set one of them to another name."
+            yield f"{about}, the same as database_name, which is reserved for PostgreSQL. Change one of them."
     elif not IDENTIFIER.fullmatch(database_schema):
         yield f"{about}, which {_IDENTIFIER_RULE}"
     elif database_schema in TAKEN_SCHEMAS or database_schema.startswith("pg_"):
-        yield f"{about}, a schema of PostgreSQL's own. Choose another, or remove the line: then it is database_name."
+        yield f"{about}, which is reserved for PostgreSQL. Choose another name, or remove it to use database_name."
 
 
 @rule
 def postgresql_admin_username(postgresql_backend: str, postgresql_admin_username: str) -> Iterator[str]:
-    """Make initdb accept it. An external server knows its own names."""
+    """It must be valid for initdb. For an external server any name is accepted."""
     about = f"postgresql_admin_username is {shown(postgresql_admin_username)}"
     if postgresql_backend != "builtin":
         return
-    # A server that exists cannot change it, so nothing is refused that initdb and pg_ident.conf take.
+    # All names that initdb and pg_ident.conf accept are valid, because an existing server cannot change its name.
     if not ADMINISTRATOR.fullmatch(postgresql_admin_username):
-        yield f"{about}, not a name of 1 to 63 letters, digits, underscores, hyphens and dots. Choose another name."
+        yield f"{about}, which is not 1 to 63 letters, digits, underscores, hyphens, and dots. Choose another name."
     elif postgresql_admin_username.startswith("pg_") or postgresql_admin_username in TAKEN_ROLES:
-        yield f"{about}, a name of PostgreSQL's own. Choose another name."
+        yield f"{about}, which is reserved for PostgreSQL. Choose another name."
 
 
 @rule
 def admin_is_no_role_of_the_site(postgresql_admin_username: str, database_name: str) -> Iterator[str]:
     if postgresql_admin_username in [f"{database_name}{suffix}" for suffix in ROLE_SUFFIXES]:
         yield (
-            f"postgresql_admin_username is {shown(postgresql_admin_username)}, which is a role of the database "
-            f"{database_name} as well. Choose another name."
+            f"postgresql_admin_username is {shown(postgresql_admin_username)}, which is also a role of the database "
+            f"{database_name}. Choose another name."
         )
 
 
-_IDENTIFIER_RULE = "is no name of 1 to 63 small letters, digits and underscores, from a letter on. Choose another name."
+_IDENTIFIER_RULE = "is not 1 to 63 lowercase letters, underscores, and non-leading digits. Choose another name."
 
 
 def _role_keys(name: str, given: Mapping[str, Any]) -> Iterator[str]:
     if unknown := [str(key) for key in given if key not in ("migrate", "app", "read", "backup")]:
-        yield f"{name} names {shown(', '.join(unknown))}, which is no login role. Use migrate, app, read or backup."
+        yield f"{name} has {shown(', '.join(unknown))}, which is not a login role. Use migrate, app, read, or backup."
 
 
 @rule
@@ -209,23 +209,23 @@ def image_pull_credentials(image_pull_username: str, image_pull_password: str) -
     yield from _secret("image_pull_username", image_pull_username)
     yield from _secret("image_pull_password", image_pull_password)
     if ":" in image_pull_username:
-        yield "image_pull_username has a colon, at which the registry takes the password to begin. Use another user."
+        yield "image_pull_username has a colon, but a registry parses the rest as the password. Use another user."
     if image_pull_username and not image_pull_password:
         yield (
-            "image_pull_password is empty while image_pull_username is set. Give it, for instance from a vault or the "
-            "environment, or no username for a registry without a login."
+            "image_pull_password is empty, but image_pull_username is set. Set the password, for instance from a vault "
+            "or the environment, or remove the username if the registry needs no login."
         )
 
 
 @rule
 def superuser_identity(superuser_username: str, superuser_email: str) -> Iterator[str]:
-    """They are files beside the password, with the same reader."""
+    """They are in files beside the password, with the same reader."""
     for name, text in {"superuser_username": superuser_username, "superuser_email": superuser_email}.items():
         yield from _secret(name, text)
         if text != text.strip() and not secret_problem(text):
-            yield f"{name} begins or ends with white space, which Django's login page removes. Remove it."
+            yield f"{name} begins or ends with whitespace, which Django's login page removes. Remove the whitespace."
     if not superuser_username:
-        yield "superuser_username is empty. Give a name to log in with."
+        yield "superuser_username is empty. Set a name for the login."
 
 
 def _secret(name: str, text: str, is_line: bool = True) -> Iterator[str]:
@@ -238,22 +238,22 @@ def _secret(name: str, text: str, is_line: bool = True) -> Iterator[str]:
 
 @rule
 def django_settings(django_settings: Mapping[str, Any]) -> Iterator[str]:
-    """Each value is text, and reaches web pods and Jobs under the same name."""
-    if kinds := [str(name) for name, value in django_settings.items() if not isinstance(value, str)]:
+    """Each value must be a string, and valid in web pods and Jobs under the same name."""
+    if others := [str(name) for name, value in django_settings.items() if not isinstance(value, str)]:
         yield (
-            f"The setting {', '.join(kinds)} in django_settings is no text: YAML took its value for something else and "
-            "may have changed it already. Put the value into quotes."
+            f"The setting {', '.join(others)} in django_settings is not a string: YAML parsed its value as another "
+            "type and may have changed it. Quote the value."
         )
     for name, value in django_settings.items():
         if isinstance(value, str) and "\0" in value:
-            yield f"The setting {name} in django_settings has a NUL byte, which ends a variable. Remove it."
+            yield f"The setting {name} in django_settings has a NUL byte, which would end the value. Remove the byte."
         if not isinstance(name, str) or not VARIABLE.fullmatch(name):
             yield (
-                f"The setting {shown(name)} in django_settings is no name of an environment variable: Kubernetes "
-                "leaves it out. Use letters, digits and underscores."
+                f"The setting {shown(name)} in django_settings is not a valid name of an environment variable, so "
+                "Kubernetes would ignore it. Use letters, digits, and underscores."
             )
         elif name in OWN_ENVIRONMENT:
-            yield f"The setting {name} in django_settings belongs to the roles, which set it in each pod. Remove it."
+            yield f"The setting {name} in django_settings is reserved, because the roles set it. Remove it."
 
 
 @rule
@@ -261,15 +261,15 @@ def migrations_commands(migrations_commands: list[list[Any]]) -> Iterator[str]:
     for index, command in enumerate(migrations_commands):
         if not command or not isinstance(command[0], str) or not command[0]:
             yield (
-                f"migrations_commands[{index}] is {shown(json.dumps(command, default=str))}, without the name of a "
-                "command. Begin the list with it, for instance [load_demo_polls]."
+                f"migrations_commands[{index}] is {shown(json.dumps(command, default=str))}, which has no command. "
+                "Begin the list with the name of a command, for instance [load_demo_polls]."
             )
 
 
 @rule
 def superuser_command(superuser_command: list[str]) -> Iterator[str]:
     if not superuser_command:
-        yield "superuser_command is empty, and the image's own command serves the site. Give one that creates the user."
+        yield "superuser_command is empty, so the image's command would run. Set a command that creates the user."
 
 
 # --- Address ----------------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def superuser_command(superuser_command: list[str]) -> Iterator[str]:
 
 @rule
 def public_url(django_public_url: str) -> Iterator[str]:
-    """For what needs no Ingress to fail."""
+    """Rules that apply with and without an Ingress."""
     if django_public_url:
         yield from addresses.url_errors("app_public_url", django_public_url, "")
 
@@ -288,10 +288,10 @@ def public_url_of_a_route(django_public_url: str, web_ingress_class: str, web_ga
     if not (web_ingress_class or web_gateways):
         return
     if not django_public_url:
-        yield f"app_public_url is empty and {variable} is set, and an {kind} routes by a host. Set app_public_url."
+        yield f"app_public_url is empty, but {variable} is set, and an {kind} needs a host. Set app_public_url."
         return
     others = set(addresses.url_errors("app_public_url", django_public_url, ""))
-    yield from (e for e in addresses.url_errors("app_public_url", django_public_url, kind) if e not in others)
+    yield from (each for each in addresses.url_errors("app_public_url", django_public_url, kind) if each not in others)
 
 
 @rule
@@ -303,26 +303,26 @@ def web_allowed_hosts(web_allowed_hosts: list[str]) -> Iterator[str]:
 
 @rule
 def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
-    """The star is refused by the role, with a reason of its own."""
+    """The role itself refuses a star, with its own reason."""
     for network in web_trusted_proxies:
         if network != "*" and not addresses.is_network(network):
-            yield f"web_trusted_proxies has {shown(network)}, which is no address or network. Write one, as 10.0.0.0/8."
+            yield f"web_trusted_proxies has {shown(network)}, not an address or a network, for instance 10.0.0.0/8."
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
 def number(name: str, value: int) -> Iterator[str]:
-    """Yield a number that is too small or too large."""
+    """Yield an error if a number is too small or too large."""
     least, most = LIMITS.get(name, (0, None))
     if value < least or (most is not None and value > most):
         bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        yield f"{name} is {value}. Give a number {bounds}."
+        yield f"{name} is {value}. Set a number {bounds}."
 
 
 @rule
 def web_surge(web_surge: int, web_overrides: Mapping[str, Any]) -> Iterator[str]:
-    """With neither one pod more nor one less, no pod can ever be replaced, which the API refuses."""
+    """If a rollout may neither add nor remove a pod, no pod can be replaced, which the API refuses."""
     strategy = _at(web_overrides, "Deployment", "spec", "strategy")
     if strategy.get("type", "RollingUpdate") != "RollingUpdate":
         return
@@ -330,13 +330,13 @@ def web_surge(web_surge: int, web_overrides: Mapping[str, Any]) -> Iterator[str]
     if all(str(rolling[name]).rstrip("%") == "0" for name in ("maxSurge", "maxUnavailable")):
         variable = "maxSurge in web_overrides" if "maxSurge" in _at(strategy, "rollingUpdate") else "web_surge"
         yield (
-            f"{variable} is 0 and maxUnavailable is 0 as well, so that no pod could be replaced. Set web_surge to 1 or "
-            "more, or in web_overrides {Deployment: {spec: {strategy: {rollingUpdate: {maxUnavailable: 1}}}}}."
+            f"{variable} and maxUnavailable are both 0, so no pod can be replaced. Set web_surge to 1 or more, or "
+            "web_overrides to {Deployment: {spec: {strategy: {rollingUpdate: {maxUnavailable: 1}}}}}."
         )
 
 
 def _at(value: Any, *keys: str) -> Mapping[str, Any]:
-    """Return the dictionary at a path of another one; an empty one if there is none."""
+    """Return the dictionary at a path in another one; an empty one if there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
@@ -346,18 +346,18 @@ def _at(value: Any, *keys: str) -> Mapping[str, Any]:
 def autoscaler(web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
     if 0 < web_replicas_maximum < web_replicas:
         yield (
-            f"web_replicas_maximum is {web_replicas_maximum} and web_replicas is {web_replicas}, its minimum. Raise "
-            "the maximum, or set it to 0 for no autoscaler."
+            f"web_replicas_maximum is {web_replicas_maximum}, but web_replicas, the minimum, is {web_replicas}. Raise "
+            "the maximum, or set it to 0 to disable the autoscaler."
         )
 
 
 def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield amounts that Kubernetes does not know, and requests above their limits."""
+    """Yield errors for quantities that Kubernetes refuses, and for requests above their limits."""
     amounts: dict[tuple[str, str], Any] = {}
     for part in ("requests", "limits"):
         held = value.get(part) or {}
         if not isinstance(held, Mapping):
-            yield f"{name}.{part} is {shown(held)}, not a dictionary. Write for instance {{cpu: 100m, memory: 256Mi}}."
+            yield f"{name}.{part} is {shown(held)}, not a dictionary. Set for instance {{cpu: 100m, memory: 256Mi}}."
             continue
         for resource, amount in held.items():
             try:
@@ -367,8 +367,8 @@ def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
     for part, resource in amounts:
         limit = amounts.get(("limits", resource))
         if part == "requests" and limit is not None and amounts[part, resource] > limit:
-            asked, allowed = value["requests"][resource], value["limits"][resource]
-            yield f"{name} requests {asked} of {resource}, above its limit of {allowed}. Lower one or raise the other."
+            requested, allowed = value["requests"][resource], value["limits"][resource]
+            yield f"{name} requests {requested} of {resource}, above the limit of {allowed}. Change one of them."
 
 
 @rule
@@ -379,22 +379,22 @@ def storage_size(postgresql_storage_size: str) -> Iterator[str]:
         yield f"postgresql_storage_size: {error}"
     else:
         if size <= 0:
-            yield f"postgresql_storage_size is {shown(postgresql_storage_size)}. Give one above 0, for instance 10Gi."
+            yield f"postgresql_storage_size is {shown(postgresql_storage_size)}. Set a size above 0, for instance 10Gi."
 
 
 # --- Several sites ----------------------------------------------------------------------------------------------------
 
 
 def same_site(host: str, sites: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
-    """Yield the hosts of a run that deploy the same site as one of them does.
+    """Yield an error if other hosts of the run deploy the same site as this host.
 
     Args:
-        sites: for each host its cluster, the namespace and the name of the site, in this order.
+        sites: for each host the cluster, the namespace, and the name of its site.
     """
     if twins := [other for other, site in sites.items() if other != host and site == sites.get(host)]:
         _, namespace, name = sites[host]
         yield (
-            f"The hosts {', '.join(sorted([host, *twins]))} deploy one and the same site, {shown(name)} in the "
-            f"namespace {shown(namespace)} of one cluster, and would change it at the same time. Give each an app_name "
-            "or app_namespace of its own, or run for one of them with --limit."
+            f"The hosts {', '.join(sorted([host, *twins]))} deploy the same site, {shown(name)} in namespace "
+            f"{shown(namespace)} of the same cluster, and would change it simultaneously. Set a different app_name or "
+            "app_namespace for each host, or select one host with --limit."
         )

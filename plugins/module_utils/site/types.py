@@ -1,7 +1,7 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""The types of variables, without the conversions of Ansible, which takes a text for a list of its words.
+"""Types of variables, without Ansible's conversions, for instance of a string to a list.
 
-Ansible validates a converted copy, and a role gets the value as it was given.
+Ansible validates a converted copy, but a role gets the original value.
 """
 
 import datetime
@@ -11,49 +11,48 @@ from typing import Any
 
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 
-# As far as possible: a password may have any of these characters itself.
+# Up to the last @, because a password may contain one.
 _USER = re.compile(r"(?<=//).*@", re.DOTALL)
 _LONGEST = 80
-_NAMES = {dict: "a dictionary", list: "a list", str: "text", bool: "a truth value", int: "a number", float: "a number"}
-# YAML takes 2026-01-31 for a date.
+_NAMES = {dict: "a dictionary", list: "a list", str: "a string", bool: "a Boolean", int: "a number", float: "a number"}
+# YAML parses 2026-01-31 as a date.
 _NAMES |= {datetime.date: "a date", object: "another kind of value"}
 _STEPS = {
     "list": 'Write it as a list, for instance [a, b], and on a command line as JSON: -e \'{"NAME": ["a", "b"]}\'',
     "dict": 'Write it as a dictionary, for instance {a: b}, and on a command line as JSON: -e \'{"NAME": {"a": "b"}}\'',
-    "str": "Put the value into quotes",
-    "path": "Put the value into quotes",
-    "int": "Write a whole number",
+    "str": "Quote the value",
+    "path": "Quote the value",
+    "int": "Write an integer",
     "float": "Write a number",
     "bool": "Write true or false",
 }
 
 
 def shown(value: Any) -> str:
-    """Return a value as a complaint shows it: on one line, not too long, and without the user in a URL."""
+    """Return a value for an error: on one line, shortened, and without the user of a URL."""
     text = _USER.sub("***@", value if isinstance(value, str) else str(value))
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else text or "empty"
 
 
 def type_errors(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
-    """Yield what is wrong with the type of a value, and of the values in it.
+    """Yield the type errors in a value and in the values that it contains.
 
     Args:
-        name: the variable, or its place in one, for instance `web_gateways[0]`.
-        option: its part of a role's argument specification.
+        name: the variable or a part of one, for instance `web_gateways[0]`.
+        option: the option in a role's argument specification.
     """
     kind = option.get("type", "str")
     if value is None:
-        step = "Give it a value" if option.get("required") else "Remove the line, or write '' for nothing"
+        step = "Set a value" if option.get("required") else "Remove the line, or set '' for an empty value"
         yield f"{name} is null. {step if kind in ('str', 'path') or option.get('required') else 'Remove the line'}."
     elif not _FITS[kind](value):
         found = _NAMES[next(each for each in _NAMES if isinstance(value, each))]
-        # What is in a dictionary or a list may be a secret as well.
-        what = (
-            f"is {shown(value)}, {found}" if found in ("text", "a number", "a truth value", "a date") else f"is {found}"
-        )
-        what = f"is {found}" if option.get("no_log") else what
-        yield f"{name} {what} and not {_expected(kind)}. {_STEPS[kind].replace('NAME', re.split(r'[.[]', name)[0])}."
+        # Values in a dictionary or a list may be secret, so they are not shown.
+        is_shown = found in ("a string", "a number", "a Boolean", "a date") and not option.get("no_log")
+        value_text = f"{shown(value)}, {found}" if is_shown else found
+        step = _STEPS[kind].replace("NAME", re.split(r"[.[]", name)[0])
+        yield f"{name} is {value_text}, not {_expected(kind)}. {step}."
     elif kind == "list":
         element = {**option, "type": option.get("elements", "raw"), "elements": "raw"}
         for index, each in enumerate(value):
@@ -65,13 +64,13 @@ def type_errors(name: str, option: Mapping[str, Any], value: Any) -> Iterator[st
 
 
 def _expected(kind: str) -> str:
-    return {"str": "text", "path": "a path", "int": "a whole number", "bool": "true or false"}.get(
-        kind, _NAMES.get({"list": list, "dict": dict, "float": float}.get(kind, str), "text")
+    return {"path": "a path", "int": "an integer", "bool": "true or false"}.get(
+        kind, _NAMES[{"list": list, "dict": dict, "float": float}.get(kind, str)]
     )
 
 
 def _converts(check: Callable[[Any], Any], *refused: type) -> Callable[[Any], bool]:
-    """Return whether Ansible converts a value without a guess: a number or a truth value may come as text from `-e`."""
+    """Return a check whether Ansible can convert a value: `-e` passes numbers and Booleans as strings."""
 
     def fits(value: Any) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What the client of the API sends, and what it makes of an answer."""
+"""Requests of the API client, and its results and errors."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FORBIDDEN = (
     ("reason", "words"),
     [(FORBIDDEN, 'pods "polls-0" is forbidden: no'), ("Connection refused", "Connection refused"), (None, "None")],
 )
-def test_a_refused_connection_is_told_in_the_words_of_the_api(reason: str | None, words: str) -> None:
+def test_a_refused_connection_has_the_message_of_the_api(reason: str | None, words: str) -> None:
     assert handshake(reason) == words
 
 
 class Api:
-    """Answers each request in its turn: with an object, or with a status that is an error."""
+    """API that returns the given objects and error statuses in their order."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -54,7 +54,7 @@ class Api:
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "uid": "1"}}
 
 
-def test_what_a_webhook_may_delay_is_waited_for_longer() -> None:
+def test_writes_have_a_longer_timeout_for_webhooks() -> None:
     api = Api()
     client = Client(api, "polls")
     client.get("Pod", "one")
@@ -67,7 +67,7 @@ def test_what_a_webhook_may_delay_is_waited_for_longer() -> None:
     assert WRITE_LIMIT[1] > 30
 
 
-def test_errors_show_no_value_of_a_secret_and_every_name() -> None:
+def test_errors_mask_values_of_secrets_but_no_names() -> None:
     def encoded(text: str) -> str:
         return base64.b64encode(text.encode()).decode()
 
@@ -84,7 +84,7 @@ def test_errors_show_no_value_of_a_secret_and_every_name() -> None:
     assert "password ******** of database polls in namespace polls" in str(error.value)
 
 
-def test_the_values_of_a_secret_that_is_refused_are_hidden() -> None:
+def test_values_of_a_refused_secret_are_masked() -> None:
     value = base64.b64encode(b"s3cret-word").decode()
     refused = ApiException(status=403, reason="no")
     refused.body = json.dumps({"message": f"the webhook dislikes {value}"})
@@ -94,7 +94,7 @@ def test_the_values_of_a_secret_that_is_refused_are_hidden() -> None:
     assert value not in str(error.value)
 
 
-def test_a_kind_that_could_not_be_looked_up_is_looked_up_again() -> None:
+def test_discovery_of_a_kind_is_repeated_after_an_error() -> None:
     kinds = {"resources": [{"kind": "Gateway", "name": "gateways", "namespaced": True}]}
     client = Client(Api(503, kinds), "polls")
     with pytest.raises(ApiError):
@@ -102,16 +102,16 @@ def test_a_kind_that_could_not_be_looked_up_is_looked_up_again() -> None:
     assert client.plural("gateway.networking.k8s.io/v1", "Gateway") == "gateways"
 
 
-def test_a_missing_namespace_and_a_missing_kind_are_told_apart() -> None:
+def test_a_missing_namespace_and_a_missing_kind_have_different_errors() -> None:
     with pytest.raises(ApiError, match="its namespace does not exist"):
         Client(Api(404), "polls").create(POD)
     service = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.metrics"}}
-    with pytest.raises(ApiError, match="the cluster does not know its kind"):
+    with pytest.raises(ApiError, match="the cluster does not have its kind"):
         Client(Api(404)).create(service)
 
 
 class Slow:
-    """A program in a container that takes a while, by a clock that only waiting puts forward."""
+    """A slow program in a container, with a clock that advances only during waits."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.now = seconds, 0.0
@@ -130,17 +130,17 @@ class Slow:
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(1, 0), (20, 2)])
-def test_a_program_that_takes_long_prints_lines(seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, said = Slow(seconds), []
+def test_a_slow_program_prints_progress_lines(seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, lines_shown = Slow(seconds), []
     monkeypatch.setattr(ws_client, "websocket_call", lambda *_, **__: slow)
     monkeypatch.setattr(api_client, "Pace", lambda: progress.Pace(lambda: slow.now))
-    monkeypatch.setattr(progress.Screen, "show", staticmethod(said.append))
+    monkeypatch.setattr(progress.Screen, "show", staticmethod(lines_shown.append))
     configuration = SimpleNamespace(host="https://k8s.example.org", auth_settings=dict)
     client = Client(SimpleNamespace(configuration=configuration), "polls")
     assert client.exec("polls-0", "postgresql", ["psql"], timeout=30).code == 0
-    assert said == [
-        f"  {8 * i} s: psql in container postgresql of pod polls-0 has not ended" for i in range(1, lines + 1)
+    assert lines_shown == [
+        f"  {8 * i} s: psql in container postgresql of pod polls-0 is still running" for i in range(1, lines + 1)
     ]
     slow.now, slow.seconds = 0, 60
-    with pytest.raises(ApiError, match="Program psql in pod polls-0 did not end within 30 s"):
+    with pytest.raises(ApiError, match="Program psql in pod polls-0 did not exit within 30 s"):
         client.exec("polls-0", "postgresql", ["psql"], timeout=30)

@@ -1,4 +1,4 @@
-"""What cluster_check compares and asks, and its words when that is not what was meant."""
+"""Comparisons, permission checks, and errors of cluster_check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, in_words, reviews, roles
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, reviews, roles, summary
 from jinja2 import Environment
 from kubernetes.client.exceptions import ApiException
 
@@ -28,18 +28,18 @@ RULES = [
 
 
 class Api:
-    """An API server with one namespace kube-system, and a user who may do what `allowed` says."""
+    """API server with the namespace kube-system and a user with the permissions `allowed`."""
 
-    def __init__(self, allowed: Any = lambda asked: False, status: int = 0, namespace: bool = True) -> None:
+    def __init__(self, allowed: Any = lambda wanted: False, status: int = 0, namespace: bool = True) -> None:
         self.allowed, self.status, self.namespace = allowed, status, namespace
         self.configuration = SimpleNamespace(host="https://127.0.0.1:6443")
-        self.asked: list[dict[str, str]] = []
+        self.reviews: list[dict[str, str]] = []
 
     def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
         if method == "post":
-            asked = body["spec"]["resourceAttributes"]
-            self.asked.append(asked)
-            return SimpleNamespace(data=json.dumps({"status": {"allowed": self.allowed(asked)}}))
+            review = body["spec"]["resourceAttributes"]
+            self.reviews.append(review)
+            return SimpleNamespace(data=json.dumps({"status": {"allowed": self.allowed(review)}}))
         if self.status:
             raise ApiException(status=self.status, reason="Forbidden")
         if path.endswith("/polls") and not self.namespace:
@@ -63,95 +63,95 @@ def check(api: Api) -> Target:
         ("https://[::1]:6443", "https://[::1]:6443", True),
     ],
 )
-def test_a_server_is_the_same_however_it_is_written(one: str, other: str, same: bool) -> None:
+def test_servers_are_compared_without_spelling(one: str, other: str, same: bool) -> None:
     assert same_server(one, other) is same
 
 
-def test_a_pin_that_fits_is_silent() -> None:
+def test_a_matching_pin_is_accepted() -> None:
     assert check(Api()).check_server("https://127.0.0.1:6443/") == "https://127.0.0.1:6443"
     assert check(Api()).check_uid("one") == "one"
     assert check(Api()).check_server("") == "https://127.0.0.1:6443"
 
 
 def test_another_server_is_refused() -> None:
-    words = "The context staging leads to https://127.0.0.1:6443, and cluster_server is pinned to https://a, so nothing"
+    words = r"The context staging leads to https://127\.0\.0\.1:6443, but cluster_server is pinned to https://a\. No"
     with pytest.raises(ApiError, match=words):
         check(Api()).check_server("https://a")
 
 
 def test_another_cluster_at_the_same_address_is_refused() -> None:
-    with pytest.raises(ApiError, match="has the UID one, and cluster_uid is pinned to two, so nothing in it was"):
+    with pytest.raises(ApiError, match=r"has the UID one, but cluster_uid is pinned to two\. No changes"):
         check(Api()).check_uid("two")
 
 
 class Exits:
-    """A module that keeps what it ends with."""
+    """A module that exits with its result as the message."""
 
     def fail_json(self, **result: Any) -> None:
         raise SystemExit(json.dumps({"failed": True} | result))
 
 
 def ended(refused: Callable[[], Any]) -> dict[str, Any]:
-    """Return the result of a module whose work raises."""
+    """Return the result of a module whose work raises an error."""
     with pytest.raises(SystemExit) as exit_:
         conclude(Exits(), refused)
     return json.loads(str(exit_.value))
 
 
 def removal_fails(result: dict[str, Any]) -> bool:
-    """Return what the role cluster decides by a result before it removes a cluster."""
+    """Return whether the role cluster stops a removal because of a result."""
     tasks = yaml.safe_load((PROJECT / "roles/cluster/tasks/absent.yml").read_text(encoding="utf-8"))
     [condition] = [task["failed_when"] for task in tasks[1]["block"] if task.get("register") == "__cluster_removal"]
     return bool(Environment().compile_expression(condition)(__cluster_removal=result))
 
 
 @pytest.mark.parametrize("text", ["", "It is not the one.", "cluster_uid is pinned to two"])
-def test_a_removal_of_another_cluster_is_stopped_whatever_the_words(text: str) -> None:
+def test_removal_of_another_cluster_is_stopped_regardless_of_the_message(text: str) -> None:
     for refused in (lambda: check(Api()).check_uid("two"), lambda: check(Api()).check_server("https://a")):
         assert removal_fails(ended(refused) | {"msg": text})
 
 
-@pytest.mark.parametrize("text", ["It does not answer.", "No cluster_uid is pinned to this name."])
-def test_a_removal_of_a_cluster_that_does_not_answer_goes_on_whatever_the_words(text: str) -> None:
+@pytest.mark.parametrize("text", ["It does not respond.", "No cluster_uid is pinned to this name."])
+def test_removal_of_an_unavailable_cluster_continues_regardless_of_the_message(text: str) -> None:
     assert not removal_fails(ended(lambda: check(Api(status=503)).check_uid("one")) | {"msg": text})
 
 
-def test_a_uid_that_may_not_be_read_matters_only_where_it_is_pinned() -> None:
+def test_a_uid_that_may_not_be_read_is_an_error_only_if_pinned() -> None:
     assert check(Api(status=403)).check_uid("") == ""
     with pytest.raises(ApiError, match="cannot be compared with cluster_uid: 403 Forbidden"):
         check(Api(status=403)).check_uid("one")
 
 
-def test_each_right_is_asked_for_by_itself() -> None:
-    asked = list(reviews(RULES, "polls"))
-    assert len(asked) == 6
-    exec_right = {"group": "", "resource": "pods", "subresource": "exec", "verb": "create"}
-    assert exec_right | {"name": "", "namespace": "polls"} in asked
-    namespace_right = {"group": "", "resource": "namespaces", "subresource": "", "verb": "get"}
-    assert namespace_right | {"name": "polls", "namespace": "polls"} in asked
+def test_each_permission_is_checked_separately() -> None:
+    found = list(reviews(RULES, "polls"))
+    assert len(found) == 6
+    exec_permission = {"group": "", "resource": "pods", "subresource": "exec", "verb": "create"}
+    assert exec_permission | {"name": "", "namespace": "polls"} in found
+    namespace_permission = {"group": "", "resource": "namespaces", "subresource": "", "verb": "get"}
+    assert namespace_permission | {"name": "polls", "namespace": "polls"} in found
 
 
-def test_an_administrator_is_asked_once() -> None:
-    api = Api(allowed=lambda asked: True)
+def test_an_administrator_needs_one_request() -> None:
+    api = Api(allowed=lambda wanted: True)
     check(api).check_permissions("deployer", RULES, [])
-    assert [asked["resource"] for asked in api.asked] == ["*"]
+    assert [review["resource"] for review in api.reviews] == ["*"]
 
 
-def test_somebody_with_just_these_rights_passes() -> None:
-    api = Api(allowed=lambda asked: asked["resource"] != "*")
+def test_a_user_with_exactly_these_permissions_is_accepted() -> None:
+    api = Api(allowed=lambda wanted: wanted["resource"] != "*")
     check(api).check_permissions("deployer", RULES, [])
-    assert len(api.asked) == 7
+    assert len(api.reviews) == 7
 
 
-def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
-    api = Api(allowed=lambda asked: asked["resource"] == "pods" and asked["verb"] == "get")
+def test_missing_permissions_are_reported_with_sufficient_roles() -> None:
+    api = Api(allowed=lambda wanted: wanted["resource"] == "pods" and wanted["verb"] == "get")
     wide = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
     with pytest.raises(ApiError) as error:
         check(api).check_permissions("deployer", RULES, wide)
-    sentence, _, documents = str(error.value).partition("grant them:\n")
+    sentence, _, documents = str(error.value).partition("then rerun the playbook:\n")
     assert sentence.startswith(
         "The user of context staging may not create pods; create pods/exec; patch deployments.apps; "
-        "get namespaces polls; list nodes in namespace polls, so nothing was changed."
+        "get namespaces polls; list nodes in namespace polls. No changes were made."
     )
     role, cluster_role = yaml.safe_load_all(documents)
     assert role["metadata"] == {"name": "deployer", "namespace": "polls"}
@@ -160,38 +160,38 @@ def test_missing_rights_are_named_with_the_roles_that_would_do() -> None:
     assert cluster_role["rules"] == wide
 
 
-def test_a_namespace_that_is_not_there_must_be_made_by_somebody_who_may() -> None:
-    api = Api(allowed=lambda asked: asked["verb"] not in ("*", "create"), namespace=False)
+def test_a_missing_namespace_requires_the_permission_to_create_it() -> None:
+    api = Api(allowed=lambda wanted: wanted["verb"] not in ("*", "create"), namespace=False)
     with pytest.raises(
-        ApiError, match="may not create namespaces; create pods; create pods/exec in namespace polls, so"
+        ApiError, match=r"may not create namespaces; create pods; create pods/exec in namespace polls\. No"
     ):
         check(api).check_permissions("deployer", RULES, [])
 
 
-def test_a_namespace_that_may_not_be_looked_at_is_a_right_that_is_missing() -> None:
-    api = Api(allowed=lambda asked: asked["resource"] not in ("*", "namespaces"), status=403)
+def test_a_namespace_that_may_not_be_read_is_a_missing_permission() -> None:
+    api = Api(allowed=lambda wanted: wanted["resource"] not in ("*", "namespaces"), status=403)
     with pytest.raises(ApiError, match="may not get namespaces polls in namespace polls"):
         check(api).check_permissions("deployer", RULES, [])
 
 
-def test_a_role_is_written_without_anchors() -> None:
+def test_roles_are_written_without_anchors() -> None:
     shared = ["get"]
     assert "&" not in roles("deployer", "polls", [{"apiGroups": shared, "resources": shared, "verbs": shared}], [])
 
 
-def test_rights_on_one_resource_stand_together() -> None:
-    assert in_words(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
+def test_permissions_are_grouped_by_resource() -> None:
+    assert summary(list(reviews(RULES[:1], "polls"))) == "get, create pods; get, create pods/exec"
 
 
 @pytest.mark.parametrize(
     ("major", "minor", "accepted"), [("1", "29", False), ("1", "30", True), ("1", "36+", True), ("2", "0", True)]
 )
-def test_a_cluster_that_is_too_old_is_refused(major: str, minor: str, accepted: bool) -> None:
+def test_an_old_cluster_is_refused(major: str, minor: str, accepted: bool) -> None:
     api = Api()
     api.request = lambda *_, **__: SimpleNamespace(data=json.dumps({"major": major, "minor": minor}))  # type: ignore[method-assign]
     target = check(api)
     if accepted:
         assert target.check_version("1.30") == f"{major}.{minor.rstrip('+')}"
         return
-    with pytest.raises(ApiError, match=r"is Kubernetes 1\.29, and the site needs 1\.30, so nothing was changed"):
+    with pytest.raises(ApiError, match=r"runs Kubernetes 1\.29, and the site needs 1\.30 or later\. No changes"):
         target.check_version("1.30")

@@ -1,4 +1,4 @@
-"""The client of the API: which cluster it speaks to, and how programs in containers end."""
+"""Connection of the API client, and exit codes of programs in containers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def test_exit_codes(status: bytes | str, code: int) -> None:
     assert exit_code(status) == code
 
 
-def test_an_api_that_does_not_answer_names_the_command_that_starts_its_cluster() -> None:
+def test_the_error_of_an_unavailable_api_names_the_command_that_starts_its_cluster() -> None:
     sentence = str(explain(ConnectionRefusedError(111, "Connection refused"), "context polls"))
-    assert sentence.endswith("then run the playbook again. If `make up` made the cluster, that starts it.")
+    assert sentence.endswith("then rerun the playbook. If `make up` created the cluster, it also starts the cluster.")
 
 
 @pytest.mark.parametrize("params", [{}, {"kubeconfig": "x"}, {"context": "x"}])
-def test_no_cluster_is_ever_guessed(params: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubeconfig_and_context_are_required(params: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ApiError, match="This task needs both kubeconfig and context"):

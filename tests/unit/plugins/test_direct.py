@@ -1,4 +1,4 @@
-"""Modules that run inside of the task's own process: with the same results, and only where it makes no difference."""
+"""Modules that run in the process of their task: the same results, and only if host and Python are the same."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ SETTINGS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 SPEC = {"name": {"type": "str", "required": True}, "secret": {"type": "str", "no_log": True}, "count": {"type": "int"}}
 
 
-def test_the_result_is_what_the_module_returns() -> None:
+def test_the_result_of_the_module_is_returned() -> None:
     def main() -> None:
         module = basic.AnsibleModule(SPEC)
-        module.exit_json(changed=True, double=module.params["count"] * 2, told=module.params["name"])
+        module.exit_json(changed=True, double=module.params["count"] * 2, name=module.params["name"])
 
-    assert run_here(main, {"name": "é\u202e", "count": "21"}) == {"changed": True, "double": 42, "told": "é\u202e"}
+    assert run_here(main, {"name": "é\u202e", "count": "21"}) == {"changed": True, "double": 42, "name": "é\u202e"}
 
 
 def test_a_failure_is_a_result() -> None:
     def main() -> None:
-        basic.AnsibleModule(SPEC).fail_json(msg="It is away. Bring it back.")
+        basic.AnsibleModule(SPEC).fail_json(msg="It is missing. Restore it.")
 
     result = run_here(main, {"name": "a"})
     assert result["failed"] is True
-    assert result["msg"] == "It is away. Bring it back."
+    assert result["msg"] == "It is missing. Restore it."
 
 
 def test_options_are_checked() -> None:
@@ -56,7 +56,7 @@ def test_options_are_checked() -> None:
 def test_a_secret_option_is_in_no_result() -> None:
     def main() -> None:
         module = basic.AnsibleModule(SPEC)
-        module.exit_json(said=f"It is {module.params['secret']}.")
+        module.exit_json(text=f"It is {module.params['secret']}.")
 
     assert "hunter22" not in json.dumps(run_here(main, {"name": "a", "secret": "hunter22"}))
 
@@ -79,14 +79,14 @@ def test_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "It is late." in capsys.readouterr().err
 
 
-def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ansible_core_is_restored_afterward(capsys: pytest.CaptureFixture[str]) -> None:
     before = basic._ANSIBLE_ARGS, basic.AnsibleModule._record_module_result
     run_here(lambda: basic.AnsibleModule(SPEC).exit_json(), {"name": "a"})
     assert (basic._ANSIBLE_ARGS, basic.AnsibleModule._record_module_result) == before
     assert capsys.readouterr().out == ""
 
 
-def test_a_long_wait_prints_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_wait_prints_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def main() -> None:
         module = basic.AnsibleModule(SPEC)
         progress.Pace().tell("waits for a pod")
@@ -110,7 +110,7 @@ def test_a_crash_is_no_result() -> None:
 
 
 def renamed(number: int, result: dict[str, Any], *, also: str) -> None:
-    """Stand for a function of ansible-core that takes other arguments than before."""
+    """Simulate a function of ansible-core with changed arguments."""
 
 
 UNKNOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -135,7 +135,7 @@ UNKNOWN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 @pytest.fixture
-def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check ansible-core again in this test and after it."""
     # A module without arguments reads standard input.
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -146,7 +146,7 @@ def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
-    """Return the action of a task that fails in this process, and that succeeds in another."""
+    """Return the action of a task that fails in this process and succeeds in another one."""
     task = MagicMock(action="cloud_django.kubernetes.rollout", args={}, async_val=0, environment=[])
     task.check_mode = False
 
@@ -169,7 +169,7 @@ def action(monkeypatch: pytest.MonkeyPatch) -> ActionModule:
     return plugin
 
 
-@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_unknown_ansible_core_runs_the_module_as_usual(
     action: ActionModule,
@@ -184,19 +184,19 @@ def test_unknown_ansible_core_runs_the_module_as_usual(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.usefixtures("unchecked")
 def test_known_ansible_core_runs_the_module_here(action: ActionModule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "_update_module_args", lambda *_: None)
     result = action.run(task_vars={"ansible_python_interpreter": sys.executable})
     assert result["msg"] == "missing required arguments: namespace, workloads"
 
 
-def test_a_task_that_names_no_module_is_left_to_ansible(action: ActionModule) -> None:
+def test_a_task_without_a_module_is_left_to_ansible(action: ActionModule) -> None:
     action._task.action = "cloud_django.kubernetes.direct"
     assert action.run(task_vars={"ansible_python_interpreter": sys.executable}) == {"as": "usual"}
 
 
-def test_every_module_is_routed_that_has_no_action_of_its_own() -> None:
+def test_every_module_without_its_own_action_is_routed() -> None:
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     routed = {
         name
@@ -207,23 +207,23 @@ def test_every_module_is_routed_that_has_no_action_of_its_own() -> None:
         {path.stem for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")} for kind in ("modules", "action")
     )
     assert routed == modules - actions
-    # The others do more than to run their module.
+    # The other actions do more than run their module.
     assert actions == {"direct", "lease", "run_with_progress", "validate_arguments"}
 
 
-def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
-    """Return the arguments for a process that runs the module node_addresses_info in a play."""
+def command(directory: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
+    """Return the arguments of a process that runs the module node_addresses_info in a play."""
     options = {"kubeconfig": str(kubeconfig), "context": "a"}
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     hosts = {"hosts": "localhost", "gather_facts": False, "vars": python}
     tasks = [{"cloud_django.kubernetes.node_addresses_info": options} | task]
-    path = folder / "play.yml"
-    configuration = folder / "ansible.cfg"
+    path = directory / "play.yml"
+    configuration = directory / "ansible.cfg"
     configuration.touch()
     path.write_text(json.dumps([hosts | {"tasks": tasks}]), encoding="utf-8")
     return {
         "args": [ANSIBLE_PLAYBOOK, "-vvv", "--inventory", "localhost,", path],
-        "cwd": folder,
+        "cwd": directory,
         "env": os.environ | {"ANSIBLE_CONFIG": str(configuration)} | SETTINGS,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.STDOUT,
@@ -231,7 +231,7 @@ def command(folder: Path, kubeconfig: Path, **task: Any) -> dict[str, Any]:
     }
 
 
-def kubeconfig(folder: Path, server: str) -> Path:
+def kubeconfig(directory: Path, server: str) -> Path:
     """Write a kubeconfig with one context for a server, and return its path."""
     document = {
         "apiVersion": "v1",
@@ -240,22 +240,22 @@ def kubeconfig(folder: Path, server: str) -> Path:
         "users": [{"name": "a", "user": {"token": "none"}}],
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
     }
-    path = folder / "kubeconfig"
+    path = directory / "kubeconfig"
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
 
 
-def play(folder: Path, **task: Any) -> tuple[str, str]:
-    """Run it with a kubeconfig that is not there; return all output and the error."""
-    ended = subprocess.run(**command(folder, folder / "none", **task), timeout=60)
+def play(directory: Path, **task: Any) -> tuple[str, str]:
+    """Run the play with a missing kubeconfig; return its output and the error."""
+    ended = subprocess.run(**command(directory, directory / "none", **task), timeout=60)
     assert ended.returncode == 2, ended.stdout
     return ended.stdout, ended.stdout.partition('"msg": "')[2].partition('"\n')[0]
 
 
-def test_a_task_runs_its_module_in_its_own_process(tmp_path: Path) -> None:
+def test_a_module_runs_in_the_process_of_its_task(tmp_path: Path) -> None:
     output, error = play(tmp_path, connection="local")
     assert "ESTABLISH LOCAL CONNECTION" not in output
-    assert error.startswith(f"The kubeconfig {tmp_path}/none, wanted for context a, does not exist.")
+    assert error.startswith(f"The kubeconfig {tmp_path}/none for context a does not exist.")
 
 
 @pytest.mark.parametrize(
@@ -267,12 +267,12 @@ def test_a_task_runs_its_module_in_its_own_process(tmp_path: Path) -> None:
     ],
     ids=["another environment", "any Python", "another Python"],
 )
-def test_a_task_that_asks_for_something_else_gets_it(tmp_path: Path, task: dict[str, Any]) -> None:
+def test_a_task_with_another_environment_or_python_runs_as_usual(tmp_path: Path, task: dict[str, Any]) -> None:
     output, _ = play(tmp_path, connection="local", **task)
     assert "ESTABLISH LOCAL CONNECTION" in output
 
 
-def test_every_name_of_a_module_and_its_defaults_arrive(tmp_path: Path) -> None:
+def test_module_defaults_apply_to_all_names_of_a_module(tmp_path: Path) -> None:
     redirect = {"plugin_routing": {"modules": {"old": {"redirect": "cloud_django.kubernetes.rollout"}}}}
     meta = tmp_path / "ansible_collections/other/place/meta"
     meta.mkdir(parents=True)
@@ -301,20 +301,20 @@ def test_every_name_of_a_module_and_its_defaults_arrive(tmp_path: Path) -> None:
 
 
 def test_the_kubernetes_client_is_loaded_before_the_tasks(tmp_path: Path) -> None:
-    """Otherwise each task loads it. Python lists the imports of the playbook's process only, since tasks are silent."""
+    """Otherwise each task loads it. Python reports only imports of the playbook's process, because tasks are silent."""
     arguments = command(tmp_path, tmp_path / "none", connection="local")
     arguments["env"] |= {"PYTHONPROFILEIMPORTTIME": "1"}
     output = subprocess.run(**arguments, timeout=60).stdout
     assert re.search(r"\| +kubernetes\.client$", output, re.MULTILINE)
 
 
-def test_both_ways_end_alike(tmp_path: Path) -> None:
+def test_both_ways_have_the_same_error(tmp_path: Path) -> None:
     _, here = play(tmp_path, connection="local")
     _, usual = play(tmp_path, connection="local", environment={"WHICH": "ever"})
     assert here == usual
 
 
-def test_the_work_ends_with_the_play(tmp_path: Path) -> None:
+def test_the_module_terminates_with_the_play(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -325,7 +325,7 @@ def test_the_work_ends_with_the_play(tmp_path: Path) -> None:
                 connection.settimeout(10)
                 assert connection.recv(4096).startswith(b"GET ")
                 process.kill()
-                # Whoever asked is gone, long before the request's own limit.
+                # The client has terminated, long before the timeout of its request.
                 assert connection.recv(4096) == b""
         finally:
             process.kill()

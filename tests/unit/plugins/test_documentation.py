@@ -1,4 +1,4 @@
-"""What `ansible-doc` shows of each of our modules can be read, and says the same as the module."""
+"""The documentation of each module is valid, agrees with the module, and has no repeated paragraph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODULES = sorted(path.stem for path in Path(import_module(PACKAGE).__path__[0]).
 
 
 def sentences(entry: dict[str, Any]) -> list[Any]:
-    """Return the sentences of an entry and of what is below it."""
+    """Return the paragraphs of an entry and of the entries in it."""
     description = entry.get("description", [])
     found = list(description) if isinstance(description, list) else [description]
     for part in ("options", "suboptions", "contains", "attributes"):
@@ -24,14 +24,14 @@ def sentences(entry: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_description_is_a_text_and_none_stands_twice(name: str) -> None:
+def test_descriptions_are_strings_and_not_repeated(name: str) -> None:
     module = import_module(f"{PACKAGE}.{name}")
     documented = yaml.safe_load(module.DOCUMENTATION)
     assert documented["module"] == name
     assert yaml.safe_load(module.EXAMPLES)
-    said = documented["description"]
+    paragraphs = documented["description"]
     texts = sentences(documented) + sentences({"options": yaml.safe_load(module.RETURN)})
     assert [text for text in texts if not isinstance(text, str)] == []
-    # By their beginnings, since what is written twice by mistake differs at the end.
-    beginnings = [" ".join(text.split()[:8]) for text in said]
+    # Compare beginnings, because accidental repetitions often differ at the end.
+    beginnings = [" ".join(text.split()[:8]) for text in paragraphs]
     assert len(set(beginnings)) == len(beginnings)

@@ -1,4 +1,4 @@
-"""What makes the playbooks refuse to run: another connection, another user, another version of a collection."""
+"""Environments that the playbooks refuse: another connection, another user, or an old collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAIN = {"connection": "ssh", "become": False, "become_user": None}
         (LOCAL, PLAIN | {"become": True, "become_user": "me"}),
     ],
 )
-def test_the_control_node_and_its_user_are_not_refused(variables: dict[str, Any], command: dict[str, Any]) -> None:
+def test_the_control_node_and_its_user_are_accepted(variables: dict[str, Any], command: dict[str, Any]) -> None:
     assert user_refusal("controller", variables, command, "me") == ""
 
 
@@ -39,7 +39,7 @@ def test_the_control_node_and_its_user_are_not_refused(variables: dict[str, Any]
 )
 def test_another_connection_is_refused(variables: dict[str, Any]) -> None:
     refusal = user_refusal("controller", variables, PLAIN, "me")
-    assert f"Host controller has the connection {variables.get('ansible_connection', 'ssh')}, and" in refusal
+    assert f"Host controller has the connection {variables.get('ansible_connection', 'ssh')}, but" in refusal
     assert "No changes were made. Set ansible_connection: local for controller in the inventory" in refusal
 
 
@@ -54,8 +54,8 @@ def test_another_connection_is_refused(variables: dict[str, Any]) -> None:
 )
 def test_another_user_is_refused(variables: dict[str, Any], command: dict[str, Any], user: str) -> None:
     refusal = user_refusal("controller", LOCAL | variables, command, "me")
-    assert f"would run as user {user}, and" in refusal
-    assert "of user me, who runs them. No changes were made." in refusal
+    assert f"would run as user {user}, but" in refusal
+    assert "of the current user me. No changes were made." in refusal
 
 
 @pytest.mark.parametrize(
@@ -65,22 +65,22 @@ def test_an_old_collection_is_refused(version: str, is_refused: bool, tmp_path: 
     (tmp_path / "MANIFEST.json").write_text(json.dumps({"collection_info": {"version": version}}), encoding="utf-8")
     refusal = version_refusal(tmp_path)
     assert bool(refusal) == is_refused
-    assert not is_refused or f"finds version {version} of the collection kubernetes.core in {tmp_path}, and" in refusal
+    assert not is_refused or f"found version {version} of the collection kubernetes.core in {tmp_path}, but" in refusal
 
 
-def test_a_collection_of_unknown_version_is_not_refused(tmp_path: Path) -> None:
+def test_a_collection_of_unknown_version_is_accepted(tmp_path: Path) -> None:
     assert version_refusal(tmp_path) == ""
     (tmp_path / "MANIFEST.json").write_text('{"collection_info": {"version": null}}', encoding="utf-8")
     assert version_refusal(tmp_path) == ""
 
 
-def test_the_lowest_version_is_that_of_the_collection() -> None:
+def test_the_lowest_version_is_that_of_galaxy_yml() -> None:
     needed = yaml.safe_load((PROJECT / "galaxy.yml").read_text(encoding="utf-8"))["dependencies"]["kubernetes.core"]
     assert needed == f">={environment_refusal.KUBERNETES_CORE}"
 
 
 def play(tmp_path: Path, *arguments: str, host: str = "ansible_connection: local", **environment: str) -> str:
-    """Run a whole playbook that must fail before its first change; return what it prints."""
+    """Run a playbook that must fail before its first change; return its output."""
     hosts = tmp_path / "inventory" / "mine" / "hosts.yml"
     hosts.parent.mkdir(parents=True)
     hosts.write_text(f"cloud_django: {{hosts: {{controller: {{{host}}}}}}}\n", encoding="utf-8")
@@ -110,7 +110,9 @@ def play(tmp_path: Path, *arguments: str, host: str = "ansible_connection: local
         ([], "ansible_connection: ssh, ansible_host: 192.0.2.1", "has the connection ssh"),
     ],
 )
-def test_playbooks_refuse_another_place_or_user(tmp_path: Path, arguments: list[str], host: str, words: str) -> None:
+def test_playbooks_refuse_another_connection_or_user(
+    tmp_path: Path, arguments: list[str], host: str, words: str
+) -> None:
     assert words in play(tmp_path, *arguments, host=host)
 
 
@@ -119,8 +121,8 @@ def test_playbooks_refuse_a_user_of_the_environment(tmp_path: Path) -> None:
 
 
 def test_playbooks_refuse_an_old_collection_that_is_found_first(tmp_path: Path) -> None:
-    folder = tmp_path / "ansible_collections" / "kubernetes" / "core"
-    folder.mkdir(parents=True)
-    (folder / "MANIFEST.json").write_text('{"collection_info": {"version": "2.4.0"}}', encoding="utf-8")
+    directory = tmp_path / "ansible_collections" / "kubernetes" / "core"
+    directory.mkdir(parents=True)
+    (directory / "MANIFEST.json").write_text('{"collection_info": {"version": "2.4.0"}}', encoding="utf-8")
     output = play(tmp_path, ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
-    assert f"finds version 2.4.0 of the collection kubernetes.core in {folder}, and" in output
+    assert f"found version 2.4.0 of the collection kubernetes.core in {directory}, but" in output

@@ -1,4 +1,4 @@
-"""The tag of an image: one formula for the inventories and the role image, whose value does not change."""
+"""The tag of an image: the inventories and the role image compute the same value, which is stable."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def context(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"B": "x", "A": 1}, {"é": "ü€", "n": None, "t": True}, {"l": [1, "2"]}])
-def test_hash_is_that_of_all_releases(context: Path, arguments: dict[str, Any]) -> None:
-    """Another formula would rebuild every image and roll every pod."""
+def test_the_hash_is_stable(context: Path, arguments: dict[str, Any]) -> None:
+    """Another hash would rebuild all images and replace all pods."""
     text = json.dumps([hash_context(context), arguments], sort_keys=True)
     assert hash_image(context, arguments) == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_content_and_arguments_count(context: Path) -> None:
+def test_the_hash_depends_on_content_and_arguments(context: Path) -> None:
     first = hash_image(context, {})
     assert hash_image(context, {"A": "1"}) != first
     (context / "Dockerfile").write_text("FROM other\n", encoding="utf-8")
     assert hash_image(context, {}) != first
 
 
-def test_arguments_count_in_any_order(context: Path) -> None:
+def test_the_hash_does_not_depend_on_the_order_of_arguments(context: Path) -> None:
     assert hash_image(context, {"A": 1, "B": 2}) == hash_image(context, {"B": 2, "A": 1})

@@ -1,4 +1,4 @@
-"""The floors of the plugins: which may import which."""
+"""Layers of the plugins, and the imports that each layer allows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 PREFIX = "ansible_collections.cloud_django.kubernetes.plugins."
-# What each floor may import besides itself. Modules may import every floor, and no other module.
-FLOORS: dict[str, set[str]] = {
+# Layers that each layer may import besides itself. Modules may import all layers, but no other module.
+LAYERS: dict[str, set[str]] = {
     "api": set(),
     "objects": {"api"},
     "workloads": {"api"},
@@ -19,7 +19,7 @@ FLOORS: dict[str, set[str]] = {
     "images": {"api"},
     "site": {"api", "objects", "postgresql", "workloads"},
 }
-# What each kind of plugin may import of the others.
+# Kinds of plugins that each kind may import.
 KINDS: dict[str, set[str]] = {
     "module_utils": {"module_utils"},
     "modules": {"module_utils"},
@@ -33,27 +33,27 @@ KINDS: dict[str, set[str]] = {
 
 
 def imported(source: str) -> set[tuple[str, ...]]:
-    """Return the parts of our own modules that a source imports, without the prefix of the collection."""
+    """Return the imports from the collection in a source, without the prefix of the collection."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        # A relative one can only name a neighbour, since a second dot is refused.
+        # A relative import can only name a file of the same directory, because a second dot is refused.
         if isinstance(node, ast.ImportFrom):
-            assert node.level < 2, "An import climbs out of its folder: name the whole module."
+            assert node.level < 2, "A relative import leaves its directory. Use the absolute name of the module."
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         found |= {tuple(name.removeprefix(PREFIX).split(".")) for name in names if name.startswith(PREFIX)}
     return found
 
 
-def offences(path: tuple[str, ...], source: str) -> list[str]:
-    """Return which imports of a file, named by its path below plugins/, go against the direction."""
+def wrong_imports(path: tuple[str, ...], source: str) -> list[str]:
+    """Return the imports of a file that its layer doesn't allow; `path` is relative to plugins/."""
     bad = []
     for target in imported(source):
         if target[0] not in KINDS[path[0]]:
             bad.append(".".join(target))
         elif path[0] == target[0] == "module_utils" and path[1] != target[1]:
-            if len(path) < 3 or target[1] not in FLOORS[path[1]]:
+            if len(path) < 3 or target[1] not in LAYERS[path[1]]:
                 bad.append(".".join(target))
         elif path[0] == target[0] == "modules":
             bad.append(".".join(target))
@@ -61,13 +61,13 @@ def offences(path: tuple[str, ...], source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", sorted(PLUGINS.rglob("*.py")), ids=lambda file: str(file.relative_to(PLUGINS)))
-def test_imports_go_one_way(file: Path) -> None:
-    assert offences(file.relative_to(PLUGINS).parts, file.read_text(encoding="utf-8")) == []
+def test_imports_are_allowed(file: Path) -> None:
+    assert wrong_imports(file.relative_to(PLUGINS).parts, file.read_text(encoding="utf-8")) == []
 
 
-def test_each_part_of_module_utils_is_a_known_floor() -> None:
-    folders = {entry.name for entry in (PLUGINS / "module_utils").iterdir() if entry.name != "__pycache__"}
-    assert folders == set(FLOORS)
+def test_each_directory_of_module_utils_is_a_layer() -> None:
+    directories = {entry.name for entry in (PLUGINS / "module_utils").iterdir() if entry.name != "__pycache__"}
+    assert directories == set(LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_each_part_of_module_utils_is_a_known_floor() -> None:
         (("modules", "apply.py"), "modules import rollout"),
     ],
 )
-def test_an_import_in_the_other_direction_is_found(path: tuple[str, ...], line: str) -> None:
-    assert offences(path, f"from {PREFIX}{line}\n")
+def test_a_wrong_import_is_found(path: tuple[str, ...], line: str) -> None:
+    assert wrong_imports(path, f"from {PREFIX}{line}\n")
 
 
-def test_an_import_that_climbs_is_found() -> None:
+def test_a_relative_import_of_another_directory_is_found() -> None:
     with pytest.raises(AssertionError):
-        offences(("module_utils", "api", "client.py"), "from ..objects import ownership\n")
+        wrong_imports(("module_utils", "api", "client.py"), "from ..objects import ownership\n")
 
 
 def test_hand_written_files_are_short() -> None:
     project = PLUGINS.parent
     long = {
         str(file.relative_to(project)): lines
-        for folder in ("plugins", "roles", "playbooks")
-        for file in (project / folder).rglob("*")
+        for directory in ("plugins", "roles", "playbooks")
+        for file in (project / directory).rglob("*")
         if file.is_file() and file.suffix in (".py", ".yml", ".go", ".sh", ".md", "")
         if "__pycache__" not in file.parts
         if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 400

@@ -1,4 +1,4 @@
-"""One run at a time: whoever has the Lease, and when another may have it."""
+"""Lease for one run at a time: acquire, take over, renew, and release."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from ansible_collections.cloud_django.kubernetes.plugins.modules import lease as
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import lease_keeper
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.lease_keeper import hold
 
-OURS = Wanted("polls-run", "me@here (process 1, started now)", {"a": "b"})
+MINE = Wanted("polls-run", "me@here (process 1, started now)", {"a": "b"})
 
 
-class Kept:
-    """A cluster with one Lease, which is in a file, so that several processes see it."""
+class Cluster:
+    """A cluster with one Lease, stored in a file so that several processes can use it."""
 
     namespace = "polls"
 
-    def __init__(self, file: Path, namespace_is_there: bool = True) -> None:
-        self.file, self.namespace_is_there = file, namespace_is_there
+    def __init__(self, file: Path, namespace_exists_now: bool = True) -> None:
+        self.file, self.namespace_exists_now = file, namespace_exists_now
 
     def namespace_exists(self) -> bool:
-        return self.namespace_is_there
+        return self.namespace_exists_now
 
     def path(self, kind: str, name: str) -> str:
         return f"{kind}/{name}"
@@ -62,7 +62,7 @@ class Kept:
         return lease
 
     def create(self, lease: dict[str, Any]) -> dict[str, Any] | None:
-        if not self.namespace_is_there:
+        if not self.namespace_exists_now:
             raise ApiError("The namespace is gone", status=404)
         if self.file.exists():
             raise ApiError("it exists")
@@ -76,7 +76,7 @@ class Kept:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep all others from the Lease: one request at a time, as the API server has it."""
+        """Lock the Lease, because the API server handles one request at a time."""
         with self.file.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -107,12 +107,12 @@ class Kept:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "lease.json")
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path / "lease.json")
 
 
 class Clock:
-    """A clock that only waiting puts forward."""
+    """A clock that advances only during waits."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -131,20 +131,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_one_that_nobody_has(cluster: Kept, clock: Clock) -> None:
-    assert take(cluster, OURS, 0, clock.sleep) == "taken"
+def test_a_free_lease_is_acquired(cluster: Cluster, clock: Clock) -> None:
+    assert take(cluster, MINE, 0, clock.sleep) == "taken"
     lease = cluster.get("Lease", "polls-run")
-    assert lease["spec"]["holderIdentity"] == OURS.holder
+    assert lease["spec"]["holderIdentity"] == MINE.holder
     assert lease["metadata"]["labels"] == {"a": "b"}
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", lease["spec"]["renewTime"])
-    assert take(cluster, OURS, 0, clock.sleep) == "held"
+    assert take(cluster, MINE, 0, clock.sleep) == "held"
 
 
-def test_without_a_namespace_there_is_nothing_to_protect(tmp_path: Path, clock: Clock) -> None:
-    assert take(Kept(tmp_path / "lease.json", namespace_is_there=False), OURS, 0, clock.sleep) == "none"
+def test_no_lease_is_acquired_without_a_namespace(tmp_path: Path, clock: Clock) -> None:
+    assert take(Cluster(tmp_path / "lease.json", namespace_exists_now=False), MINE, 0, clock.sleep) == "none"
 
 
-def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
+def test_a_renewed_lease_blocks_another_run(cluster: Cluster, clock: Clock) -> None:
     other = Wanted("polls-run", "you@there", {})
     take(cluster, other, 0, clock.sleep)
 
@@ -152,50 +152,48 @@ def test_one_that_another_renews(cluster: Kept, clock: Clock) -> None:
         clock.sleep(seconds)
         assert leases.renew(cluster, other)
 
-    with pytest.raises(
-        ApiError, match=r"Another run is changing namespace polls: that of you@there\. Wait until it is"
-    ):
-        take(cluster, OURS, 60, sleep)
+    with pytest.raises(ApiError, match=r"Namespace polls is locked by another run: you@there\. Wait for it to finish"):
+        take(cluster, MINE, 60, sleep)
     assert 60 <= clock.now < 62
     assert cluster.holder() == "you@there"
 
 
-def test_one_that_nobody_renews_any_more(cluster: Kept, clock: Clock) -> None:
+def test_an_expired_lease_is_taken_over(cluster: Cluster, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
-    assert take(cluster, OURS, 60, clock.sleep) == "waited"
+    assert take(cluster, MINE, 60, clock.sleep) == "waited"
     assert leases.DURATION < clock.now < leases.DURATION + 2
-    assert cluster.holder() == OURS.holder
+    assert cluster.holder() == MINE.holder
 
 
-def test_one_that_is_very_old_is_nobodys(cluster: Kept, clock: Clock) -> None:
+def test_a_very_old_lease_is_taken_over_without_a_wait(cluster: Cluster, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
     lease = cluster.get("Lease", "polls-run")
     lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
     cluster.write(lease)
-    assert take(cluster, OURS, 0, clock.sleep) == "waited"
+    assert take(cluster, MINE, 0, clock.sleep) == "waited"
     assert clock.now == 0
 
 
-def test_waiting_for_a_run_that_removes_the_namespace(cluster: Kept, clock: Clock) -> None:
+def test_a_wait_for_a_run_that_removes_the_namespace_fails(cluster: Cluster, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
         cluster.file.unlink()
-        cluster.namespace_is_there = False
+        cluster.namespace_exists_now = False
 
     with pytest.raises(ApiError, match="has removed namespace polls"):
-        take(cluster, OURS, 60, sleep)
+        take(cluster, MINE, 60, sleep)
 
 
-def test_without_patience_it_is_refused_at_once(cluster: Kept, clock: Clock) -> None:
+def test_without_a_wait_a_held_lease_fails_immediately(cluster: Cluster, clock: Clock) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0, clock.sleep)
     with pytest.raises(ApiError):
-        take(cluster, OURS, 0, clock.sleep)
+        take(cluster, MINE, 0, clock.sleep)
     assert clock.now <= leases.PAUSE
 
 
-def test_one_that_becomes_free(cluster: Kept, clock: Clock) -> None:
+def test_a_released_lease_is_acquired(cluster: Cluster, clock: Clock) -> None:
     other = Wanted("polls-run", "you@there", {})
     take(cluster, other, 0, clock.sleep)
 
@@ -204,22 +202,22 @@ def test_one_that_becomes_free(cluster: Kept, clock: Clock) -> None:
         if clock.now > 5:
             leases.release(cluster, other)
 
-    assert take(cluster, OURS, 60, sleep) == "waited"
+    assert take(cluster, MINE, 60, sleep) == "waited"
     assert clock.now < 7
 
 
-def test_what_is_lost_is_neither_renewed_nor_removed(cluster: Kept, clock: Clock) -> None:
-    take(cluster, OURS, 0, clock.sleep)
+def test_a_lost_lease_is_neither_renewed_nor_removed(cluster: Cluster, clock: Clock) -> None:
+    take(cluster, MINE, 0, clock.sleep)
     other = Wanted("polls-run", "you@there", {})
     assert leases.patch(cluster, other, cluster.get("Lease", "polls-run")["metadata"]["resourceVersion"])
-    assert not leases.renew(cluster, OURS)
-    leases.release(cluster, OURS)
+    assert not leases.renew(cluster, MINE)
+    leases.release(cluster, MINE)
     assert cluster.holder() == "you@there"
-    # Somebody was faster.
-    assert not leases.patch(cluster, OURS, "1")
+    # Another run was faster.
+    assert not leases.patch(cluster, MINE, "1")
 
 
-def test_two_processes_never_have_the_same_name() -> None:
+def test_two_processes_have_different_names() -> None:
     mine = holder_of(os.getpid())
     assert re.fullmatch(r".+@.+ \(process \d+, started 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\)", mine)
     assert mine != holder_of(os.getppid())
@@ -242,37 +240,37 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
-def test_it_is_kept_until_the_process_ends_however_it_ends(
-    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, signal_number: int
+def test_lease_is_held_until_the_process_exits_for_any_reason(
+    cluster: Cluster, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, signal_number: int
 ) -> None:
     monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
-    assert hold(lambda: cluster, OURS, process.pid, 0) == "taken"
+    assert hold(lambda: cluster, MINE, process.pid, 0) == "taken"
     first = cluster.get("Lease", "polls-run")["spec"]["renewTime"]
     until(lambda: cluster.get("Lease", "polls-run")["spec"]["renewTime"] > first)
-    assert hold(lambda: cluster, OURS, process.pid, 0) == "held"
+    assert hold(lambda: cluster, MINE, process.pid, 0) == "held"
     process.send_signal(signal_number)
     until(lambda: cluster.holder() == "")
 
 
-def test_a_run_that_has_lost_it_is_ended(
-    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_loses_its_lease_is_terminated(
+    cluster: Cluster, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
-    hold(lambda: cluster, OURS, process.pid, 0)
+    hold(lambda: cluster, MINE, process.pid, 0)
     other = Wanted("polls-run", "you@there", {})
     while not leases.patch(cluster, other, cluster.get("Lease", "polls-run")["metadata"]["resourceVersion"]):
         pass
-    # What goes on without it would be in the other's way.
+    # Otherwise it would make changes at the same time as the other run.
     assert process.wait(timeout=30) == -signal.SIGTERM
     time.sleep(0.5)
     assert cluster.holder() == "you@there"
 
 
-def test_a_run_that_removes_the_namespace_goes_on(
-    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_removes_the_namespace_continues(
+    cluster: Cluster, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_keeper, "RENEWAL", 0.1)
-    hold(lambda: cluster, OURS, process.pid, 0)
+    hold(lambda: cluster, MINE, process.pid, 0)
     with cluster.alone():
         cluster.file.unlink()
     time.sleep(1)
@@ -280,35 +278,35 @@ def test_a_run_that_removes_the_namespace_goes_on(
     assert cluster.holder() == ""
 
 
-def test_the_sentence_of_a_refusal_arrives(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
+def test_the_error_of_the_background_process_is_raised(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
     take(cluster, Wanted("polls-run", "you@there", {}), 0)
-    with pytest.raises(ApiError, match="that of you@there"):
-        hold(lambda: cluster, OURS, process.pid, 0)
+    with pytest.raises(ApiError, match="by another run: you@there"):
+        hold(lambda: cluster, MINE, process.pid, 0)
 
 
-def test_a_wait_for_another_run_is_not_silent(
-    cluster: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+def test_a_wait_for_another_run_prints_progress(
+    cluster: Cluster, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
     monkeypatch.setattr(lease_keeper, "LOOK", 0.05)
     monkeypatch.setattr(progress, "INTERVAL", 0.1)
     monkeypatch.setattr(progress.Screen, "show", staticmethod(lines.append))
     take(cluster, Wanted("polls-run", "you@there", {}), 0)
-    with pytest.raises(ApiError, match="that of you@there"):
-        hold(lambda: cluster, OURS, process.pid, 0.6)
-    assert "Lease polls-run is not free yet" in lines[0]
+    with pytest.raises(ApiError, match="by another run: you@there"):
+        hold(lambda: cluster, MINE, process.pid, 0.6)
+    assert "waiting for Lease polls-run, which another run may hold" in lines[0]
 
 
 @pytest.mark.parametrize("seconds", [0, 2])
-def test_who_has_ended_or_ends_while_waiting_gets_nothing(cluster: Kept, seconds: int) -> None:
-    """The one in the background must not take it for somebody who has gone."""
+def test_a_process_that_exits_before_or_during_the_wait_gets_no_lease(cluster: Cluster, seconds: int) -> None:
+    """The background process must not acquire the Lease for a process that has exited."""
     other = Wanted("polls-run", "you@there", {})
     take(cluster, other, 0)
     process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
     if not seconds:
         process.wait()
-    with pytest.raises(ApiError, match="broke off"):
-        hold(lambda: cluster, OURS, process.pid, 60)
+    with pytest.raises(ApiError, match="background process for the Lease has failed"):
+        hold(lambda: cluster, MINE, process.pid, 60)
     process.wait()
     assert cluster.holder() == "you@there"
 
@@ -317,37 +315,37 @@ OPTIONS = {"namespace": "polls", "name": "polls-run", "labels": {}, "wait": 0}
 
 
 @pytest.fixture
-def reached(cluster: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    """Let the module connect to this cluster."""
+def reached(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Connect the module to this cluster."""
     monkeypatch.setattr(lease_module, "connect", lambda module: cluster)
     return cluster
 
 
-def test_module_alone_holds_nothing_and_warns(reached: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_module_alone_holds_no_lease_and_warns(reached: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     result = run_here(lease_module.main, OPTIONS)
     assert (result["changed"], result["held"]) == (False, False)
     assert f"(process {os.getpid()}, " in result["holder"]
-    assert "This run keeps no others out" in capsys.readouterr().err
+    assert "No Lease is held" in capsys.readouterr().err
     assert not reached.file.exists()
 
 
-def test_module_alone_respects_the_lease_of_another_run(reached: Kept) -> None:
+def test_module_alone_waits_for_the_lease_of_another_run(reached: Cluster) -> None:
     take(reached, Wanted("polls-run", "you@there", {}), 0)
     result = run_here(lease_module.main, OPTIONS)
     assert result["failed"] is True
-    assert "that of you@there" in result["msg"]
+    assert "by another run: you@there" in result["msg"]
     assert reached.holder() == "you@there"
 
 
 @pytest.mark.usefixtures("reached")
-def test_check_mode_takes_nothing(cluster: Kept) -> None:
+def test_check_mode_acquires_no_lease(cluster: Cluster) -> None:
     result = run_here(lease_module.main, OPTIONS | {"_ansible_check_mode": True})
     assert result["held"] is False
     assert not cluster.file.exists()
 
 
-def test_action_holds_it_for_the_playbook(
-    reached: Kept, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+def test_action_holds_the_lease_for_the_playbook(
+    reached: Cluster, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: process)
     main = ActionModule._main(MagicMock(), lease_module)
@@ -358,10 +356,10 @@ def test_action_holds_it_for_the_playbook(
     until(lambda: reached.holder() == "")
 
 
-def test_the_process_in_the_background_closes_what_is_open(cluster: Kept, process: subprocess.Popen[bytes]) -> None:
-    """A pipe that it kept open would never end for who reads it."""
+def test_the_background_process_closes_descriptors(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
+    """Otherwise the reader of an inherited pipe would wait until the background process exits."""
     reader, writer = os.pipe()
-    assert hold(lambda: cluster, OURS, process.pid, 0) == "taken"
+    assert hold(lambda: cluster, MINE, process.pid, 0) == "taken"
     os.close(writer)
     assert select.select([reader], [], [], 30)[0]
     assert os.read(reader, 1) == b""

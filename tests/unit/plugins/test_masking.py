@@ -1,4 +1,4 @@
-"""Values of Secrets are masked in every form."""
+"""Values of Secrets are masked in all forms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_long_message_is_cut_to_one_line() -> None:
         PASSWORD.replace("'", "''"),
     ],
 )
-def test_a_secret_is_masked_in_every_form(seen: str) -> None:
+def test_a_secret_is_masked_in_all_forms(seen: str) -> None:
     masked = masking.mask(f"before {seen} after", masking.all_forms([PASSWORD]))
     assert masked.startswith(f"before {masking.MASK}")
     assert masked.endswith(" after")
@@ -44,7 +44,7 @@ def test_a_secret_is_masked_in_every_form(seen: str) -> None:
 
 @pytest.mark.parametrize("user", ["a", "ab", "abc"])
 def test_a_secret_is_masked_inside_longer_base64(user: str) -> None:
-    """As in an Authorization header, where the user's name shifts every character of it."""
+    """As in an Authorization header, where the name of the user shifts the password."""
     password = "correct-horse-battery"
     header = base64.b64encode(f"{user}:{password}".encode()).decode()
     masked = masking.mask(header, masking.all_forms([password]))
@@ -57,24 +57,24 @@ def test_each_line_of_a_long_secret_is_masked() -> None:
     assert "kqhkiG9w0BAQ" not in masking.mask("read kqhkiG9w0BAQ only", masking.all_forms([key]))
 
 
-def test_bytes_that_are_no_text_are_masked_in_base64() -> None:
+def test_binary_values_are_masked_in_base64() -> None:
     raw = b"\xff\xfe\x00\x01secret"
     assert masking.mask(base64.b64encode(raw).decode(), masking.all_forms([raw])) == masking.MASK
 
 
-def test_what_is_too_short_to_be_a_secret_stays() -> None:
+def test_short_values_are_not_masked() -> None:
     assert masking.all_forms(["abc", "", "x  "]) == []
     assert masking.mask("port 443", masking.all_forms(["443"])) == "port 443"
     assert masking.mask("a tree", masking.all_forms(["tree"])) == f"a {masking.MASK}"
 
 
-def test_the_longest_value_is_masked_whole() -> None:
+def test_the_longest_value_is_masked_completely() -> None:
     forms = masking.all_forms(["sesame", "sesame-open"])
     assert forms.index("sesame-open") < forms.index("sesame")
-    assert masking.mask("say sesame-open now", forms) == f"say {masking.MASK} now"
+    assert masking.mask("use sesame-open now", forms) == f"use {masking.MASK} now"
 
 
-def test_values_that_overlap_are_covered_together() -> None:
+def test_overlapping_values_are_masked_together() -> None:
     assert masking.mask("x abcdefgh y", masking.all_forms(["abcdef", "defgh"])) == f"x {masking.MASK} y"
     assert masking.mask("aaaaaa", masking.all_forms(["aaaa"])) == masking.MASK
 

@@ -1,4 +1,4 @@
-"""What namespace_content_info leaves out, and which kinds it asks the API server for."""
+"""Objects that namespace_content_info omits, and kinds that it lists."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d", "uid":
 
 
 @pytest.mark.parametrize(
-    "made_by_kubernetes",
+    "automatic",
     [
         item("ServiceAccount", "default"),
         item("ConfigMap", "kube-root-ca.crt"),
@@ -38,12 +38,12 @@ OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d", "uid":
     ],
     ids=lambda value: f"{value['kind']}/{value['metadata']['name']}",
 )
-def test_what_nobody_asked_for_is_automatic(made_by_kubernetes: dict[str, Any]) -> None:
-    assert is_automatic(made_by_kubernetes)
+def test_objects_of_kubernetes_are_automatic(automatic: dict[str, Any]) -> None:
+    assert is_automatic(automatic)
 
 
 @pytest.mark.parametrize(
-    "made_by_somebody",
+    "created",
     [
         item("ServiceAccount", "web"),
         item("ConfigMap", "default"),
@@ -57,8 +57,8 @@ def test_what_nobody_asked_for_is_automatic(made_by_kubernetes: dict[str, Any]) 
     ],
     ids=lambda value: f"{value['kind']}/{value['metadata']['name']}",
 )
-def test_what_somebody_made_is_not_automatic(made_by_somebody: dict[str, Any]) -> None:
-    assert not is_automatic(made_by_somebody)
+def test_objects_of_users_are_not_automatic(created: dict[str, Any]) -> None:
+    assert not is_automatic(created)
 
 
 def resource(kind: str, group: str = "", api_version: str = "v1", **changes: Any) -> Resource:
@@ -78,7 +78,7 @@ def test_namespaced_kinds_that_can_be_listed_are_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    "left_out",
+    "omitted",
     [
         resource("Node", namespaced=False),
         resource("LocalSubjectAccessReview", "authorization.k8s.io", verbs=["create"]),
@@ -88,18 +88,18 @@ def test_namespaced_kinds_that_can_be_listed_are_chosen() -> None:
     ],
     ids=lambda value: value.kind,
 )
-def test_kinds_that_hold_nothing_of_a_namespace_are_left_out(left_out: Any) -> None:
-    assert names(listable([left_out, resource("Secret")])) == ["v1/Secret"]
+def test_kinds_without_listable_objects_are_omitted(omitted: Any) -> None:
+    assert names(listable([omitted, resource("Secret")])) == ["v1/Secret"]
 
 
-def test_preferred_version_of_a_kind_is_chosen_whatever_the_order() -> None:
+def test_preferred_version_of_a_kind_is_chosen_in_any_order() -> None:
     old = resource("Poll", "example.com", "v1beta1", preferred=False)
     new = resource("Poll", "example.com", "v1", preferred=True)
     assert listable([old, new]) == [new]
     assert listable([new, old]) == [new]
 
 
-def test_kind_that_its_groups_preferred_version_lacks_is_chosen_once() -> None:
+def test_a_kind_without_a_preferred_version_is_chosen_once() -> None:
     versions = [resource("Poll", "example.com", version, preferred=False) for version in ("v1alpha1", "v1alpha2")]
     assert names(listable(versions)) == ["example.com/v1alpha1/Poll"]
 
@@ -109,12 +109,12 @@ def test_kinds_of_the_same_name_in_two_groups_are_both_chosen() -> None:
     assert listable(found) == found
 
 
-def test_nothing_is_chosen_from_nothing() -> None:
+def test_no_kind_is_chosen_from_an_empty_list() -> None:
     assert listable([]) == []
 
 
 class Cluster(Client):
-    """A cluster with one namespace, whose kind Poll answers with a status of its own."""
+    """A cluster with one namespace, whose kind Poll can have an error status."""
 
     def __init__(self, items: dict[str, list[dict[str, Any]]], poll_status: int = 0, **namespace: Any) -> None:
         kinds = [resource("Pod"), resource("PersistentVolumeClaim"), resource("Poll", "example.com")]
@@ -137,14 +137,14 @@ USER = {
 }
 
 
-def test_what_is_being_deleted_is_returned_with_what_holds_it() -> None:
+def test_objects_that_are_being_deleted_are_returned_with_the_reason() -> None:
     found = read(Cluster({"persistentvolumeclaims": [CLAIM], "pods": [USER]}))
     assert found["objects"] == ["Pod/copy"]
     assert found["going"] == ["PersistentVolumeClaim/data (pod copy still uses it)"]
     assert read(Cluster({"persistentvolumeclaims": [CLAIM]}))["going"] == ["PersistentVolumeClaim/data"]
 
 
-def test_a_namespace_that_does_not_end_is_returned_with_its_condition() -> None:
+def test_a_namespace_that_is_being_deleted_is_returned_with_its_condition() -> None:
     state = {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "Discovery failed."}
     metadata = {"name": "polls", "deletionTimestamp": "2025-01-01T00:00:00Z"}
     found = read(Cluster({}, metadata=metadata, status={"conditions": [state]}))
@@ -152,11 +152,11 @@ def test_a_namespace_that_does_not_end_is_returned_with_its_condition() -> None:
 
 
 @pytest.mark.parametrize(("status", "unreadable"), [(403, ["Poll"]), (405, []), (503, ["Poll"])])
-def test_a_kind_that_cannot_be_listed_hides_no_other(status: int, unreadable: list[str]) -> None:
+def test_a_kind_that_cannot_be_listed_does_not_affect_others(status: int, unreadable: list[str]) -> None:
     found = read(Cluster({"pods": [USER]}, status))
     assert (found["objects"], found["unreadable"]) == (["Pod/copy"], unreadable)
 
 
-def test_an_api_that_fails_is_an_error() -> None:
+def test_another_error_of_the_api_is_raised() -> None:
     with pytest.raises(ApiError, match="does not answer"):
         read(Cluster({}, 500))

@@ -1,4 +1,4 @@
-"""A port of the nodes that another Service has is refused before the first change, with that Service's name."""
+"""A node port of another Service is refused before the first change, with the name of that Service."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ansible.template import Templar, trust_as_template
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ManifestError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
-from test_reconcile import OWNER, Memory, Obj, manifest, namespace, ours
+from test_reconcile import OWNER, Memory, Obj, managed, manifest, namespace
 
 PLANNED = {"namespace": "polls", "service": "polls-web", "type": "NodePort", "number": 30037}
 SENTENCE = (
-    "Node port 30037 for Service polls-web is taken by Service shop-web in namespace shop. "
-    "Set web_node_port to a free port, for instance 30039, then run the playbook again."
+    "Node port 30037 for Service polls-web is used by Service shop-web in namespace shop. "
+    "Set web_node_port to a free port, for instance 30039, then rerun the playbook."
 )
 
 
 class Counting(Memory):
-    """A cluster that notes each list of Services, which it may refuse, and each dry run of one."""
+    """A cluster that records each list of Services, which it can refuse, and each dry run of a Service."""
 
     may_list = True
     allocated = False
@@ -61,7 +61,7 @@ SITE = service("polls-web", "polls", 30037)
 SETTINGS = manifest("ConfigMap", "settings", namespace="polls", data={"A": "1"})
 
 
-def test_a_port_of_another_service_stops_the_task_before_its_first_object() -> None:
+def test_a_port_of_another_service_is_refused_before_the_first_change() -> None:
     cluster = Counting(namespace(), *OTHERS)
     with pytest.raises(ManifestError) as caught:
         apply(cluster, SETTINGS, SITE)
@@ -78,14 +78,14 @@ def test_a_new_site_is_refused_before_its_namespace_exists() -> None:
 
 
 @pytest.mark.parametrize("change", [{"type": "ClusterIP"}, {"number": 0}, {"type": ""}])
-def test_a_site_without_a_node_port_needs_none(change: dict[str, Any]) -> None:
+def test_a_site_without_a_node_port_is_not_checked(change: dict[str, Any]) -> None:
     cluster = Counting(*OTHERS)
     apply(cluster, namespace(), planned=PLANNED | change)
     assert "list Services" not in cluster.written
 
 
-def test_an_unchanged_run_makes_no_request() -> None:
-    cluster = Counting(ours(namespace()), ours(SETTINGS), ours(SITE))
+def test_an_unchanged_run_sends_no_request() -> None:
+    cluster = Counting(managed(namespace()), managed(SETTINGS), managed(SITE))
     apply(cluster, namespace(), planned=PLANNED)
     apply(cluster, SETTINGS, SITE, planned=PLANNED)
     assert "list Services" not in cluster.written
@@ -93,42 +93,42 @@ def test_an_unchanged_run_makes_no_request() -> None:
 
 @pytest.mark.parametrize("has_service", [True, False])
 def test_a_site_that_changes_its_port_is_refused_by_the_first_task(has_service: bool) -> None:
-    old = [ours(service("polls-web", "polls", 30050))] * has_service
-    cluster = Counting(ours(namespace()), *OTHERS, *old)
+    old = [managed(service("polls-web", "polls", 30050))] * has_service
+    cluster = Counting(managed(namespace()), *OTHERS, *old)
     with pytest.raises(ManifestError) as caught:
         apply(cluster, namespace(), planned=PLANNED)
     assert str(caught.value) == SENTENCE
     assert cluster.written == ["list Services"]
 
 
-def test_the_site_may_have_its_own_port_already() -> None:
-    cluster = Counting(ours(namespace()), ours(SITE))
+def test_the_site_can_keep_its_own_port() -> None:
+    cluster = Counting(managed(namespace()), managed(SITE))
     apply(cluster, SETTINGS, planned=PLANNED)
     assert cluster.written[0] == "list Services"
 
 
-def test_a_free_port_of_a_service_that_exists_is_given() -> None:
-    cluster = Counting(namespace(), *OTHERS, ours(service("polls-web", "polls", 30050)))
+def test_an_existing_service_can_change_to_a_free_port() -> None:
+    cluster = Counting(namespace(), *OTHERS, managed(service("polls-web", "polls", 30050)))
     apply(cluster, service("polls-web", "polls", 30040))
-    with pytest.raises(ManifestError, match="Node port 30038 for Service polls-web is taken by Service health"):
+    with pytest.raises(ManifestError, match="Node port 30038 for Service polls-web is used by Service health"):
         apply(cluster, service("polls-web", "polls", 30038))
 
 
 @pytest.mark.parametrize("allocated", [True, False])
-def test_a_user_who_may_not_list_services_is_told_by_a_dry_run(allocated: bool) -> None:
+def test_a_dry_run_checks_the_port_for_a_user_who_may_not_list_services(allocated: bool) -> None:
     cluster = Counting(namespace())
     cluster.may_list, cluster.allocated = False, allocated
     if not allocated:
         assert apply(cluster, SITE)["changed"]
         return
     with pytest.raises(
-        ManifestError, match=r"is taken by a Service that this user may not list\. Set web_node_port to a"
+        ManifestError, match=r"is used by a Service that this user may not list\. Set web_node_port to a"
     ):
         apply(cluster, SITE)
     assert [entry for entry in cluster.written if entry.startswith("apply")] == []
 
 
-def test_the_example_is_free_and_a_default_of_sites_where_one_is_left() -> None:
+def test_the_proposed_port_is_free() -> None:
     cluster = Counting(namespace(), *(service(f"s{port}", "shop", port) for port in range(30000, 30086)))
     with pytest.raises(ManifestError, match="for instance 30086,"):
         apply(cluster, service("polls-web", "polls", 30085))
@@ -138,7 +138,7 @@ def test_the_example_is_free_and_a_default_of_sites_where_one_is_left() -> None:
     ("variables", "place"),
     [
         ({"namespace_name": "polls", "app_namespace": "polls"}, "polls"),
-        # Of a second namespace, while the site has its port already.
+        # For a second namespace, while the site already has its port.
         ({"namespace_name": "extra", "app_namespace": "polls"}, "polls"),
         ({"namespace_name": "extra"}, "extra"),
     ],

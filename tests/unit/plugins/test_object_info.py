@@ -1,4 +1,4 @@
-"""What object_info returns, how it waits, and that neither a Secret nor a raw Status gets out of it."""
+"""Results and waits of object_info, which shows neither values of Secrets nor a raw Status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = {
 
 
 def client(answer: Any) -> Client:
-    """Return a client whose API gives one answer."""
+    """Return a client whose API has one response."""
 
     def request(method: str, path: str, **_: Any) -> Any:
         if isinstance(answer, Exception):
@@ -39,33 +39,33 @@ def read(answer: Any, **options: Any) -> dict[str, Any]:
     return info.run(params, False, client(answer), sleep=lambda _: None)
 
 
-def test_only_the_named_keys_of_a_secret_are_returned() -> None:
+def test_only_the_listed_keys_of_a_secret_are_returned() -> None:
     [found] = read(SECRET, name="polls-superuser", keys=["username"])["resources"]
     assert found["data"] == {"username": "YWRtaW4="}
     assert "cGFzcw" not in json.dumps([found, read({"items": [SECRET]}), read(SECRET, name="polls-superuser")])
 
 
-def test_other_kinds_are_returned_as_they_are_and_nothing_is_empty() -> None:
+def test_other_kinds_are_returned_completely_and_missing_objects_are_empty() -> None:
     assert read({"items": [{"metadata": {"name": "a"}}]}, kind="Pod")["resources"][0]["metadata"] == {"name": "a"}
     assert read(ApiException(status=404), name="polls-superuser") == {"resources": []}
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "reason"),
     [
-        ({}, "nothing says so"),
+        ({}, "it has no such condition yet"),
         ({"conditions": [{"type": "Available", "status": "False", "message": "no endpoints."}]}, "no endpoints"),
     ],
 )
-def test_a_condition_that_does_not_come_is_told(status: dict[str, Any], told: str) -> None:
+def test_the_error_of_a_timeout_has_the_reason(status: dict[str, Any], reason: str) -> None:
     options = {"kind": "APIService", "api_version": "apiregistration.k8s.io/v1", "name": "v1", "condition": "Available"}
-    with pytest.raises(ApiError, match=f"APIService v1 is not Available after 0 s: {told}. Correct the cause"):
+    with pytest.raises(ApiError, match=f"APIService v1 is not Available after 0 s: {reason}. Fix the cause"):
         read({"metadata": {"name": "v1"}, "status": status}, **options)
-    came = {"conditions": [{"type": "Available", "status": "True"}]}
-    assert read({"metadata": {"name": "v1"}, "status": came}, **options)["resources"]
+    met = {"conditions": [{"type": "Available", "status": "True"}]}
+    assert read({"metadata": {"name": "v1"}, "status": met}, **options)["resources"]
 
 
-def test_a_refusal_is_a_sentence_without_the_raw_status() -> None:
+def test_a_refusal_is_an_error_without_the_raw_status() -> None:
     refused = ApiException(status=403, reason="Forbidden")
     refused.body = json.dumps({"kind": "Status", "message": 'secrets "x" is forbidden', "code": 403})
     with pytest.raises(ApiError) as error:
@@ -74,7 +74,7 @@ def test_a_refusal_is_a_sentence_without_the_raw_status() -> None:
     assert "{" not in str(error.value)
 
 
-def test_no_task_asks_the_api_by_a_module_that_shows_a_raw_status() -> None:
+def test_no_task_uses_a_module_that_shows_a_raw_status() -> None:
     for path in [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("playbooks/**/*.yml")]:
         text = path.read_text(encoding="utf-8")
         assert yaml.safe_load(text) is None or "kubernetes.core.k8s" not in text, path

@@ -1,4 +1,4 @@
-"""Arguments of a module, as its documentation describes them."""
+"""Argument specs from the documentation of modules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_documented_options_are_arguments() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"name": "polls", "state": "gone"}, {"name": "polls", "users": [{"limits": 3}]}])
-def test_what_is_not_documented_is_refused(given: dict[str, Any]) -> None:
+def test_undocumented_options_are_refused(given: dict[str, Any]) -> None:
     assert ModuleArgumentSpecValidator(options_of(DOCUMENTATION)).validate(given).errors.messages
 
 
@@ -56,18 +56,18 @@ def test_what_is_not_documented_is_refused(given: dict[str, Any]) -> None:
         ("rollout", ["mask"], []),
     ],
 )
-def test_secret_options_are_hidden_and_no_others(module: str, secret: list[str], public: list[str]) -> None:
+def test_only_secret_options_have_no_log(module: str, secret: list[str], public: list[str]) -> None:
     spec = import_module(f"{MODULES}.{module}").OPTIONS
     marks = {}
     for name, option in spec.items():
         marks[name] = option.get("no_log")
         marks |= {f"{name}.{below}": entry.get("no_log") for below, entry in option.get("options", {}).items()}
     assert sorted(name for name, mark in marks.items() if mark) == sorted(secret)
-    # Ansible warns of a name that sounds secret if it is not said to be public.
+    # Ansible warns about option names that look secret unless no_log is false.
     assert sorted(name for name, mark in marks.items() if mark is False) == sorted(public)
 
 
-def test_an_error_of_ours_is_the_message() -> None:
+def test_an_error_for_the_user_is_the_message() -> None:
     module = MagicMock()
     module.fail_json.side_effect = SystemExit
     with pytest.raises(SystemExit):
@@ -75,7 +75,7 @@ def test_an_error_of_ours_is_the_message() -> None:
     module.fail_json.assert_called_once_with(changed=False, msg="The thing is broken. Repair it.")
 
 
-def test_a_result_is_unchanged_unless_it_says_so() -> None:
+def test_a_result_is_unchanged_by_default() -> None:
     for result, changed in (({"seconds": 1}, False), ({"changed": True}, True)):
         module = MagicMock()
         conclude(module, MagicMock(return_value=result))

@@ -1,4 +1,4 @@
-"""Which kubeconfigs the filter pinned_kubeconfig lets pass."""
+"""Kubeconfigs that the filter pinned_kubeconfig accepts or refuses."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def kubeconfig(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("server", ["", SERVER, f"{SERVER}/", "https://192.0.2.1:6443"])
-def test_the_pinned_server_passes(kubeconfig: str, server: str) -> None:
+def test_the_pinned_server_is_accepted(kubeconfig: str, server: str) -> None:
     assert pinned_kubeconfig(kubeconfig, "production", server) == kubeconfig
 
 
 @pytest.mark.parametrize("server", ["https://192.0.2.2:6443", "https://192.0.2.1", "http://192.0.2.1:6443"])
-def test_another_server_does_not(kubeconfig: str, server: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=f"leads to {SERVER}, and cluster_server is pinned to {server}"):
+def test_another_server_is_refused(kubeconfig: str, server: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"leads to {SERVER}, but cluster_server is pinned to {server}"):
         pinned_kubeconfig(kubeconfig, "production", server)
 
 
 @pytest.mark.parametrize("context", ["broken", "missing"])
-def test_a_context_that_leads_nowhere_is_left_to_the_task(kubeconfig: str, context: str) -> None:
+def test_a_context_without_a_server_is_left_to_the_task(kubeconfig: str, context: str) -> None:
     assert pinned_kubeconfig(kubeconfig, context, SERVER) == kubeconfig
 
 
-def test_a_file_that_is_missing_or_none_is_left_to_the_task(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_file_is_left_to_the_task(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     assert pinned_kubeconfig(str(path), "production", SERVER) == str(path)
     path.write_bytes(b"\xff\x00")
@@ -50,7 +50,7 @@ def test_a_file_that_is_missing_or_none_is_left_to_the_task(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["HOST", "API_KEY", "VERIFY_SSL", "PROXY", "IMPERSONATE_USER"])
-def test_what_the_environment_says_of_a_connection_is_refused(
+def test_connection_options_of_the_environment_are_refused(
     kubeconfig: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"K8S_AUTH_{name}", "other")
@@ -59,7 +59,7 @@ def test_what_the_environment_says_of_a_connection_is_refused(
             pinned_kubeconfig(kubeconfig, "production", server)
 
 
-def test_kubeconfig_and_context_in_the_environment_are_overridden_anyway(
+def test_kubeconfig_and_context_of_the_environment_are_accepted(
     kubeconfig: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("K8S_AUTH_KUBECONFIG", "other")
@@ -67,7 +67,7 @@ def test_kubeconfig_and_context_in_the_environment_are_overridden_anyway(
     assert pinned_kubeconfig(kubeconfig, "production", SERVER) == kubeconfig
 
 
-def test_an_entry_can_stand_anywhere(tmp_path: Path) -> None:
+def test_an_entry_includes_its_certificate_authority(tmp_path: Path) -> None:
     (tmp_path / "authority é.pem").write_text("PEM", encoding="utf-8")
     cluster = {"server": SERVER, "certificate-authority": "authority é.pem", "tls-server-name": "api", "extensions": []}
     document = {

@@ -71,7 +71,7 @@ class Api:
             upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n"
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade)
             connection.sendall(b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n")
-            # First each of both channels, data and errors, says which port it is for.
+            # Both channels, data and errors, begin with the number of their port.
             for frame in (b"\0" + struct.pack("<H", 8080), b"\1" + struct.pack("<H", 8080)):
                 connection.sendall(ABNF(1, 0, 0, 0, ABNF.OPCODE_BINARY, 0, frame).format())
             self.sent = read_frame(connection)
@@ -107,7 +107,7 @@ def test_a_page_comes_through_a_forwarded_port(api: Callable[[str], tuple[Api, C
     assert "X-Forwarded-Proto: https\r\n" in sent
 
 
-def test_a_port_that_may_not_be_forwarded_is_told_in_the_words_of_the_api(
+def test_a_refused_port_forward_has_the_message_of_the_api(
     api: Callable[[str], tuple[Api, Client]],
 ) -> None:
     _, client = api("403 Forbidden")
@@ -118,20 +118,20 @@ def test_a_port_that_may_not_be_forwarded_is_told_in_the_words_of_the_api(
         pass
 
 
-def test_an_api_that_is_silent_is_not_waited_for() -> None:
+def test_a_silent_api_is_an_error_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         configuration = Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}")
         configuration.proxy = configuration.no_proxy = None
         client = Client(SimpleNamespace(configuration=configuration), "polls")
         with (
-            pytest.raises(ApiError, match=r"no answer within 0\.1 s"),
+            pytest.raises(ApiError, match=r"no response within 0\.1 s"),
             client.forward("web-1", 8080, timeout=0.1),
         ):
             pass
 
 
-def test_a_front_with_a_certificate_is_asked_over_tls(tmp_path: Path) -> None:
-    """Also with one that is not for the pod, through the socket of the library."""
+def test_a_front_with_a_certificate_is_queried_over_tls(tmp_path: Path) -> None:
+    """The certificate need not be valid for the pod, and the socket is that of the library."""
     key, certificate = tmp_path / "key", tmp_path / "certificate"
     names = ["-subj", "/CN=other", "-keyout", str(key), "-out", str(certificate)]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]

@@ -137,7 +137,7 @@ def test_a_secret_without_a_certificate_authority_fails_before_any_change() -> N
 
 def test_a_binary_secret_fails_before_any_change() -> None:
     broken = thing("Secret", "polls-postgresql-admin", data={"password": base64.b64encode(b"\xff").decode()})
-    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin holds something that is no text"):
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin has a value that is not text"):
         lay(FakeClient(broken))
 
 

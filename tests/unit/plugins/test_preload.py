@@ -1,4 +1,4 @@
-"""What is loaded once for all tasks is found without a search, and another ansible-core is left as it is."""
+"""Preloaded plugins are found without a search, and an unsupported ansible-core is left unchanged."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LOADERS = [(filter_loader, _jinja_bits._BUILTIN_FILTERS), (test_loader, _jinja_b
 
 @pytest.fixture(autouse=True)
 def new_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loaders as Ansible has them, without what the import of the action plugins adds."""
+    """Restore Ansible's loaders, without the additions of the action plugins."""
     for loader, _ in LOADERS:
         monkeypatch.setattr(loader, "_cached_non_collection_wrappers", {})
         loader._ensure_non_collection_wrappers()
 
 
 @pytest.mark.parametrize(("loader", "name"), [(filter_loader, "length"), (test_loader, "==")])
-def test_jinja_plugins_are_known(loader: Any, name: str) -> None:
+def test_jinja_plugins_are_added(loader: Any, name: str) -> None:
     assert name not in loader._cached_non_collection_wrappers
     add_jinja_plugins()
     assert loader.get(name).j2_function is dict(LOADERS)[loader][name].j2_function
 
 
-def test_plugins_of_ansible_come_first() -> None:
+def test_plugins_of_ansible_take_precedence() -> None:
     ansible_unique = filter_loader.get("unique")
     add_jinja_plugins()
     assert filter_loader.get("unique") is ansible_unique
@@ -35,7 +35,7 @@ def test_plugins_of_ansible_come_first() -> None:
 
 
 @pytest.mark.parametrize("loader", [filter_loader, test_loader])
-def test_a_loader_that_finds_others_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loader_that_returns_other_plugins_is_restored(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(loader._cached_non_collection_wrappers)
     monkeypatch.setattr(loader, "get", lambda name: None)
     with pytest.raises(RuntimeError, match="other plugins"):

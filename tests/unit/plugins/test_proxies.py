@@ -1,4 +1,4 @@
-"""Which requests use a proxy of the environment, and which errors name it."""
+"""Requests that use or bypass a proxy of the environment, and errors that name the proxy."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ansible_collections.cloud_django.kubernetes.plugins.modules import page_inf
 PROJECT = Path(__file__).parents[3]
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PROXY = "http://someone:secret@proxy.example.org:3128"
-# What offices set.
+# Usual settings of company networks.
 OFFICE = {"http_proxy": PROXY, "https_proxy": PROXY, "no_proxy": "localhost,127.0.0.1"}
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_proxy_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -81,7 +81,7 @@ def test_other_addresses_use_the_proxy_which_is_named_without_its_password(url: 
     assert proxies.proxy_of(url, {}) == ""
 
 
-def test_what_is_reached_directly_is_named_to_each_library_and_program() -> None:
+def test_a_direct_host_is_added_for_all_libraries_and_programs() -> None:
     environment = OFFICE | {"NO_PROXY": "ignored"}
     for _ in range(2):
         proxies.reach_directly("http://172.18.0.2:30037/", environment, local=True)
@@ -91,23 +91,23 @@ def test_what_is_reached_directly_is_named_to_each_library_and_program() -> None
 
 @pytest.mark.parametrize("no_proxy", ["*", "localhost, *"])
 def test_the_entry_for_all_hosts_stays_alone(no_proxy: str) -> None:
-    """For urllib, requests and curl it would be a name with others beside it."""
+    """Together with other entries, urllib, requests, and curl would treat it as a host name."""
     environment = OFFICE | {"no_proxy": no_proxy}
     proxies.reach_directly("http://172.18.0.2:30037/", environment)
     assert environment["no_proxy"] == environment["NO_PROXY"] == "*"
 
 
-def test_an_environment_without_a_proxy_stays_as_it_is() -> None:
+def test_an_environment_without_a_proxy_is_not_changed() -> None:
     environment = {"no_proxy": "10.0.0.0/8"}
     proxies.reach_directly("http://10.0.0.1/", environment, local=True)
     assert environment == {"no_proxy": "10.0.0.0/8"}
 
 
-# --- Requests, with servers of this machine in all places -------------------------------------------------------------
+# --- Requests, with local servers as site, proxy, and API -------------------------------------------------------------
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Answers each request as a site, or refuses it as a proxy, and records it."""
+    """Handler that records each request and returns one status, as a site or as a proxy that refuses requests."""
 
     status: int
     seen: list[str]
@@ -142,11 +142,11 @@ def site() -> Iterator[tuple[int, list[str]]]:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A proxy that refuses everything, in the environment of an office."""
+    """A proxy of the environment that refuses all requests."""
     server, seen = served(403)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://someone:secret@localhost:{server.server_port}")
-    # Set, so that what a test changes is undone.
+    # Set, so that changes of a test are reverted.
     monkeypatch.setenv("no_proxy", "localhost")
     monkeypatch.setenv("NO_PROXY", "localhost")
     yield seen
@@ -154,8 +154,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     server.server_close()
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
-    """Return what page_info ends with for a site without a front, where no pod may be asked."""
+def page_result(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
+    """Return the result of page_info for a site without a front, whose pods may not be queried."""
     release = {"release": "", "configuration_hash": "", "marked": False, "labels": {}, "port": 8080, "tls": False}
     params = {"timeout": 0, "local": False, "address": "try"} | release | options
     monkeypatch.setattr(page_info, "connect", refuse)
@@ -166,13 +166,13 @@ def asked(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
 
 
 def refuse(module: Any) -> Any:
-    raise ApiError("Pods", "may not be asked", "Ask nobody")
+    raise ApiError("Pods", "may not be queried", "Continue")
 
 
-def test_a_page_of_this_machine_is_reached_directly(
+def test_a_local_page_is_reached_directly(
     site: tuple[int, list[str]], proxy: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert asked(monkeypatch, url=f"http://127.0.0.1:{site[0]}/readyz")["attempts"] == 1
+    assert page_result(monkeypatch, url=f"http://127.0.0.1:{site[0]}/readyz")["attempts"] == 1
     assert (site[1], proxy) == (["GET /readyz"], [])
 
 
@@ -180,13 +180,13 @@ def test_a_page_of_this_machine_is_reached_directly(
 def test_a_page_of_a_node_is_reached_directly(
     no_proxy: str, local: bool, site: tuple[int, list[str]], proxy: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lead_to_this_machine(monkeypatch, "198.51.100.2")
+    connect_locally(monkeypatch, "198.51.100.2")
     monkeypatch.setenv("no_proxy", no_proxy)
-    assert asked(monkeypatch, url=f"http://198.51.100.2:{site[0]}/readyz", local=local)["attempts"] == 1
+    assert page_result(monkeypatch, url=f"http://198.51.100.2:{site[0]}/readyz", local=local)["attempts"] == 1
     assert (site[1], proxy) == (["GET /readyz"], [])
 
 
-def lead_to_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def connect_locally(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     create = socket.create_connection
 
     def connected(address: tuple[str, int], *arguments: Any, **options: Any) -> socket.socket:
@@ -195,8 +195,8 @@ def lead_to_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setattr(socket, "create_connection", connected)
 
 
-def test_the_error_of_a_page_elsewhere_names_the_proxy(proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = asked(monkeypatch, url="http://polls.example.org/readyz", address="require", marked=True, release="r")
+def test_the_error_of_a_remote_page_names_the_proxy(proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = page_result(monkeypatch, url="http://polls.example.org/readyz", address="require", marked=True, release="r")
     assert ended["failed"]
     assert proxy == ["GET http://polls.example.org/readyz"]
     assert "The page http://polls.example.org/readyz through the proxy localhost:" in ended["msg"]
@@ -233,7 +233,7 @@ MINIKUBE = [{"name": "cluster_info", "extension": {"provider": "minikube.sigs.k8
         ("https://192.168.49.2:8443", "localhost", [{"name": "other", "extension": {}}], False),
     ],
 )
-def test_tasks_reach_an_api_of_this_machine_directly(
+def test_tasks_reach_a_local_api_directly(
     server: str,
     no_proxy: str,
     extensions: list[Any],
@@ -249,7 +249,7 @@ def test_tasks_reach_an_api_of_this_machine_directly(
     assert (host in os.environ["no_proxy"].split(",")) == is_direct
 
 
-def test_a_request_to_an_api_of_this_machine_uses_no_proxy(
+def test_a_request_to_a_local_api_uses_no_proxy(
     kubeconfig: Path, site: tuple[int, list[str]], proxy: list[str]
 ) -> None:
     client = connect(module_of(write(kubeconfig, f"http://127.0.0.1:{site[0]}")))
@@ -257,7 +257,7 @@ def test_a_request_to_an_api_of_this_machine_uses_no_proxy(
     assert (site[1], proxy) == (["GET /readyz"], [])
 
 
-def test_the_error_of_an_api_elsewhere_names_the_proxy(kubeconfig: Path, proxy: list[str]) -> None:
+def test_the_error_of_a_remote_api_names_the_proxy(kubeconfig: Path, proxy: list[str]) -> None:
     client = connect(module_of(write(kubeconfig, "https://k8s.example.org")))
     with pytest.raises(
         CloudDjangoError, match=r"through the proxy localhost:\d+ \(from https_proxy\) cannot be reached"
@@ -273,7 +273,7 @@ def module_of(kubeconfig: str) -> Any:
     return SimpleNamespace(params=params, server_side_dry_run=False, requires=lambda *_, **__: None)
 
 
-def test_modules_of_kubernetes_core_reach_an_api_of_this_machine_directly(
+def test_modules_of_kubernetes_core_reach_a_local_api_directly(
     kubeconfig: Path, site: tuple[int, list[str]], proxy: list[str]
 ) -> None:
     write(kubeconfig, f"http://127.0.0.1:{site[0]}")

@@ -1,4 +1,4 @@
-"""Amounts as Kubernetes writes them."""
+"""Quantities of Kubernetes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def test_quantities(text: object, number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "much", "1KB", "1 Gi", "1ki", "Gi", "1GiB", None, "1,5", "\uff11"])
-def test_what_is_no_quantity_is_refused(text: object) -> None:
+def test_invalid_quantities_are_refused(text: object) -> None:
     with pytest.raises(AnsibleFilterError, match=r"is not a Kubernetes quantity\. Write for example 512Mi"):
         quantity(text)

@@ -1,4 +1,4 @@
-"""What `apply` decides: which objects are ours, where they belong, and what a run does to a cluster in memory."""
+"""Decisions of the module apply about ownership and namespaces, and its changes to a cluster in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type Obj = dict[str, Any]
 
 
 class Memory(Client):
-    """A cluster that holds objects by their path, and counts what is written."""
+    """A cluster that stores objects by path, and records writes."""
 
     def __init__(self, *objects: Obj, namespace: str = "", dry_run: bool = False) -> None:
         super().__init__(dynamic=None, namespace=namespace, dry_run=dry_run)
@@ -40,7 +40,7 @@ class Memory(Client):
         return kept
 
     def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
-        assert method in ("get", "delete"), "what is written goes through apply and create"
+        assert method in ("get", "delete"), "other writes use apply and create"
         if method == "delete":
             self.written.append(f"delete {path}")
             return None if self.dry_run else self.held.pop(path)
@@ -68,7 +68,7 @@ def manifest(kind: str, name: str, api_version: str = "v1", namespace: str = "",
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
 
 
-def ours(obj: Obj) -> Obj:
+def managed(obj: Obj) -> Obj:
     return obj | {"metadata": obj["metadata"] | {"labels": dict(OWNER)}}
 
 
@@ -102,10 +102,10 @@ def run(cluster: Memory, state: str = "present", **options: Any) -> tuple[dict[s
     return {f"{item['kind']}/{item['name']}": item["action"] for item in result["objects"]}, result
 
 
-# --- Several namespaces and the cluster as a whole --------------------------------------------------------------------
+# --- Several namespaces and cluster-scoped objects --------------------------------------------------------------------
 
 
-def test_objects_of_the_cluster_and_of_namespaces_are_applied_together() -> None:
+def test_cluster_scoped_and_namespaced_objects_are_applied_together() -> None:
     cluster = Memory(namespace("kube-system"))
     objects = [CLUSTER_ROLE, manifest("ServiceAccount", "reader", namespace="kube-system")]
     assert run(cluster, objects=objects)[0] == {"ClusterRole/reader": "created", "ServiceAccount/reader": "created"}
@@ -116,7 +116,7 @@ def test_objects_of_the_cluster_and_of_namespaces_are_applied_together() -> None
     assert run(cluster, state="absent", objects=objects)[0] == dict.fromkeys(actions, "absent")
 
 
-def test_a_namespace_is_created_before_what_belongs_to_it() -> None:
+def test_a_namespace_is_created_before_its_objects() -> None:
     cluster = Memory()
     actions, result = run(cluster, objects=[namespace(), CONFIG_MAP])
     assert actions == {"Namespace/polls": "created", "ConfigMap/settings": "created"}
@@ -124,7 +124,7 @@ def test_a_namespace_is_created_before_what_belongs_to_it() -> None:
     assert not run(cluster, objects=[namespace(), CONFIG_MAP])[1]["changed"]
 
 
-def test_a_plan_for_a_new_namespace_asks_for_nothing_in_it() -> None:
+def test_check_mode_sends_no_requests_to_a_new_namespace() -> None:
     cluster = Memory(dry_run=True)
     reads = manifest("Deployment", "web", "apps/v1", "polls", spec={"template": {"spec": {"volumes": []}}})
     actions, result = run(
@@ -145,24 +145,25 @@ def test_a_missing_namespace_is_refused_before_the_first_change(place: str) -> N
     cluster = Memory(namespace=place)
     objects = [CONFIG_MAP] if place else [CLUSTER_ROLE, CONFIG_MAP]
     with pytest.raises(
-        ManifestError, match=r"^Namespace polls does not exist\. Make it first, with the role namespace\.$"
+        ManifestError, match=r"^Namespace polls does not exist\. Create it with the role namespace, then"
     ):
         run(cluster, objects=objects)
     going = namespace()
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     cluster.hold(going)
-    with pytest.raises(ManifestError, match=r"^Namespace polls is being deleted\. Wait for its end"):
+    with pytest.raises(ManifestError, match=r"^Namespace polls is being deleted\. Wait until it is deleted"):
         run(cluster, objects=objects)
     assert cluster.written == []
 
 
-def test_what_is_not_ours_is_found_before_the_first_change() -> None:
+def test_objects_of_other_owners_are_refused_before_the_first_change() -> None:
     cluster = Memory(namespace(), CLUSTER_ROLE, CONFIG_MAP)
     with pytest.raises(ManifestError) as error:
-        run(cluster, objects=[ours(namespace("other")), CLUSTER_ROLE, CONFIG_MAP])
+        run(cluster, objects=[managed(namespace("other")), CLUSTER_ROLE, CONFIG_MAP])
     assert str(error.value) == (
-        "ClusterRole reader, ConfigMap settings in namespace polls exist and were not made by this site (the labels "
-        "differ), so this task changed nothing. Rename or remove it, or give the site another app_name or namespace."
+        "ClusterRole reader, ConfigMap settings in namespace polls exist and are not managed by this site (the labels "
+        "differ), so this task made no changes. Rename or remove them, or set another app_name or app_namespace, then "
+        "rerun the playbook."
     )
     assert cluster.written == []
     assert run(cluster, state="absent", objects=[CLUSTER_ROLE, CONFIG_MAP])[0] == {
@@ -178,20 +179,20 @@ def test_what_is_not_ours_is_found_before_the_first_change() -> None:
         (
             CLUSTER_ROLE,
             "polls",
-            "ClusterRole of rbac.authorization.k8s.io/v1 belongs to no namespace, and this task works",
+            "ClusterRole of rbac.authorization.k8s.io/v1 is cluster-scoped, but this task changes only",
         ),
-        (CONFIG_MAP, "other", "ConfigMap settings names the namespace polls, and this task applies to other. Leave"),
-        (manifest("ConfigMap", "settings"), "", "ConfigMap settings names no namespace. Add one to its metadata"),
+        (CONFIG_MAP, "other", "ConfigMap settings has the namespace polls, but this task changes only other. Remove"),
+        (manifest("ConfigMap", "settings"), "", "ConfigMap settings has no namespace. Add one to its metadata"),
         ({"kind": "ConfigMap", "metadata": {"name": "a"}}, "polls", "An object has no apiVersion. Add it"),
         ({"apiVersion": "v1", "kind": "ConfigMap"}, "polls", "An object has no metadata.name. Add it"),
         (
             manifest("HTTPRoute", "a", "gateway.networking.k8s.io/v1"),
             "polls",
-            "The cluster knows no HTTPRoute of gateway",
+            "The cluster has no kind HTTPRoute of gateway",
         ),
     ],
 )
-def test_an_object_in_the_wrong_place_is_refused(obj: Obj, place: str, words: str) -> None:
+def test_an_object_in_the_wrong_namespace_is_refused(obj: Obj, place: str, words: str) -> None:
     cluster = Memory(namespace(), namespace("other"), namespace=place)
     with pytest.raises((ManifestError, ApiError)) as error:
         run(cluster, objects=[obj])
@@ -201,14 +202,14 @@ def test_an_object_in_the_wrong_place_is_refused(obj: Obj, place: str, words: st
 
 def test_pruning_needs_a_namespace() -> None:
     rule = {"api_version": "v1", "kind": "ConfigMap", "labels": {"a": "b"}, "keep": 0}
-    with pytest.raises(ManifestError, match="Option prune works in one namespace"):
+    with pytest.raises(ManifestError, match="Option prune needs a single namespace"):
         run(Memory(), prune=[rule])
 
 
-# --- Namespaces that were there before --------------------------------------------------------------------------------
+# --- Existing namespaces ----------------------------------------------------------------------------------------------
 
 
-def test_what_may_stay_foreign_is_left_as_it_is() -> None:
+def test_kinds_in_leave_foreign_are_left_unchanged() -> None:
     cluster = Memory(namespace())
     wanted = namespace()
     wanted["metadata"]["labels"] = {"team": "a"}
@@ -216,15 +217,15 @@ def test_what_may_stay_foreign_is_left_as_it_is() -> None:
     assert actions == {"Namespace/polls": "left", "ConfigMap/settings": "created"}
     assert "labels" not in cluster.held["/api/v1/namespaces/polls"]["metadata"]
     cluster.hold(CONFIG_MAP)
-    with pytest.raises(ManifestError, match="ConfigMap settings in namespace polls exists and was not made"):
+    with pytest.raises(ManifestError, match="ConfigMap settings in namespace polls exists and is not managed"):
         run(cluster, objects=[wanted, CONFIG_MAP], leave_foreign=["Namespace"])
 
 
-def test_a_namespace_that_is_as_wanted_is_not_applied() -> None:
-    """A user who deploys into it may not be allowed to."""
-    there = ours(namespace())
-    there["metadata"]["labels"]["kubernetes.io/metadata.name"] = "polls"
-    cluster = Memory(there | {"spec": {"finalizers": ["kubernetes"]}})
+def test_a_namespace_that_matches_is_not_applied() -> None:
+    """A deployer account may lack the permission."""
+    existing = managed(namespace())
+    existing["metadata"]["labels"]["kubernetes.io/metadata.name"] = "polls"
+    cluster = Memory(existing | {"spec": {"finalizers": ["kubernetes"]}})
     assert run(cluster, objects=[namespace()])[0] == {"Namespace/polls": "unchanged"}
     assert cluster.written == []
     wanted = namespace()
@@ -232,11 +233,11 @@ def test_a_namespace_that_is_as_wanted_is_not_applied() -> None:
     assert run(cluster, objects=[wanted])[0] == {"Namespace/polls": "changed"}
 
 
-def test_what_pods_need_is_removed_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose node does not answer keeps its volume claim, and can be kept after all."""
+def test_workloads_are_removed_before_the_objects_that_pods_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the node of a server is unavailable, its volume claim is kept, and the removal can be reverted."""
     monkeypatch.setattr(reconcile.time, "sleep", lambda _: None)
-    claim = ours(manifest("PersistentVolumeClaim", "data", namespace="polls"))
-    server = ours(manifest("StatefulSet", "db", "apps/v1", "polls", spec={"template": {"spec": {}}}))
+    claim = managed(manifest("PersistentVolumeClaim", "data", namespace="polls"))
+    server = managed(manifest("StatefulSet", "db", "apps/v1", "polls", spec={"template": {"spec": {}}}))
     named = manifest("StatefulSet", "db", "apps/v1", "polls")
     cluster = Memory(namespace(), claim, server, namespace="polls")
     assert run(cluster, "absent", objects=[claim, named])[0] == {
@@ -252,13 +253,13 @@ def test_what_pods_need_is_removed_after_them(monkeypatch: pytest.MonkeyPatch) -
             return super().request(method, path, about, **options)
 
     cluster = Stuck(namespace(), claim, server, namespace="polls")
-    with pytest.raises(ManifestError, match="StatefulSet db in namespace polls is not gone"):
+    with pytest.raises(ManifestError, match="StatefulSet db in namespace polls still exists"):
         run(cluster, "absent", objects=[claim, named])
     assert [line.rpartition("/")[2] for line in cluster.written] == ["db"]
 
 
-def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck = ours(namespace())
+def test_a_removal_that_times_out_reports_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = managed(namespace())
     stuck["status"] = {
         "conditions": [
             {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted."},
@@ -270,14 +271,14 @@ def test_a_removal_that_does_not_end_says_what_is_left(monkeypatch: pytest.Monke
     with pytest.raises(ManifestError) as error:
         run(cluster, state="absent", objects=[namespace()])
     assert str(error.value) == (
-        "Namespace polls is not gone after 0 s: 1 pod remains. "
-        "See what holds it with kubectl describe, then run the playbook again."
+        "Namespace polls still exists after 0 s: 1 pod remains. "
+        "Find the cause with kubectl describe, then rerun the playbook."
     )
     assert run(cluster, state="absent", objects=[namespace()], wait=False)[1]["changed"]
 
 
 class Slow:
-    """A clock that a wait moves, and the lines that the wait prints."""
+    """A clock that advances only during waits, and the printed progress lines."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -300,34 +301,38 @@ GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 
 
 def going(kind: str, name: str, place: str = "polls", **content: Any) -> Obj:
-    obj = ours(manifest(kind, name, namespace=place, **content))
+    obj = managed(manifest(kind, name, namespace=place, **content))
     return obj | {"metadata": obj["metadata"] | GOING}
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_a_claim_that_another_pod_holds_is_hopeless_within_ten_seconds(
+def test_a_claim_that_another_pod_holds_is_an_error_within_ten_seconds(
     state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(monkeypatch)
     claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
     cluster = Memory(namespace(), going("PersistentVolumeClaim", "data"), user_of("data"), namespace="polls")
-    with pytest.raises(ManifestError, match=r"data in namespace polls is not gone after \d+ s: pod copy still uses it"):
+    with pytest.raises(
+        ManifestError, match=r"data in namespace polls still exists after \d+ s: pod copy still uses it"
+    ):
         run(cluster, state, objects=[claim], timeout=600)
     assert slow.now < 10
     assert not any(line.startswith("apply") for line in cluster.written)
 
 
-def test_a_claim_whose_pod_ends_is_waited_for_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_a_claim_with_a_terminating_pod_prints_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
     cluster = Memory(namespace(), going("PersistentVolumeClaim", "data"), user_of("data", **GOING), namespace="polls")
-    with pytest.raises(ManifestError, match="is not gone after 60 s: pod copy still uses it while ending"):
+    with pytest.raises(ManifestError, match="still exists after 60 s: pod copy still uses it while terminating"):
         run(cluster, "absent", objects=[claim], timeout=60)
-    assert slow.lines[0] == "  8 s: PersistentVolumeClaim data is being deleted: pod copy still uses it while ending"
+    assert (
+        slow.lines[0] == "  8 s: PersistentVolumeClaim data is being deleted: pod copy still uses it while terminating"
+    )
     assert len(slow.lines) == 7
 
 
-def test_a_claim_that_is_free_in_the_last_moment_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_is_released_at_the_last_moment_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     claim = manifest("PersistentVolumeClaim", "data", namespace="polls")
     other = going("ConfigMap", "settings")
@@ -335,35 +340,37 @@ def test_a_claim_that_is_free_in_the_last_moment_is_no_error(monkeypatch: pytest
     at = {"data": 4.5, "settings": 7.0}
     sleep = slow.sleep
 
-    def passing(seconds: float) -> None:
+    def sleep_and_remove(seconds: float) -> None:
         sleep(seconds)
         for path in [path for path in cluster.held if at.get(path.rpartition("/")[2], slow.now + 1) <= slow.now]:
             del cluster.held[path]
 
-    monkeypatch.setattr(reconcile.time, "sleep", passing)
+    monkeypatch.setattr(reconcile.time, "sleep", sleep_and_remove)
     run(cluster, "absent", objects=[claim, manifest("ConfigMap", "settings")], timeout=600)
     assert 7 <= slow.now < 8
 
 
-def test_a_namespace_whose_content_is_not_removed_blames_no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_about_the_content_of_a_namespace_names_no_api_service(monkeypatch: pytest.MonkeyPatch) -> None:
     Slow(monkeypatch)
     state = {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "admission webhook denied it."}
     cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
-    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Correct what the message names, then run"):
+    with pytest.raises(ManifestError, match=r"admission webhook denied it\. Fix the cause that the message"):
         run(cluster, "absent", objects=[namespace()], timeout=120)
 
 
-def test_a_namespace_with_an_api_that_is_down_is_hopeless_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_namespace_with_an_unavailable_api_is_an_error_after_30_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     slow = Slow(monkeypatch)
     state = {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "Discovery failed: v1.x."}
     cluster = Memory(going("Namespace", "polls", "", status={"conditions": [state]}))
-    with pytest.raises(ManifestError, match=r"Discovery failed: v1\.x\. Repair or remove the API service"):
+    with pytest.raises(ManifestError, match=r"Discovery failed: v1\.x\. Repair or remove the unavailable API"):
         run(cluster, "absent", objects=[namespace()], timeout=120)
     assert 30 <= slow.now < 31
     assert slow.lines[0] == "  8 s: Namespace polls is being deleted: Discovery failed: v1.x"
 
 
-def test_a_finalizer_that_nothing_removes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finalizer_that_is_not_removed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     Slow(monkeypatch)
     held = going("ConfigMap", "settings")
     held["metadata"]["finalizers"] = ["foregroundDeletion", "example.com/hook"]
@@ -375,7 +382,7 @@ def test_a_finalizer_that_nothing_removes_is_named(monkeypatch: pytest.MonkeyPat
 # --- Configuration ----------------------------------------------------------------------------------------------------
 
 
-def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
+def test_pods_get_a_configuration_hash_unless_it_is_disabled() -> None:
     pod = {"containers": [{"name": "web", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}
     cluster = Memory(namespace(), namespace="polls")
 
@@ -384,11 +391,11 @@ def test_pods_get_the_hash_of_what_they_read_unless_it_is_turned_off() -> None:
         return cluster.held["/apis/apps/v1/namespaces/polls/deployments/web"]["spec"]["template"]
 
     assert template(configuration_hash=False) == {"metadata": {}, "spec": pod}
-    # Recorded: another value replaces the pods of every site that is upgraded.
+    # A fixed value, because any other one would replace the pods of all existing sites.
     assert template()["metadata"]["annotations"] == {manifests.CONFIGURATION: "130efd55b472e171624ad738334212f2"}
 
 
-def test_a_release_is_named_by_images_and_configuration_where_a_template_asks_for_it() -> None:
+def test_a_release_is_named_by_images_and_configuration_if_the_template_has_the_annotation() -> None:
     def releases(
         image: str = "polls:1", setting: str = "a", surge: int = 1, annotation: str = manifests.RELEASE
     ) -> Any:
@@ -414,11 +421,11 @@ def test_a_release_is_named_by_images_and_configuration_where_a_template_asks_fo
     assert releases() == releases(surge=2) == [first]
     others = [releases(image="polls:2"), releases(setting="b"), releases(image="polls:2", setting="b"), [first]]
     assert len({release["release"] for [release] in others}) == 4
-    # The database, for instance, which a new name would restart.
+    # For instance the database, which a new name would restart.
     assert releases(annotation="other") == []
 
 
-def test_everything_that_pods_read_is_found() -> None:
+def test_all_configuration_of_pods_is_found() -> None:
     sources = [{"secret": {"name": "a"}}, {"configMap": {"name": "b"}}, {"serviceAccountToken": {}}]
     variables = [{"name": "A", "value": "1"}, {"valueFrom": {"secretKeyRef": {"name": "e", "key": "k"}}}]
     template = {
@@ -440,9 +447,9 @@ def test_everything_that_pods_read_is_found() -> None:
     assert found == [*(("ConfigMap", name) for name in "bdfh"), *(("Secret", name) for name in "aceg")]
 
 
-def test_a_reference_is_read_in_the_namespace_of_the_pods() -> None:
+def test_references_are_read_in_the_namespace_of_the_pods() -> None:
     other = manifest("ConfigMap", "settings", namespace="other", data={"A": "2"})
-    cluster = Memory(namespace(), namespace("other"), ours(other))
+    cluster = Memory(namespace(), namespace("other"), managed(other))
     pod = {"containers": [{"name": "web", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}
     placed = [copy.deepcopy(deployment(**pod)) for _ in range(2)]
     for obj, place in zip(placed, ("polls", "other"), strict=True):
@@ -458,25 +465,25 @@ def test_a_reference_is_read_in_the_namespace_of_the_pods() -> None:
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_random_text_is_long_plain_and_different() -> None:
+def test_random_values_are_long_plain_and_different() -> None:
     texts = {secrets.random_text() for _ in range(100)}
     assert len(texts) == 100
     assert all(len(text) == 32 and text.isalnum() and text.isascii() for text in texts)
     assert len(secrets.random_text(64)) == 64
 
 
-def test_a_secret_is_filled_with_given_then_existing_then_new_values() -> None:
+def test_given_values_take_precedence_over_existing_and_generated_ones() -> None:
     secret = manifest("Secret", "a")
-    there = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
-    filled = secrets.fill(secret, there, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
+    existing = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
+    filled = secrets.fill(secret, existing, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
     assert secrets.data_of(filled) == {"kept": "old", "given": "new", "empty": "xxxx"}
 
 
 @pytest.mark.parametrize(
     ("secret", "values", "generate", "words"),
     [
-        ({}, {"key": 5}, {}, "Key key of Secret a is not text. Write its value in quotes."),
-        ({"data": {"key": "!"}}, {}, {}, "Key key of Secret a is not base64. Give its value among secret_values"),
+        ({}, {"key": 5}, {}, "Key key of Secret a is not a string. Quote its value, then"),
+        ({"data": {"key": "!"}}, {}, {}, "Key key of Secret a is not base64. Set its plain value in secret_values"),
         ({}, {}, {"key": "none"}, "Key key of Secret a cannot be none characters long."),
     ],
 )
@@ -486,12 +493,12 @@ def test_wrong_values_are_refused(secret: Obj, values: Obj, generate: Obj, words
     assert str(error.value).startswith(words)
 
 
-def test_what_is_no_text_is_named_and_not_shown() -> None:
-    with pytest.raises(ManifestError, match="Secret a holds something that is no text"):
+def test_a_binary_value_is_refused_and_not_shown() -> None:
+    with pytest.raises(ManifestError, match="Secret a has a value that is not text"):
         secrets.data_of(manifest("Secret", "a", data={"key": "//79"}))
 
 
-def test_the_manifest_of_a_secret_gives_its_values_back() -> None:
+def test_values_of_a_secret_can_be_read_from_its_manifest() -> None:
     made = secrets.manifest("a", "polls", OWNER, {"b": "é", "a": "1"})
     assert secrets.data_of(made) == {"a": "1", "b": "é"}
     assert (made["type"], made["metadata"]["namespace"]) == ("Opaque", "polls")
@@ -502,15 +509,15 @@ def test_the_manifest_of_a_secret_gives_its_values_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "is_ours"),
+    ("labels", "is_managed"),
     [(OWNER, True), ({"app.kubernetes.io/managed-by": "Helm"}, False), ({}, False), (None, False)],
 )
-def test_an_object_is_ours_by_its_label(labels: Obj | None, is_ours: bool) -> None:
-    assert ownership.is_ours({"metadata": {"labels": labels}}) is is_ours
+def test_an_object_is_managed_if_it_has_the_label(labels: Obj | None, is_managed: bool) -> None:
+    assert ownership.is_ours({"metadata": {"labels": labels}}) is is_managed
 
 
 def test_an_owner_without_labels_is_refused() -> None:
-    with pytest.raises(ManifestError, match="every object would count as ours"):
+    with pytest.raises(ManifestError, match="every object would count as managed"):
         ownership.as_text({}, "The option owner")
 
 
@@ -523,7 +530,7 @@ def test_an_owner_without_labels_is_refused() -> None:
         ({}, {"a": 1}, False),
     ],
 )
-def test_an_object_holds_what_a_manifest_names(existing: Obj, wanted: Obj, holds: bool) -> None:
+def test_an_object_has_all_fields_of_a_manifest(existing: Obj, wanted: Obj, holds: bool) -> None:
     assert manifests.holds(existing, wanted) is holds
 
 
@@ -535,7 +542,7 @@ def test_a_diff_shows_no_value_of_a_secret() -> None:
     assert '"other": "(hidden, new)"' in shown["after"]
 
 
-def test_jobs_of_one_manifest_are_known_by_their_names() -> None:
+def test_jobs_of_one_manifest_are_identified_by_their_names() -> None:
     job = manifest("Job", "migrations", "batch/v1", spec={"backoffLimit": 0})
     name = manifests.named_by_content(job)["metadata"]["name"]
     assert name != manifests.named_by_content(job | {"spec": {}})["metadata"]["name"]
@@ -556,12 +563,12 @@ def test_the_oldest_objects_are_outdated() -> None:
 @pytest.mark.parametrize(
     ("managers", "replicas"), [(["cloud-django"], 3), (["cloud-django", "scaler"], None), ([], None)]
 )
-def test_replicas_that_only_we_own_are_handed_over(managers: list[str], replicas: int | None) -> None:
+def test_replicas_without_another_manager_are_handed_over(managers: list[str], replicas: int | None) -> None:
     entries = [{"manager": name, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for name in managers]
     existing = {"metadata": {"managedFields": entries}, "spec": {"replicas": 3}}
     assert manifests.owned_replicas(existing, {"spec": {}}, "cloud-django") == replicas
     assert manifests.owned_replicas(existing, {"spec": {"replicas": 2}}, "cloud-django") is None
 
 
-def test_the_handover_has_a_manager_of_its_own() -> None:
+def test_the_handover_has_a_separate_manager() -> None:
     assert reconcile.HANDOVER_MANAGER != "cloud-django"

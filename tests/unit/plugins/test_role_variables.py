@@ -1,4 +1,4 @@
-"""Variables that one role takes from another, each with one default."""
+"""Variables that one role reads from another, each with one default."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ web_connections = FilterModule().filters()["web_connections"]
 
 
 def lookup(*names: str, **variables: Any) -> Any:
-    """Return the values, as a play sees them that has set these variables and runs no role."""
+    """Return the values in a play that sets these variables and runs no role."""
     quoted = ", ".join(f"'{name}'" for name in names)
     values = f"{{{{ query('cloud_django.kubernetes.role_variable', {quoted}) | to_json | b64encode }}}}"
     command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local"]
@@ -41,7 +41,7 @@ def default(role: str, name: str) -> Any:
     return yaml.safe_load((PROJECT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8"))[name]
 
 
-def test_a_variable_that_is_not_set_has_the_default_of_its_role() -> None:
+def test_an_unset_variable_has_the_default_of_its_role() -> None:
     assert lookup("web_replicas", "namespace_quota", "postgresql_host", "database_port") == [
         default("web", "web_replicas"),
         {},
@@ -50,7 +50,7 @@ def test_a_variable_that_is_not_set_has_the_default_of_its_role() -> None:
     ]
 
 
-def test_a_variable_that_is_set_wins_also_where_a_default_follows_from_it() -> None:
+def test_a_set_variable_also_determines_defaults_that_depend_on_it() -> None:
     names = ("web_replicas", "database_host", "postgresql_web_connections", "database_web_connections")
     numbers = {"web_workers": 1, "web_threads": 1, "web_surge": 1}
     found = lookup(*names, web_replicas="{{ 2 + 3 }}", postgresql_host="db.example.org", **numbers)
@@ -59,13 +59,13 @@ def test_a_variable_that_is_set_wins_also_where_a_default_follows_from_it() -> N
 
 
 def test_a_name_that_no_role_has_is_an_error() -> None:
-    with pytest.raises(AnsibleError, match="nothing_like_it is no variable of a role"):
+    with pytest.raises(AnsibleError, match="nothing_like_it is not a variable of any role"):
         role_of("nothing_like_it", ["web"])
     with pytest.raises(AssertionError, match="Role web has no variable web_nothing_like_it"):
         lookup("web_nothing_like_it")
 
 
-def test_a_role_whose_name_is_longer_is_preferred() -> None:
+def test_a_role_with_a_longer_name_is_preferred() -> None:
     assert role_of("container_engine_state", ["container", "container_engine", "web"]) == "container_engine"
 
 
@@ -87,11 +87,11 @@ def test_connections_of_the_web_pods(values: list[Any], connections: int) -> Non
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (["three", 0, 1, 2, 4, {}], "web_replicas must be a whole number"),
-        ([3, 0, -1, 2, "", {}], "web_surge, web_threads must be a whole number"),
+        (["three", 0, 1, 2, 4, {}], "web_replicas must be an integer"),
+        ([3, 0, -1, 2, "", {}], "web_surge, web_threads must be an integer"),
         ([3, 0, 1, 0, 4, {"limits": {"cpu": "many"}}], "many"),
     ],
 )
-def test_what_is_no_number_is_refused(values: list[Any], words: str) -> None:
+def test_values_that_are_not_numbers_are_refused(values: list[Any], words: str) -> None:
     with pytest.raises(AnsibleError, match=words):
         web_connections(values)

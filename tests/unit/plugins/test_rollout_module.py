@@ -206,7 +206,7 @@ def test_kubeconfig_and_context_can_come_from_the_environment(tmp_path: Path) ->
 
 
 def test_a_missing_kubeconfig_is_reported() -> None:
-    with pytest.raises(ApiError, match="kubeconfig /nowhere/config, wanted for context cp, does not exist"):
+    with pytest.raises(ApiError, match="kubeconfig /nowhere/config for context cp does not exist"):
         connection.required_connection({"kubeconfig": "/nowhere/config", "context": "cp"}, {})
 
 
@@ -425,9 +425,9 @@ def test_an_outdated_state_gives_no_verdict() -> None:
     ("trouble", "says"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "cannot be reached: Connection refused. Check that"),
-        (TimeoutError("no answer within 15 s"), "cannot be reached: no answer within 15 s. Check that"),
-        (error(401), "refuses the credentials of context cp. Renew them, then run"),
-        (error(503, "the server is starting"), "answers 503 the server is starting. Fix that, then run"),
+        (TimeoutError("no response within 15 s"), "cannot be reached: no response within 15 s. Check that"),
+        (error(401), "refuses the credentials of context cp. Renew them, then rerun"),
+        (error(503, "the server is starting"), "returned 503 the server is starting. Fix the cause, then rerun"),
         (ValueError("Invalid kube-config file"), "The context cp cannot be used: Invalid kube-config file. Correct"),
     ],
 )
@@ -447,7 +447,7 @@ def test_an_api_that_never_answers_fails_at_the_timeout(monkeypatch: pytest.Monk
     never = threading.Event()
     monkeypatch.setattr(core, "get_api_client", lambda module: never.wait(20) and None)
     started = time.monotonic()
-    with pytest.raises(TimeoutError, match="no answer within"):
+    with pytest.raises(TimeoutError, match="no response within"):
         connection.open_client(Module([WEB]), limit=0.1)
     assert time.monotonic() - started < 10
     never.set()

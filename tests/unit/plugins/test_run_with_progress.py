@@ -1,4 +1,4 @@
-"""The action plugin run_with_progress, as ansible-playbook runs it."""
+"""The action plugin run_with_progress, run by ansible-playbook."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ SETTINGS = {
     "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
     "ANSIBLE_LOCALHOST_WARNING": "false",
     "ANSIBLE_NOCOLOR": "true",
-    # As at a terminal; into a pipe, Python writes what is printed in large pieces.
+    # As at a terminal. Otherwise Python buffers the output for a pipe.
     "PYTHONUNBUFFERED": "1",
-    # Long lines of the error stay whole.
+    # Without wrapping long lines of errors.
     "COLUMNS": "1000",
 }
 RESULT = re.compile(r"^(?:ok|changed|fatal): \[localhost\](?:: FAILED!)? => (\{.*\})$", re.MULTILINE)
 
 
-# The options of a task that gives none but its label.
+# Options of a task with only a label.
 OPTIONS = dict.fromkeys(("stdin", "log", "chdir", "count", "total")) | {
     "environment": {},
     "label": "The work",
@@ -52,7 +52,7 @@ OPTIONS = dict.fromkeys(("stdin", "log", "chdir", "count", "total")) | {
 
 
 class Outcome(NamedTuple):
-    """What came out of a play of one task."""
+    """Result of a play with one task."""
 
     code: int
     result: dict[str, Any]
@@ -60,22 +60,22 @@ class Outcome(NamedTuple):
 
 
 class Play:
-    """A play of one task on this machine."""
+    """A play with one task on this host."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "play.yml"
-        # Keeps out the configuration of whoever runs the tests.
-        self.config = folder / "ansible.cfg"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "play.yml"
+        # An empty configuration, so that the user's configuration is ignored.
+        self.config = directory / "ansible.cfg"
         self.config.touch()
 
     def start(self, options: dict[str, Any], *arguments: str) -> subprocess.Popen[str]:
         task = {"cloud_django.kubernetes.run_with_progress": {"label": "The work"} | options}
-        # JSON is YAML too.
+        # JSON is valid YAML.
         self.path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
         return subprocess.Popen(
             [ANSIBLE_PLAYBOOK, "-v", "--inventory", "localhost,", *arguments, self.path],
-            cwd=self.folder,
+            cwd=self.directory,
             env=os.environ | SETTINGS | {"ANSIBLE_CONFIG": str(self.config)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -106,18 +106,18 @@ def test_command_that_succeeds_is_a_change(play: Play) -> None:
     assert 0 <= outcome.result["seconds"] < 10
 
 
-def test_command_that_fails_is_told_with_its_exit_code_and_last_lines(play: Play) -> None:
+def test_a_failed_command_is_reported_with_exit_code_and_last_lines(play: Play) -> None:
     outcome = play.run({"argv": ["sh", "-c", "seq -f 'line %g' 30; echo the reason >&2; exit 7"]})
     assert outcome.code != 0
     first, *lines = outcome.result["msg"].splitlines()
-    assert first == "The work failed with exit code 7. It ended with:"
+    assert first == "The work failed with exit code 7. The last lines:"
     assert lines == [*(f"line {number}" for number in range(12, 31)), "the reason"]
 
 
-def test_an_error_that_scrolled_away_is_told_first(play: Play) -> None:
+def test_an_early_error_is_reported_first(play: Play) -> None:
     script = "echo Preparing; echo 'ERROR: the port is taken.' >&2; seq 30; echo 'error: giving up'; exit 1"
     first, *lines = play.run({"argv": ["sh", "-c", script]}).result["msg"].splitlines()
-    assert first == "The work failed with exit code 1: ERROR: the port is taken. It ended with:"
+    assert first == "The work failed with exit code 1: ERROR: the port is taken. The last lines:"
     assert lines == [*(str(number) for number in range(12, 31)), "error: giving up"]
 
 
@@ -140,17 +140,17 @@ def test_an_error_that_scrolled_away_is_told_first(play: Play) -> None:
         ("#12 0.531 Errors: 0", ""),
     ],
 )
-def test_a_line_that_is_marked_as_an_error_is_kept(line: str, error: str) -> None:
+def test_the_first_line_marked_as_an_error_is_kept(line: str, error: str) -> None:
     progress = Progress({"label": "The work", "interval": 1.0, "total": None, "count": None})
     for text in (line, *map(str, range(30))):
         progress.feed(text)
     assert progress.first_error == error
 
 
-def test_a_failure_ends_with_the_hints_whose_pattern_was_found(play: Play) -> None:
+def test_a_failure_has_the_hints_whose_pattern_matched(play: Play) -> None:
     hints = [
         {"pattern": "too many open files", "text": "Raise fs.inotify.max_user_instances."},
-        {"pattern": "no such thing", "text": "Look elsewhere."},
+        {"pattern": "no such thing", "text": "Use another one."},
         {"pattern": "files", "text": "Raise fs.inotify.max_user_instances."},
     ]
     script = "echo inotify_init: too many open files; echo more; exit 1"
@@ -158,7 +158,7 @@ def test_a_failure_ends_with_the_hints_whose_pattern_was_found(play: Play) -> No
     assert outcome.result["msg"].splitlines()[:3] == [
         "The work failed with exit code 1.",
         "Raise fs.inotify.max_user_instances. The reason: inotify_init: too many open files",
-        "It ended with:",
+        "The last lines:",
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_failure_ends_with_the_hints_whose_pattern_was_found(play: Play) -> No
         ("ERROR: failed to pull image", 128, False),
     ],
 )
-def test_a_cluster_that_fails_by_inotify_limits_names_them(line: str, limit: int, names: bool) -> None:
+def test_a_failure_by_inotify_limits_names_the_limits(line: str, limit: int, names: bool) -> None:
     main = Path(__file__).parents[3] / "roles" / "cluster" / "vars" / "main" / "main.yml"
     variables = yaml.safe_load(main.read_text(encoding="utf-8"))
     known = {"__cluster_inotify_instances": limit}
@@ -185,10 +185,10 @@ def test_a_cluster_that_fails_by_inotify_limits_names_them(line: str, limit: int
     assert all("sysctl fs.inotify.max_user_instances" in text for text in found)
 
 
-def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path: Path) -> None:
+def test_the_log_has_the_full_output_and_a_failure_names_it(play: Play, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "work.log"
     outcome = play.run({"argv": ["sh", "-c", "seq 30; echo the reason >&2; exit 1"], "log": str(log)})
-    assert f"exit code 1. The whole log is in {log}. It ended with:" in outcome.result["msg"]
+    assert f"exit code 1. The full log is in {log}. The last lines:" in outcome.result["msg"]
     assert log.read_text() == "".join(f"{number}\n" for number in range(1, 31)) + "the reason\n"
 
 
@@ -196,19 +196,19 @@ def test_log_keeps_the_whole_output_and_a_failure_names_it(play: Play, tmp_path:
     ("log", "reason"),
     [("/dev/full", "/dev/full: No space left on device"), ("/dev/null/logs/log", "/dev/null/logs: Not a directory")],
 )
-def test_a_log_that_cannot_be_written_is_told_and_ends_the_command(play: Play, log: str, reason: str) -> None:
-    # What the command has to say at its end is more than a pipe holds.
+def test_a_log_that_cannot_be_written_is_an_error_and_terminates_the_command(play: Play, log: str, reason: str) -> None:
+    # The command's last output is larger than the buffer of a pipe.
     script = "trap 'seq 99999; exit' TERM; while :; do seq 999; done"
     assert play.run({"argv": ["sh", "-c", script], "log": log}).result["msg"] == (
-        f"The work has no log: {reason}. Make it possible to write there, then run the playbook again."
+        f"The work cannot write its log: {reason}. Make the path writable, then rerun the playbook."
     )
 
 
 @pytest.mark.parametrize("name", ["log", None])
-def test_a_full_disk_ends_a_command_that_does_not_care(
+def test_a_full_disk_terminates_a_command_that_ignores_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
-    """The disk becomes full while the command runs. A limit of the process stands for it."""
+    """The disk becomes full while the command runs. A limit of the process simulates it."""
     monkeypatch.setattr(plugin, "die_with_parent", lambda: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def test_a_full_disk_ends_a_command_that_does_not_care(
     options = OPTIONS | {"argv": ["sh", "-c", script], "log": log}
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
     try:
-        with pytest.raises(AnsibleActionFail, match=rf"The work has no log: {log or tmp_path}: File too large\. Make"):
+        with pytest.raises(AnsibleActionFail, match=rf"cannot write its log: {log or tmp_path}: File too large\. Make"):
             plugin._run(options)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -225,7 +225,7 @@ def test_a_full_disk_ends_a_command_that_does_not_care(
     assert not (tmp_path / "over").exists()
 
 
-def test_a_directory_that_takes_no_other_file_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_is_not_writable_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -234,7 +234,7 @@ def test_a_directory_that_takes_no_other_file_is_no_full_disk(tmp_path: Path, mo
         output.check()
 
 
-def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> None:
+def test_creates_skips_completed_work(play: Play, tmp_path: Path) -> None:
     done = tmp_path / "done"
     done.touch()
     outcome = play.run({"argv": ["touch", str(tmp_path / "ran")], "creates": str(done)})
@@ -244,13 +244,13 @@ def test_creates_leaves_out_work_that_is_done(play: Play, tmp_path: Path) -> Non
     assert not (tmp_path / "ran").exists()
 
 
-def test_creates_runs_work_that_is_not_done(play: Play, tmp_path: Path) -> None:
+def test_creates_runs_incomplete_work(play: Play, tmp_path: Path) -> None:
     done = tmp_path / "done"
     assert play.run({"argv": ["touch", str(done)], "creates": str(done)}).result["changed"] is True
     assert done.exists()
 
 
-def test_check_mode_says_what_would_run_and_runs_nothing(play: Play, tmp_path: Path) -> None:
+def test_check_mode_reports_the_command_without_running_it(play: Play, tmp_path: Path) -> None:
     outcome = play.run({"argv": ["touch", str(tmp_path / "ran")]}, "--check")
     assert outcome.code == 0
     assert outcome.result["changed"] is True
@@ -258,15 +258,15 @@ def test_check_mode_says_what_would_run_and_runs_nothing(play: Play, tmp_path: P
     assert not (tmp_path / "ran").exists()
 
 
-def test_check_mode_is_no_change_where_the_work_is_done(play: Play, tmp_path: Path) -> None:
+def test_check_mode_reports_no_change_for_completed_work(play: Play, tmp_path: Path) -> None:
     assert play.run({"argv": ["true"], "creates": str(tmp_path)}, "--check").result["changed"] is False
 
 
 @contextmanager
-def told_by(play: Play, options: dict[str, Any]) -> Iterator[Callable[[str], str]]:
-    """Run the task; give a function that reads the output up to a line, and returns what came before it.
+def output_of(play: Play, options: dict[str, Any]) -> Iterator[Callable[[str], str]]:
+    """Run the task; yield a function that reads the output up to a line and returns the output before it.
 
-    A command that waits for what the test does then cannot be too fast for it, nor the machine too slow.
+    Commands that wait for an action of the test work at any speed of the host.
     """
     process = play.start(options)
     watchdog = threading.Timer(60, process.kill)
@@ -292,26 +292,26 @@ def told_by(play: Play, options: dict[str, Any]) -> Iterator[Callable[[str], str
 def test_progress_is_printed_while_the_command_runs(play: Play, tmp_path: Path) -> None:
     script = "for step in 1 2 3; do echo step $step; until [ -e seen$step ]; do sleep 0.05; done; done"
     options = {"argv": ["sh", "-c", script], "chdir": str(tmp_path), "interval": 0.2, "count": "^step", "total": 9}
-    with told_by(play, options) as until:
+    with output_of(play, options) as until:
         for step in (1, 2, 3):
             until(rf"  The work: \d+ s, {step} of about 9")
             (tmp_path / f"seen{step}").touch()
 
 
-def test_command_without_output_shows_progress_too(play: Play, tmp_path: Path) -> None:
+def test_a_command_without_output_shows_progress(play: Play, tmp_path: Path) -> None:
     options = {"argv": ["sh", "-c", "until [ -e seen ]; do sleep 0.05; done"], "chdir": str(tmp_path), "interval": 0.2}
-    with told_by(play, options) as until:
+    with output_of(play, options) as until:
         for _ in range(2):
             until(r"  The work: \d+ s, no output yet")
         (tmp_path / "seen").touch()
 
 
-def test_short_command_prints_no_progress(play: Play) -> None:
+def test_a_short_command_prints_no_progress(play: Play) -> None:
     assert "The work:" not in play.run({"argv": ["echo", "hello"]}).output
 
 
-def test_standard_input_is_handed_over_however_long(play: Play, tmp_path: Path) -> None:
-    # More than a pipe holds, to a command that prints before it has read everything.
+def test_long_standard_input_arrives_completely(play: Play, tmp_path: Path) -> None:
+    # More than the buffer of a pipe, for a command that prints before it has read all input.
     text = "é = 1\n" * 50_000
     outcome = play.run({"argv": ["cat"], "stdin": text, "log": str(tmp_path / "log")})
     assert outcome.code == 0
@@ -322,13 +322,15 @@ def test_standard_input_need_not_be_read(play: Play) -> None:
     assert play.run({"argv": ["true"], "stdin": "x" * 200_000}).code == 0
 
 
-def test_standard_input_is_empty_without_a_text(play: Play, tmp_path: Path) -> None:
+def test_standard_input_is_empty_by_default(play: Play, tmp_path: Path) -> None:
     outcome = play.run({"argv": ["cat"], "log": str(tmp_path / "log")})
     assert outcome.code == 0
     assert (tmp_path / "log").read_text() == ""
 
 
-def test_environment_is_added_to_the_controllers(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_added_to_that_of_the_controller(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KEPT", "from outside")
     monkeypatch.setenv("REPLACED", "from outside")
     options = {
@@ -340,7 +342,7 @@ def test_environment_is_added_to_the_controllers(play: Play, tmp_path: Path, mon
     assert (tmp_path / "log").read_text() == "from outside, from the task, 5\n"
 
 
-def test_variables_that_change_the_meaning_of_a_command_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_change_the_meaning_of_a_command_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/s390x")
     monkeypatch.setenv("PYTHONPATH", "/foreign")
     monkeypatch.setenv("DOCKER_HOST", "unix:///docker.sock")
@@ -355,26 +357,27 @@ def test_command_runs_in_the_given_directory(play: Play, tmp_path: Path) -> None
     assert (tmp_path / "there" / "here").exists()
 
 
-def test_arguments_meet_no_shell(play: Play, tmp_path: Path) -> None:
+def test_arguments_are_not_interpreted_by_a_shell(play: Play, tmp_path: Path) -> None:
     play.run({"argv": ["echo", "$HOME", "a  b", "; exit 1"], "log": str(tmp_path / "log")})
     assert (tmp_path / "log").read_text() == "$HOME a  b ; exit 1\n"
 
 
 def test_output_that_is_not_utf_8_is_no_error(play: Play, tmp_path: Path) -> None:
     outcome = play.run({"argv": ["sh", "-c", r"printf 'caf\351\n'; exit 1"], "log": str(tmp_path / "log")})
-    assert outcome.result["msg"].endswith("It ended with:\ncaf\N{REPLACEMENT CHARACTER}")
+    assert outcome.result["msg"].endswith("The last lines:\ncaf\N{REPLACEMENT CHARACTER}")
     assert (tmp_path / "log").read_bytes() == b"caf\xe9\n"
 
 
-def test_missing_program_is_told_in_a_sentence(play: Play) -> None:
+def test_a_missing_program_is_reported(play: Play) -> None:
     assert play.run({"argv": ["no-such-program", "--flag"]}).result["msg"] == (
-        "The work cannot start: no-such-program: No such file or directory. Install it, or put it on PATH."
+        "The work cannot start: no-such-program: No such file or directory. Install it, or add it to PATH, "
+        "then rerun the playbook."
     )
 
 
-def test_missing_directory_is_not_taken_for_a_missing_program(play: Play, tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(play: Play, tmp_path: Path) -> None:
     assert play.run({"argv": ["true"], "chdir": str(tmp_path / "gone")}).result["msg"] == (
-        f"The work cannot start: {tmp_path}/gone: No such file or directory. Create it."
+        f"The work cannot start: {tmp_path}/gone: No such file or directory. Create it, then rerun the playbook."
     )
 
 
@@ -385,7 +388,7 @@ def test_unknown_option_is_refused(play: Play) -> None:
 
 
 def wait_for[T](found: Callable[[], T], seconds: float) -> T:
-    """Return the first true value that `found` gives within `seconds`, or its last one."""
+    """Return the first true result of `found` within `seconds`, or its last one."""
     deadline = time.monotonic() + seconds
     while not (value := found()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -393,7 +396,7 @@ def wait_for[T](found: Callable[[], T], seconds: float) -> T:
 
 
 def stat(pid: int) -> list[str]:
-    """Return state, parent and so on of a process, as in proc(5) from the third field on; nothing if it is gone."""
+    """Return the fields of a process in proc(5), from the third one (state, parent, …); empty if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -401,7 +404,7 @@ def stat(pid: int) -> list[str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process works; one that has ended and that nobody has asked about yet does not."""
+    """Return whether a process runs; a zombie does not."""
     return bool(fields := stat(pid)) and fields[0] not in "XZ"
 
 
@@ -415,7 +418,7 @@ COMMANDS = {
 def long_play(
     play: Play, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A play that runs for a minute, and the processes of its command."""
+    """A play that runs for a minute, and the PIDs of its command."""
     process = play.start({"argv": ["sh", "-c", request.param], "chdir": str(tmp_path), "interval": 0.2})
     pids: list[int] = []
     try:
@@ -430,7 +433,9 @@ def long_play(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_command_ends_with_the_play(long_play: tuple[subprocess.Popen[str], list[int]], number: signal.Signals) -> None:
+def test_the_command_terminates_with_the_play(
+    long_play: tuple[subprocess.Popen[str], list[int]], number: signal.Signals
+) -> None:
     process, pids = long_play
     assert all(map(is_alive, pids))
     process.send_signal(number)
@@ -438,8 +443,8 @@ def test_command_ends_with_the_play(long_play: tuple[subprocess.Popen[str], list
 
 
 @pytest.mark.parametrize("long_play", [COMMANDS["the command"]], indirect=True, ids=["the command"])
-def test_command_ends_with_ansibles_worker(long_play: tuple[subprocess.Popen[str], list[int]]) -> None:
-    """The worker that runs the task, killed, can pass on nothing; the kernel must."""
+def test_the_command_terminates_with_the_worker_of_ansible(long_play: tuple[subprocess.Popen[str], list[int]]) -> None:
+    """A killed worker cannot forward signals, so the kernel terminates the command."""
     process, [pid] = long_play
     worker = int(stat(pid)[1])
     assert worker != process.pid
@@ -447,20 +452,20 @@ def test_command_ends_with_ansibles_worker(long_play: tuple[subprocess.Popen[str
     assert wait_for(lambda: not is_alive(pid), 30)
 
 
-def test_a_signal_that_interrupts_no_system_call_is_noticed() -> None:
-    """One that comes just before a call does not. To be sure of that, another thread gets it here."""
+def test_a_signal_that_interrupts_no_system_call_is_handled() -> None:
+    """A signal just before a system call does not interrupt it. Here another thread gets the signal, for certainty."""
     over = threading.Event()
     threading.Thread(target=over.wait, daemon=True).start()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    noticed: list[float] = []
-    former = signal.signal(signal.SIGUSR1, lambda *_: noticed.append(time.monotonic()))
+    handled: list[float] = []
+    former = signal.signal(signal.SIGUSR1, lambda *_: handled.append(time.monotonic()))
     process = subprocess.Popen(["sleep", "60"])
     try:
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
         started = time.monotonic()
-        while not noticed and time.monotonic() - started < 30:
+        while not handled and time.monotonic() - started < 30:
             assert wait(process) is None
-        assert noticed
+        assert handled
     finally:
         process.kill()
         process.wait()
@@ -469,7 +474,7 @@ def test_a_signal_that_interrupts_no_system_call_is_noticed() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def test_a_process_in_the_background_does_not_delay_the_task(play: Play, tmp_path: Path) -> None:
+def test_a_background_process_does_not_delay_the_task(play: Play, tmp_path: Path) -> None:
     script = "(while :; do echo more; sleep 0.01; done) & echo $! > pid; echo done"
     started = time.monotonic()
     outcome = play.run({"argv": ["sh", "-c", script], "chdir": str(tmp_path), "log": str(tmp_path / "log")})
@@ -477,7 +482,7 @@ def test_a_process_in_the_background_does_not_delay_the_task(play: Play, tmp_pat
         assert outcome.code == 0
         assert time.monotonic() - started < 60
     finally:
-        # It goes on, with the output that it has.
+        # It still runs with its output file.
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
@@ -498,7 +503,7 @@ def test_lines_are_read_when_they_are_complete(tmp_path: Path) -> None:
         assert list(output.lines()) == ["new"]
 
 
-def test_trouble_with_the_output_is_not_taken_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_reading_the_output_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: int) -> bytes:
         raise OSError(5, "Input/output error")
 
@@ -509,14 +514,14 @@ def test_trouble_with_the_output_is_not_taken_for_its_end(tmp_path: Path, monkey
             list(output.lines())
 
 
-def test_a_pattern_that_is_none_is_told_before_anything_starts(play: Play, tmp_path: Path) -> None:
+def test_an_invalid_pattern_is_an_error_before_the_command_starts(play: Play, tmp_path: Path) -> None:
     outcome = play.run({"argv": ["touch", str(tmp_path / "ran")], "count": "("})
     assert outcome.code != 0
     assert "unterminated" in outcome.result["msg"]
     assert not (tmp_path / "ran").exists()
 
 
-# Ansible's worker, in which a signal comes between the start of the command and what is done then.
+# A worker of Ansible that gets a signal between the start of the command and the next instruction.
 EARLY = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -537,7 +542,7 @@ plugin._run(options | {"argv": sys.argv[1:]})
 """
 
 
-def test_a_signal_that_comes_while_the_command_starts_ends_its_children(tmp_path: Path) -> None:
+def test_a_signal_during_the_start_of_the_command_terminates_its_children(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", EARLY, "sh", "-c", COMMANDS["its children"]]
     assert subprocess.run(arguments, cwd=tmp_path, timeout=60).returncode == 7
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
@@ -548,18 +553,18 @@ def test_a_signal_that_comes_while_the_command_starts_ends_its_children(tmp_path
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_signal_that_comes_while_nothing_can_start_is_not_lost(tmp_path: Path) -> None:
+def test_a_signal_before_a_command_that_cannot_start_is_not_lost(tmp_path: Path) -> None:
     program = EARLY.replace("super().__init__(argv, **options)", "Path('pids').touch()") + "\n"
     program = program.replace("time.sleep(0.1)", "raise FileNotFoundError(2, 'No such file', argv[0])")
     assert subprocess.run([sys.executable, "-c", program, "none"], cwd=tmp_path, timeout=60).returncode == 7
 
 
-def test_who_comes_too_late_to_ask_the_kernel_ends_at_once() -> None:
+def test_a_process_whose_parent_has_terminated_terminates() -> None:
     module = "ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.command"
     program = f"import os, sys; from {module} import die_with_parent; die_with_parent(int(sys.argv[1])); print('on')"
-    for parent, code, said in ((os.getpid(), 0, "on\n"), (1 << 30, -signal.SIGTERM, "")):
+    for parent, code, output in ((os.getpid(), 0, "on\n"), (1 << 30, -signal.SIGTERM, "")):
         ended = subprocess.run([sys.executable, "-c", program, str(parent)], capture_output=True, text=True, timeout=60)
-        assert (ended.returncode, ended.stdout) == (code, said)
+        assert (ended.returncode, ended.stdout) == (code, output)
 
 
 @pytest.mark.parametrize(
@@ -576,7 +581,7 @@ def test_who_comes_too_late_to_ask_the_kernel_ends_at_once() -> None:
         ({"total": 5}, ["one"], "75 s, one"),
     ],
 )
-def test_progress_in_words(options: dict[str, Any], lines: list[str], text: str) -> None:
+def test_progress_as_text(options: dict[str, Any], lines: list[str], text: str) -> None:
     progress = Progress({"label": "The work", "interval": 1.0, "total": None, "count": None} | options)
     for line in lines:
         progress.feed(line)

@@ -1,4 +1,4 @@
-"""What the variables of a site have to fulfil: each case is one that failed later, somewhere else, or not at all."""
+"""Rules for the variables of a site. Each refused case would fail later, elsewhere, or silently."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types
 PROJECT = Path(__file__).parents[3]
 
 
-def complaints(**values: Any) -> list[str]:
-    return list(rules.complaints(values))
+def errors_of(**values: Any) -> list[str]:
+    return list(rules.errors(values))
 
 
 def url(value: str, routed_by: str = "") -> list[str]:
@@ -29,36 +29,36 @@ def url(value: str, routed_by: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "words"),
     [
-        ({"type": "list"}, "polls.example.org", "x is polls.example.org, text and not a list. Write it as a list"),
-        ({"type": "list"}, 5, "x is 5, a number and not a list."),
-        ({"type": "list"}, {"a": 1}, "x is a dictionary and not a list."),
-        ({"type": "list", "elements": "str"}, ["a", 5], "x[1] is 5, a number and not text. Put the value into quotes."),
-        ({"type": "list", "elements": "list"}, ["migrate"], "x[0] is migrate, text and not a list."),
-        ({"type": "list", "elements": "dict"}, ["name=a"], "x[0] is name=a, text and not a dictionary."),
-        ({"type": "dict"}, "a=b", "x is a=b, text and not a dictionary."),
-        ({"type": "str"}, 83, "x is 83, a number and not text. Put the value into quotes."),
-        ({"type": "str"}, False, "x is False, a truth value and not text."),
-        ({"type": "str"}, ["a"], "x is a list and not text."),
-        ({"type": "str"}, None, "x is null. Remove the line, or write '' for nothing."),
+        ({"type": "list"}, "polls.example.org", "x is polls.example.org, a string, not a list. Write it as a list"),
+        ({"type": "list"}, 5, "x is 5, a number, not a list."),
+        ({"type": "list"}, {"a": 1}, "x is a dictionary, not a list."),
+        ({"type": "list", "elements": "str"}, ["a", 5], "x[1] is 5, a number, not a string. Quote the value."),
+        ({"type": "list", "elements": "list"}, ["migrate"], "x[0] is migrate, a string, not a list."),
+        ({"type": "list", "elements": "dict"}, ["name=a"], "x[0] is name=a, a string, not a dictionary."),
+        ({"type": "dict"}, "a=b", "x is a=b, a string, not a dictionary."),
+        ({"type": "str"}, 83, "x is 83, a number, not a string. Quote the value."),
+        ({"type": "str"}, False, "x is False, a Boolean, not a string."),
+        ({"type": "str"}, ["a"], "x is a list, not a string."),
+        ({"type": "str"}, None, "x is null. Remove the line, or set '' for an empty value."),
         ({"type": "list"}, None, "x is null. Remove the line."),
         (
             {"type": "str"},
             datetime.date(2026, 1, 31),
-            "x is 2026-01-31, a date and not text. Put the value into quotes.",
+            "x is 2026-01-31, a date, not a string. Quote the value.",
         ),
-        ({"type": "path"}, 1.5, "x is 1.5, a number and not a path."),
-        ({"type": "int"}, True, "x is True, a truth value and not a whole number."),
-        ({"type": "int"}, "few", "x is few, text and not a whole number."),
-        ({"type": "int"}, 1.0, "x is 1.0, a number and not a whole number."),
-        ({"type": "bool"}, "perhaps", "x is perhaps, text and not true or false."),
-        ({"type": "dict", "options": {"app": {"type": "str"}}}, {"app": 5}, "x.app is 5, a number and not text."),
+        ({"type": "path"}, 1.5, "x is 1.5, a number, not a path."),
+        ({"type": "int"}, True, "x is True, a Boolean, not an integer."),
+        ({"type": "int"}, "few", "x is few, a string, not an integer."),
+        ({"type": "int"}, 1.0, "x is 1.0, a number, not an integer."),
+        ({"type": "bool"}, "perhaps", "x is perhaps, a string, not true or false."),
+        ({"type": "dict", "options": {"app": {"type": "str"}}}, {"app": 5}, "x.app is 5, a number, not a string."),
     ],
 )
-def test_another_type_is_refused(option: dict[str, Any], value: Any, told: str) -> None:
+def test_a_value_of_another_type_is_refused(option: dict[str, Any], value: Any, words: str) -> None:
     [error] = type_errors("x", option, value)
-    assert error.startswith(told)
+    assert error.startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_another_type_is_refused(option: dict[str, Any], value: Any, told: str) 
         ({"type": "dict", "options": {"app": {"type": "str"}}}, {"other": 5}),
     ],
 )
-def test_the_type_of_the_option_is_accepted(option: dict[str, Any], value: Any) -> None:
+def test_a_value_of_the_right_type_is_accepted(option: dict[str, Any], value: Any) -> None:
     assert list(type_errors("x", option, value)) == []
 
 
@@ -94,119 +94,119 @@ def test_values_are_shown_on_one_line_without_the_user_of_a_url() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
         (
             "p" * 45,
-            "has 45 characters, and 41 fit: the longest name that follows from it is ppp…-postgresql-0123456789",
+            "has 45 characters, but at most 41 are allowed: the longest name derived from it, ppp…-postgresql-",
         ),
         ("p" * 42, "has 42 characters"),
         ("my_polls", "for instance my-polls."),
         ("Polls", "for instance polls."),
         ("polls.v2", "for instance polls-v2."),
-        ("123", "is no name in Kubernetes"),
+        ("123", "is not a valid name in Kubernetes"),
         ("2polls", "for instance polls."),
         ("polls-", "for instance polls."),
-        ("", "is no name in Kubernetes"),
-        ("pöll", "is no name in Kubernetes"),
-        ("polls\n", "app_name is polls\\n, which is no name"),
+        ("", "is not a valid name in Kubernetes"),
+        ("pöll", "is not a valid name in Kubernetes"),
+        ("polls\n", "app_name is polls\\n, which is not a valid name"),
     ],
 )
-def test_a_name_that_no_service_can_have_is_refused(name: str, told: str) -> None:
-    [error] = complaints(app_name=name)
+def test_a_name_that_is_invalid_for_a_service_is_refused(name: str, words: str) -> None:
+    [error] = errors_of(app_name=name)
     assert error.startswith("app_name is ")
-    assert told in error
+    assert words in error
 
 
 @pytest.mark.parametrize("name", ["polls", "p", "my-polls", "polls-v2", "p2", "p" * 41])
 def test_a_name_is_accepted(name: str) -> None:
-    assert complaints(app_name=name) == []
+    assert errors_of(app_name=name) == []
 
 
-def test_the_longest_name_fits_each_label_that_follows_from_it() -> None:
-    """Each object of each role that is named after app_name."""
+def test_the_longest_name_is_valid_for_all_derived_labels() -> None:
+    """Checks all objects of all roles whose names are derived from app_name."""
     suffixes = set()
     for path in (PROJECT / "roles").glob("*/vars/**/*.yml"):
         suffixes |= set(re.findall(r'name: "\{\{ app_name \}\}(-[a-z-]+)"', path.read_text(encoding="utf-8")))
     assert {"-web", "-postgresql-admin", "-registry"} <= suffixes
-    # Names of Secrets and of pods may have more characters, and are no labels.
+    # Names of Secrets and pods can be longer, and are not labels.
     assert all(len("p" * rules.LONGEST_APP_NAME + suffix) <= 63 for suffix in suffixes)
     assert max(len("p" * rules.LONGEST_APP_NAME + suffix) for suffix in rules.LABELS) == 63
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
         ("my_polls", "for instance my-polls."),
         ("Polls", "for instance polls."),
         ("polls.v2", "for instance polls-v2."),
-        ("p" * 64, "has 64 characters, and 63 fit: a namespace has no more."),
-        ("kube-system", "names with kube- belong to Kubernetes"),
+        ("p" * 64, "has 64 characters, but at most 63 are allowed: that is the limit of a namespace."),
+        ("kube-system", "the prefix kube- is reserved for Kubernetes"),
     ],
 )
-def test_a_namespace_that_cannot_be_made_is_refused(name: str, told: str) -> None:
-    [error] = complaints(app_namespace=name)
+def test_a_namespace_that_cannot_be_created_is_refused(name: str, words: str) -> None:
+    [error] = errors_of(app_namespace=name)
     assert error.startswith(f"app_namespace is {name}, ")
-    assert told in error
-    [error] = complaints(app_namespace="polls", namespace_name=name)
+    assert words in error
+    [error] = errors_of(app_namespace="polls", namespace_name=name)
     assert error.startswith(f"namespace_name is {name}, ")
 
 
-def test_a_namespace_is_accepted_once() -> None:
-    assert complaints(app_namespace="2polls") == []
-    assert len(complaints(app_namespace="A", namespace_name="A")) == 1
+def test_a_namespace_is_accepted_or_refused_once() -> None:
+    assert errors_of(app_namespace="2polls") == []
+    assert len(errors_of(app_namespace="A", namespace_name="A")) == 1
 
 
 @pytest.mark.parametrize("name", rules.OBJECTS)
-def test_a_name_that_no_object_has_is_refused(name: str) -> None:
+def test_an_invalid_name_of_an_object_is_refused(name: str) -> None:
     for value in ("Nginx", "my_secret", "-x", "x" * 254, "a..b"):
-        [error] = complaints(**{name: value})
+        [error] = errors_of(**{name: value})
         assert error.startswith(f"{name} is {value[:9]}")
     for value in ("", "nginx", "internal.example.org", "0-x"):
-        assert complaints(**{name: value}) == []
+        assert errors_of(**{name: value}) == []
 
 
 @pytest.mark.parametrize(
     "schema", ["public", "pg_catalog", "pg_toast", "information_schema", "pg_mine", "My", "a-b", ""]
 )
-def test_a_schema_of_the_servers_own_is_refused(schema: str) -> None:
-    [error] = complaints(database_name="polls", database_schema=schema)
+def test_a_reserved_schema_is_refused(schema: str) -> None:
+    [error] = errors_of(database_name="polls", database_schema=schema)
     assert error.startswith(f"database_schema is {schema or 'empty'}, ")
 
 
 @pytest.mark.parametrize(
     "name", ["postgres", "template0", "template1", "pg_polls", "Polls", "my-polls", "p" * 56, "p" * 64, ""]
 )
-def test_a_database_that_cannot_have_its_roles_is_refused(name: str) -> None:
-    [error] = complaints(database_name=name)
+def test_a_database_whose_roles_would_be_invalid_is_refused(name: str) -> None:
+    [error] = errors_of(database_name=name)
     assert error.startswith("database_name is ")
 
 
-def test_a_schema_that_follows_from_the_database_is_told_once() -> None:
-    assert len(complaints(database_name="Polls", database_schema="Polls")) == 1
-    [error] = complaints(database_name="public", database_schema="public")
-    assert error.startswith("database_schema is public, as database_name, a schema of PostgreSQL's own.")
+def test_an_error_of_database_and_schema_is_reported_once() -> None:
+    assert len(errors_of(database_name="Polls", database_schema="Polls")) == 1
+    [error] = errors_of(database_name="public", database_schema="public")
+    assert error.startswith("database_schema is public, the same as database_name, which is reserved")
 
 
 def test_names_of_the_database_are_accepted() -> None:
-    assert complaints(database_name="p" * 55, database_schema="polls") == []
-    assert complaints(database_name="my_polls", database_schema="publicity", postgresql_admin_username="postgres") == []
+    assert errors_of(database_name="p" * 55, database_schema="polls") == []
+    assert errors_of(database_name="my_polls", database_schema="publicity", postgresql_admin_username="postgres") == []
 
 
 def test_an_administrator_that_is_a_role_of_the_site_is_refused() -> None:
-    assert len(complaints(database_name="polls", postgresql_admin_username="polls_owner")) == 1
-    # initdb made these, and a server keeps the name.
+    assert len(errors_of(database_name="polls", postgresql_admin_username="polls_owner")) == 1
+    # initdb accepts these names, and an existing server cannot change its name.
     for name in ("Admin", "db-admin", "a.b", "2"):
-        assert complaints(postgresql_backend="builtin", postgresql_admin_username=name) == []
+        assert errors_of(postgresql_backend="builtin", postgresql_admin_username=name) == []
     for name in ("pg_admin", "public", "none", "x$$y", "", "a b", "a,b", "a#", '"a"', "/a", "+a", "a\n", "x" * 64):
-        assert len(complaints(postgresql_backend="builtin", postgresql_admin_username=name)) == 1, name
-        assert complaints(postgresql_backend="external", postgresql_admin_username=name) == []
+        assert len(errors_of(postgresql_backend="builtin", postgresql_admin_username=name)) == 1, name
+        assert errors_of(postgresql_backend="external", postgresql_admin_username=name) == []
 
 
-def test_a_role_that_does_not_exist_is_refused() -> None:
-    [error] = complaints(database_connection_limits={"reader": 3, "read": 2})
-    assert error.startswith("database_connection_limits names reader, which is no login role.")
-    [error] = complaints(database_role_settings={"owner": {}})
+def test_an_unknown_role_is_refused() -> None:
+    [error] = errors_of(database_connection_limits={"reader": 3, "read": 2})
+    assert error.startswith("database_connection_limits has reader, which is not a login role.")
+    [error] = errors_of(database_role_settings={"owner": {}})
     assert "owner" in error
 
 
@@ -225,17 +225,17 @@ SECRETS = {
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("text", ["hunter2\n", "hunter2\r\n", "hunter2\r", "hunter2\0", "hunter2\ud800"])
-def test_a_secret_that_a_reader_would_not_give_back_is_refused(name: str, text: str) -> None:
-    [error] = complaints(**SECRETS[name](text))
+def test_a_secret_that_a_reader_would_change_is_refused(name: str, text: str) -> None:
+    [error] = errors_of(**SECRETS[name](text))
     assert error.startswith(f"{name} ")
     assert "hunter2" not in error
 
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("text", ["\nhunter2", "hun\nter2", "hun\rter2"])
-def test_a_secret_of_several_lines_is_for_readers_of_a_whole_file(name: str, text: str) -> None:
-    """initdb and browsers take one line. Django's own reader and the server take all that there is."""
-    found = complaints(**SECRETS[name](text))
+def test_a_secret_of_several_lines_is_valid_for_readers_of_full_files(name: str, text: str) -> None:
+    """initdb and browsers use one line. Django and the server use the full file."""
+    found = errors_of(**SECRETS[name](text))
     assert len(found) == (0 if name.startswith("database_passwords") else 1)
     assert "hunter2" not in "".join(found)
 
@@ -243,11 +243,11 @@ def test_a_secret_of_several_lines_is_for_readers_of_a_whole_file(name: str, tex
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("text", [" x ", "\tx", "$$(A) '\"\\ é🔑 {{ {% -x @:/?#%", "x" * 1000, "\u2028", "\xa0"])
 def test_a_secret_with_any_other_character_is_accepted(name: str, text: str) -> None:
-    assert complaints(**SECRETS[name](text)) == []
+    assert errors_of(**SECRETS[name](text)) == []
 
 
-def test_no_secret_option_is_left_out() -> None:
-    """A new secret of a role needs a rule."""
+def test_all_secret_options_have_a_rule() -> None:
+    """A new secret option of a role needs a rule."""
     found = set()
     for path in (PROJECT / "roles").glob("*/meta/argument_specs.yml"):
         options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"].get("options", {})
@@ -255,62 +255,62 @@ def test_no_secret_option_is_left_out() -> None:
     assert found == {name.partition(".")[0] for name in SECRETS}
 
 
-def test_credentials_that_a_registry_misreads_are_refused() -> None:
-    assert "colon" in complaints(image_pull_username="a:b", image_pull_password="x")[0]
-    assert "image_pull_password is empty" in complaints(image_pull_username="a", image_pull_password="")[0]
-    assert complaints(image_pull_username="", image_pull_password="") == []
-    # Nodes pull without a login then, whatever a vault holds.
-    assert complaints(image_pull_username="", image_pull_password="x") == []
+def test_credentials_that_a_registry_would_misinterpret_are_refused() -> None:
+    assert "colon" in errors_of(image_pull_username="a:b", image_pull_password="x")[0]
+    assert "image_pull_password is empty" in errors_of(image_pull_username="a", image_pull_password="")[0]
+    assert errors_of(image_pull_username="", image_pull_password="") == []
+    # Nodes then pull without a login, regardless of the password.
+    assert errors_of(image_pull_username="", image_pull_password="x") == []
 
 
 @pytest.mark.parametrize("values", [("admin\n", ""), (" admin", ""), ("admin", "a@example.org\n"), ("", "")])
 def test_a_superuser_who_could_not_log_in_is_refused(values: tuple[str, str]) -> None:
-    assert len(complaints(superuser_username=values[0], superuser_email=values[1])) == 1
+    assert len(errors_of(superuser_username=values[0], superuser_email=values[1])) == 1
 
 
 # --- Address ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "words"),
     [
-        ("http://my_pc:30037", "has an underscore, to which Django answers with status 400"),
+        ("http://my_pc:30037", "has an underscore, for which Django returns status 400"),
         ("https://umfragen-münchen.de", "Write xn--umfragen-mnchen-8vb.de."),
-        ("HTTPS://polls.example.org", "whose scheme has capital letters. Write https://polls.example.org."),
-        ("https://straße.example.org", "Write the form with xn-- that it is registered by."),
+        ("HTTPS://polls.example.org", "whose scheme has uppercase letters. Write https://polls.example.org."),
+        ("https://straße.example.org", "Write its registered form, which begins with xn--."),
         ("polls.example.org", "does not begin with http:// or https:// and a host"),
         ("ftp://polls.example.org", "does not begin with http:// or https:// and a host"),
         ("https://", "does not begin with http:// or https:// and a host"),
         ("https:/polls.example.org", "does not begin with"),
-        ("https://polls.example.org/polls", "has more than scheme, host and port"),
-        ("https://polls.example.org?", "has more than scheme, host and port"),
-        ("https://polls.example.org/#a", "has more than scheme, host and port"),
+        ("https://polls.example.org/polls", "has more than scheme, host, and port"),
+        ("https://polls.example.org?", "has more than scheme, host, and port"),
+        ("https://polls.example.org/#a", "has more than scheme, host, and port"),
         ("https://polls.example.org\\a", ""),
-        ("https://polls.example.org:0", "whose port is none"),
-        ("https://polls.example.org:", "whose port is none"),
-        ("https://polls.example.org:65536", "is no URL"),
-        ("https://polls.example.org:http", "is no URL"),
+        ("https://polls.example.org:0", "whose port is not valid"),
+        ("https://polls.example.org:", "whose port is not valid"),
+        ("https://polls.example.org:65536", "is not a URL"),
+        ("https://polls.example.org:http", "is not a URL"),
         ("https://polls.example.org.", "ends with a dot"),
-        ("https://polls..example.org", "is no host name"),
-        ("https://-polls.example.org", "is no host name"),
-        ("https://*.example.org", "is no host name"),
+        ("https://polls..example.org", "is not a host name"),
+        ("https://-polls.example.org", "is not a host name"),
+        ("https://*.example.org", "is not a host name"),
         (f"https://{'p' * 64}.org", "is longer than DNS allows"),
         (f"https://{'p.' * 130}org", "is longer than DNS allows"),
-        ("https://10.1", "is an IPv4 address to browsers"),
-        ("https://192.0.2.300", "is an IPv4 address to browsers"),
-        ("https://example.0x7f", "is an IPv4 address to browsers"),
+        ("https://10.1", "is parsed as an IPv4 address"),
+        ("https://192.0.2.300", "is parsed as an IPv4 address"),
+        ("https://example.0x7f", "is parsed as an IPv4 address"),
         ("https://[2001:DB8:0::1]", "Write 2001:db8::1."),
         ("https://[fe80::1%eth0]", "has a zone"),
-        ("https://[2001:db8::1", "is no URL"),
-        (" https://polls.example.org", "which has white space"),
-        ("https://polls.example.org\n", "which has white space"),
-        ("https://polls.exa\tmple.org", "which has white space"),
+        ("https://[2001:db8::1", "is not a URL"),
+        (" https://polls.example.org", "which has whitespace"),
+        ("https://polls.example.org\n", "which has whitespace"),
+        ("https://polls.exa\tmple.org", "which has whitespace"),
     ],
 )
-def test_an_address_that_no_page_answers_at_is_refused(value: str, told: str) -> None:
+def test_an_invalid_url_is_refused(value: str, words: str) -> None:
     errors = url(value)
     assert errors
-    assert told in errors[0]
+    assert words in errors[0]
     assert errors[0].startswith("app_public_url is ")
     assert "\n" not in errors[0]
 
@@ -323,18 +323,18 @@ def test_an_address_that_no_page_answers_at_is_refused(value: str, told: str) ->
             "https://polls.example.org/",
             "http://localhost:30037",
             "http://192.0.2.1:30037",
-            # A browser, the role, and Django have them as small letters.
+            # Browsers, the role, and Django convert uppercase letters to lowercase.
             "http://My-PC.local:30037",
         ),
         *("https://xn--umfragen-mnchen-8vb.de", "https://[2001:db8::1]:8443", "https://a-b.c1:443", "http://polls"),
     ],
 )
-def test_an_address_is_accepted(value: str) -> None:
+def test_a_url_is_accepted(value: str) -> None:
     assert url(value) == []
 
 
 @pytest.mark.parametrize("password", ["hunter2", "ter/hunter2", "a@hunter2", "a hunter2", "a\nhunter2", "hunter2]["])
-def test_a_user_in_an_address_is_refused_and_not_shown(password: str) -> None:
+def test_a_user_in_a_url_is_refused_and_not_shown(password: str) -> None:
     errors = url(f"https://me:{password}@polls.example.org")
     assert "***@polls.example.org" in errors[0]
     assert not [error for error in errors if "ter" in error.replace("characters", "")]
@@ -346,19 +346,17 @@ ROUTED = {"web_ingress_class": "", "web_gateways": []}
 @pytest.mark.parametrize(
     ("route", "kind"), [({"web_ingress_class": "nginx"}, "Ingress"), ({"web_gateways": [{}]}, "HTTPRoute")]
 )
-def test_a_route_needs_the_name_of_a_host(route: dict[str, Any], kind: str) -> None:
-    for value, told in {
-        "http://192.0.2.1": f"an IP address, and an {kind} routes names only",
-        "https://[2001:db8::1]": f"an IP address, and an {kind} routes names only",
-        "": f"is set, and an {kind} routes by a host. Set app_public_url.",
+def test_a_route_needs_a_host_name(route: dict[str, Any], kind: str) -> None:
+    for value, words in {
+        "http://192.0.2.1": f"an IP address, but an {kind} routes only host names",
+        "https://[2001:db8::1]": f"an IP address, but an {kind} routes only host names",
+        "": f"is set, and an {kind} needs a host. Set app_public_url.",
         "https://my_pc": "has an underscore",
     }.items():
-        [error] = complaints(django_public_url=value, **ROUTED | route)
-        assert told in error
-    assert complaints(django_public_url="https://polls.example.org", **ROUTED | route) == []
-    assert (
-        complaints(django_public_url="http://192.0.2.1", **ROUTED) == complaints(django_public_url="", **ROUTED) == []
-    )
+        [error] = errors_of(django_public_url=value, **ROUTED | route)
+        assert words in error
+    assert errors_of(django_public_url="https://polls.example.org", **ROUTED | route) == []
+    assert errors_of(django_public_url="http://192.0.2.1", **ROUTED) == errors_of(django_public_url="", **ROUTED) == []
 
 
 @pytest.mark.parametrize(
@@ -377,19 +375,19 @@ def test_a_route_needs_the_name_of_a_host(route: dict[str, Any], kind: str) -> N
         "1.2",
     ],
 )
-def test_an_allowed_host_that_matches_none_is_refused(host: str) -> None:
-    [error] = complaints(web_allowed_hosts=["localhost", host])
+def test_an_allowed_host_that_matches_no_request_is_refused(host: str) -> None:
+    [error] = errors_of(web_allowed_hosts=["localhost", host])
     assert error.startswith(f"web_allowed_hosts has {host or 'empty'}, which ")
 
 
 def test_allowed_hosts_are_accepted() -> None:
-    assert complaints(web_allowed_hosts=["*", ".example.org", "127.0.0.1", "[::1]", "Polls.example.org"]) == []
+    assert errors_of(web_allowed_hosts=["*", ".example.org", "127.0.0.1", "[::1]", "Polls.example.org"]) == []
 
 
 @pytest.mark.parametrize("network", ["proxy", "10.0.0.0/33", "", "10.0.0.0/8,::1", "private_ranges"])
-def test_a_proxy_that_is_no_network_is_refused(network: str) -> None:
-    [error] = complaints(web_trusted_proxies=["10.0.0.0/8", "::1", "192.0.2.1/24", network])
-    assert error.startswith(f"web_trusted_proxies has {network or 'empty'}, which is no address or network.")
+def test_a_proxy_that_is_not_a_network_is_refused(network: str) -> None:
+    [error] = errors_of(web_trusted_proxies=["10.0.0.0/8", "::1", "192.0.2.1/24", network])
+    assert error.startswith(f"web_trusted_proxies has {network or 'empty'}, not an address or a network,")
 
 
 # --- Settings and commands --------------------------------------------------------------------------------------------
@@ -399,15 +397,15 @@ def test_a_proxy_that_is_no_network_is_refused(network: str) -> None:
     "settings",
     [{"DEBUG": True}, {"A": "\0"}, {"my key": "x"}, {"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"DATABASE_HOST": "x"}],
 )
-def test_a_setting_that_does_not_reach_all_pods_is_refused(settings: dict[str, Any]) -> None:
-    assert len(complaints(django_settings=settings)) == 1
+def test_a_setting_that_is_invalid_in_a_pod_is_refused(settings: dict[str, Any]) -> None:
+    assert len(errors_of(django_settings=settings)) == 1
 
 
 def test_settings_are_accepted() -> None:
-    assert complaints(django_settings={"DJANGO_ADMIN_PATH": "a$$b$(DATABASE_HOST)c\n", "a.b-C": ""}) == []
+    assert errors_of(django_settings={"DJANGO_ADMIN_PATH": "a$$b$(DATABASE_HOST)c\n", "a.b-C": ""}) == []
 
 
-def test_no_setting_is_in_the_environment_twice() -> None:
+def test_reserved_settings_are_those_of_the_roles() -> None:
     found = set()
     for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
         found |= set(re.findall(r"name: ((?:DJANGO|DATABASE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text()))
@@ -416,17 +414,17 @@ def test_no_setting_is_in_the_environment_twice() -> None:
 
 @pytest.mark.parametrize("command", [[], [""], [5], [["migrate"]]])
 def test_a_command_without_a_name_is_refused(command: list[Any]) -> None:
-    [error] = complaints(migrations_commands=[["check"], command])
+    [error] = errors_of(migrations_commands=[["check"], command])
     assert error.startswith("migrations_commands[1] is ")
 
 
 def expanded(value: str, environment: dict[str, str]) -> str:
-    """Return what Kubernetes makes of a value in the environment of a container."""
+    """Return the value after Kubernetes expands variables in it."""
     return re.sub(r"\$(\$|\((\w+)\))", lambda m: "$" if m[1] == "$" else environment.get(m[2], m[0]), value)
 
 
 @pytest.mark.parametrize("value", ["a$$b$(DATABASE_HOST)c", "$", "$$$", "$(NONE)", "$x", "$$(DATABASE_HOST)", "plain"])
-def test_jobs_and_web_pods_get_the_same_text(value: str) -> None:
+def test_jobs_and_web_pods_get_the_same_value(value: str) -> None:
     variables = {"django_settings": {"A": value}, "django_public_url": "", "migrations_commands": [["echo", value]]}
     for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
         variables |= yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
@@ -467,9 +465,9 @@ def strategy(**values: Any) -> dict[str, Any]:
         (0, {"Deployment": None}),
     ],
 )
-def test_a_rollout_that_may_replace_no_pod_is_refused(surge: int, overrides: dict[str, Any]) -> None:
-    [error] = complaints(web_surge=surge, web_overrides=overrides)
-    assert "is 0 and maxUnavailable is 0 as well" in error
+def test_a_rollout_that_cannot_replace_pods_is_refused(surge: int, overrides: dict[str, Any]) -> None:
+    [error] = errors_of(web_surge=surge, web_overrides=overrides)
+    assert "and maxUnavailable are both 0" in error
 
 
 @pytest.mark.parametrize(
@@ -482,39 +480,40 @@ def test_a_rollout_that_may_replace_no_pod_is_refused(surge: int, overrides: dic
     ],
 )
 def test_a_rollout_is_accepted(surge: int, overrides: dict[str, Any]) -> None:
-    assert complaints(web_surge=surge, web_overrides=overrides) == []
+    assert errors_of(web_surge=surge, web_overrides=overrides) == []
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "words"),
     [
-        ({"web_replicas": -1}, "web_replicas is -1. Give a number of 0 or more."),
-        ({"web_port": 0}, "web_port is 0. Give a number from 1 to 65535."),
+        ({"web_replicas": -1}, "web_replicas is -1. Set a number of 0 or more."),
+        ({"web_port": 0}, "web_port is 0. Set a number from 1 to 65535."),
         ({"web_node_port": 70000}, "web_node_port is 70000."),
         ({"web_timeout": 0}, "web_timeout is 0."),
         ({"web_threads": 0}, "web_threads is 0."),
         ({"django_user_id": 0}, "django_user_id is 0."),
         ({"web_session_affinity_seconds": 90000}, "web_session_affinity_seconds is 90000."),
-        ({"web_replicas": 5, "web_replicas_maximum": 3}, "web_replicas_maximum is 3 and web_replicas is 5"),
+        (
+            {"web_replicas": 5, "web_replicas_maximum": 3},
+            "web_replicas_maximum is 3, but web_replicas, the minimum, is 5",
+        ),
         ({"web_resources": {"limits": {"cpu": "many"}}}, "web_resources.limits.cpu: many is not a Kubernetes quantity"),
         ({"web_resources": {"limits": ["1"]}}, "web_resources.limits is "),
         (
             {"web_resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}},
-            "web_resources requests 1Gi of memory, above its limit of 512Mi.",
+            "web_resources requests 1Gi of memory, above the limit of 512Mi.",
         ),
         ({"postgresql_storage_size": "ten"}, "postgresql_storage_size: ten is not a Kubernetes quantity"),
         ({"postgresql_storage_size": "0"}, "postgresql_storage_size is 0."),
     ],
 )
-def test_a_number_that_the_api_refuses_is_refused(values: dict[str, Any], told: str) -> None:
-    [error] = complaints(**values)
-    assert error.startswith(told)
+def test_a_number_that_kubernetes_would_refuse_is_refused(values: dict[str, Any], words: str) -> None:
+    [error] = errors_of(**values)
+    assert error.startswith(words)
 
 
-def test_several_complaints_are_told_together() -> None:
-    assert (
-        len(complaints(app_name="my_polls", app_namespace="Polls", web_port=0, django_public_url="http://my_pc")) == 4
-    )
+def test_all_errors_are_reported_together() -> None:
+    assert len(errors_of(app_name="my_polls", app_namespace="Polls", web_port=0, django_public_url="http://my_pc")) == 4
 
 
 # --- Several sites ----------------------------------------------------------------------------------------------------
@@ -523,6 +522,6 @@ def test_several_complaints_are_told_together() -> None:
 def test_hosts_that_deploy_the_same_site_are_refused() -> None:
     sites = {"a": ("c", "polls", "polls"), "b": ("c", "polls", "polls"), "c": ("c", "other", "polls")}
     [error] = rules.same_site("b", sites)
-    assert error.startswith("The hosts a, b deploy one and the same site, polls in the namespace polls of one cluster")
+    assert error.startswith("The hosts a, b deploy the same site, polls in namespace polls of the same cluster")
     assert list(rules.same_site("c", sites)) == []
     assert list(rules.same_site("a", {"a": sites["a"], "b": ("d", "polls", "polls")})) == []

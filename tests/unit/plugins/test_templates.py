@@ -1,4 +1,4 @@
-"""Templates are compiled once for a process and its forks, and have the results that they have without it."""
+"""Templates are compiled once for a process and its forks, without a change of their results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXPRESSIONS = ["number", r"'a\tb'", "inner == 2", "items | length", "missing | d
 
 @pytest.fixture
 def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What Jinja itself compiles in this process; no template is shared."""
+    """Sources that Jinja compiles in this process, without shared templates."""
     compiled = []
 
     def compile_counted(self: Any, source: Any, *others: Any, **named: Any) -> Any:
@@ -42,7 +42,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(AnsibleEnvironment, "compile", compile_counted)
     expression = AnsibleEnvironment.compile_expression
-    # Importing the action plugins has shared templates already.
+    # The import of the action plugins has already enabled shared templates.
     while expression.__closure__ and expression.__name__ != "compile_expression":
         names = expression.__code__.co_freevars
         expression = expression.__closure__[names.index("compile_expression")].cell_contents
@@ -64,7 +64,7 @@ def evaluated() -> list[Any]:
     return results + [templar.evaluate_expression(trust_as_template(expression)) for expression in EXPRESSIONS]
 
 
-def test_results_are_the_same(compilations: list[Any]) -> None:
+def test_shared_templates_have_the_same_results(compilations: list[Any]) -> None:
     expected = evaluated()
     shared = share_templates()
     assert [evaluated(), evaluated()] == [expected, expected]
@@ -76,11 +76,11 @@ def test_a_template_and_an_expression_are_compiled_once(compilations: list[Any],
     assert compilations
     compilations.clear()
     evaluated()
-    # Another syntax is not shared.
+    # A template with another syntax is not shared.
     assert len(compilations) == 1
 
 
-def test_one_text_is_another_thing_as_an_expression(shared: SharedTemplates) -> None:
+def test_a_text_and_an_expression_are_different_templates(shared: SharedTemplates) -> None:
     templar = Templar(None, dict(VARIABLES))
     text = trust_as_template("{{ number }} + 1")
     assert templar.template(text) == "1 + 1"
@@ -88,14 +88,14 @@ def test_one_text_is_another_thing_as_an_expression(shared: SharedTemplates) -> 
     assert templar.template(trust_as_template("number")) == "number"
 
 
-def test_backslashes_are_told_apart(shared: SharedTemplates) -> None:
+def test_escaped_backslashes_are_different_templates(shared: SharedTemplates) -> None:
     text = trust_as_template(r"{{ '\t' | length }}")
     for _ in range(2):
         assert Templar(None, {}).template(text) == 2
         assert Templar(None, {}).template(text, escape_backslashes=False) == 1
 
 
-def test_an_error_leaves_nothing_behind(shared: SharedTemplates) -> None:
+def test_an_error_does_not_affect_later_templates(shared: SharedTemplates) -> None:
     templar = Templar(None, dict(VARIABLES))
     for _ in range(2):
         with pytest.raises(AnsibleTemplateError):
@@ -105,7 +105,7 @@ def test_an_error_leaves_nothing_behind(shared: SharedTemplates) -> None:
     assert templar.evaluate_expression(trust_as_template("number + 1")) == 2
 
 
-def test_a_fork_compiles_for_all(compilations: list[Any], shared: SharedTemplates) -> None:
+def test_a_fork_compiles_for_all_processes(compilations: list[Any], shared: SharedTemplates) -> None:
     fork = multiprocessing.get_context("fork").Process(target=evaluated)
     fork.start()
     fork.join()
@@ -115,7 +115,7 @@ def test_a_fork_compiles_for_all(compilations: list[Any], shared: SharedTemplate
     assert len(compilations) == 1
 
 
-def test_an_incomplete_entry_ends_the_sharing_and_not_the_run(compilations: list[Any], shared: SharedTemplates) -> None:
+def test_an_incomplete_entry_stops_only_the_sharing(compilations: list[Any], shared: SharedTemplates) -> None:
     os.write(shared.file, b"\0\0\0\7\1\2\3\4half")
     fork = multiprocessing.get_context("fork").Process(target=evaluated)
     fork.start()
@@ -130,7 +130,7 @@ def write_many(shared: SharedTemplates) -> None:
         shared.add(f"{os.getpid()}/{number}", compile(repr("x" * number), "", "eval"))
 
 
-def test_forks_that_write_at_the_same_time_lose_nothing(shared: SharedTemplates) -> None:
+def test_simultaneous_writes_of_forks_lose_no_entry(shared: SharedTemplates) -> None:
     known = len(shared._known)
     forks = [multiprocessing.get_context("fork").Process(target=write_many, args=[shared]) for _ in range(4)]
     for fork in forks:
@@ -142,7 +142,7 @@ def test_forks_that_write_at_the_same_time_lose_nothing(shared: SharedTemplates)
     assert shared._read == os.fstat(shared.file).st_size
 
 
-def test_zeros_end_the_sharing_and_not_the_run(shared: SharedTemplates) -> None:
+def test_zeros_stop_only_the_sharing(shared: SharedTemplates) -> None:
     os.write(shared.file, b"\0" * 64)
     assert evaluated() == evaluated()
 
@@ -167,10 +167,10 @@ def test_the_file_is_read_before_a_fork(shared: SharedTemplates) -> None:
 
 @dataclasses.dataclass
 class Unknown:
-    """A context without the method of those that are known."""
+    """A context without the expected method."""
 
 
-def test_another_ansible_core_is_left_alone(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_ansible_core_is_not_changed(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     before = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
     monkeypatch.setattr(_jinja_bits, "_TemplateCompileContext", Unknown)
     with pytest.raises(AnsibleTemplateError, match="current"):
@@ -178,20 +178,20 @@ def test_another_ansible_core_is_left_alone(compilations: list[Any], monkeypatch
     assert (AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression) == before
 
 
-def test_other_results_are_refused(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_results_are_refused(compilations: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     before = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
 
     def get(self: SharedTemplates, key: Any) -> Any:
-        # As if ansible-core had an option of a compilation that is not in the key.
+        # As if ansible-core had a compilation option that is not part of the key.
         return next((code for known, code in self._known.items() if known[:2] == key[:2]), None)
 
     monkeypatch.setattr(SharedTemplates, "get", get)
-    with pytest.raises(Exception, match="other results"):
+    with pytest.raises(Exception, match="different results"):
         share_templates()
     assert (AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression) == before
 
 
-def test_the_playbook_goes_on_without_it() -> None:
+def test_the_playbook_continues_without_shared_templates() -> None:
     program = (
         "import os; del os.memfd_create\n"
         "from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import preload\n"

@@ -1,4 +1,4 @@
-"""The arguments of several roles are validated in one task, with the errors of all of them and no secret value."""
+"""One task validates the arguments of several roles, and reports all errors without secret values."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PROJECT = Path(__file__).parents[3]
 DEFAULTS = {"app_name": "polls", "app_namespace": "polls", "app_public_url": ""}
 
 
-def run(folder: Path, roles: list[str], variables: dict[str, Any]) -> tuple[int, str]:
+def run(directory: Path, roles: list[str], variables: dict[str, Any]) -> tuple[int, str]:
     """Run the task with the defaults of the roles; return the exit status of the play and its output on one line."""
     files = [str(PROJECT / "roles" / role / "defaults" / "main.yml") for role in roles]
     task = {"cloud_django.kubernetes.validate_arguments": {"roles": roles}}
     play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}
-    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    (folder / "variables.yml").write_text(yaml.safe_dump(DEFAULTS | variables), encoding="utf-8")
-    playbook = [Path(sys.executable).with_name("ansible-playbook"), "--inventory=localhost,", folder / "play.yml"]
+    (directory / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    (directory / "variables.yml").write_text(yaml.safe_dump(DEFAULTS | variables), encoding="utf-8")
+    playbook = [Path(sys.executable).with_name("ansible-playbook"), "--inventory=localhost,", directory / "play.yml"]
     ended = subprocess.run(
-        [*playbook, f"--extra-vars=@{folder}/variables.yml"],
+        [*playbook, f"--extra-vars=@{directory}/variables.yml"],
         cwd=PROJECT,
         env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
@@ -50,7 +50,7 @@ def test_errors_of_all_roles_are_reported_with_role_and_option(tmp_path: Path) -
     assert "lease: lease_wait: 'no_such_variable' is undefined" in output
 
 
-def test_complaints_of_all_roles_are_told_together(tmp_path: Path) -> None:
+def test_errors_of_all_roles_are_reported_together(tmp_path: Path) -> None:
     variables = {
         "app_name": "my_polls",
         "namespace_state": "away",
@@ -60,17 +60,17 @@ def test_complaints_of_all_roles_are_told_together(tmp_path: Path) -> None:
     }
     code, output = run(tmp_path, ["namespace", "lease"], variables)
     assert code != 0
-    said = ["namespace_limits is a, text and not a list.", "namespace_state must be one of: "]
-    said += [
+    expected = ["namespace_limits is a, a string, not a list.", "namespace_state must be one of: "]
+    expected += [
         "app_name is my_polls, which",
         "The two do not fit. Nor do these. No changes were made to the site. Correct",
     ]
-    for sentence in said:
+    for sentence in expected:
         assert sentence in output
     assert "changed=0 " in output
 
 
-def test_the_refusals_of_each_role_have_the_name_that_is_validated() -> None:
+def test_the_refusals_of_each_role_have_the_expected_name() -> None:
     files = sorted(PROJECT.glob("roles/*/vars/main/refusals.yml"))
     assert len(files) > 1
     for path in files:
@@ -78,17 +78,17 @@ def test_the_refusals_of_each_role_have_the_name_that_is_validated() -> None:
         assert f"__{role}_refusals" in yaml.safe_load(path.read_text(encoding="utf-8")), role
 
 
-def test_refusals_that_are_empty_are_none(tmp_path: Path) -> None:
+def test_empty_refusals_are_ignored(tmp_path: Path) -> None:
     code, output = run(tmp_path, ["namespace"], {"__namespace_refusals": ["", "{{ '' }}"]})
     assert code == 0, output
 
 
-def test_a_refusal_that_fails_beside_other_complaints_is_left_out(tmp_path: Path) -> None:
-    """Its templates may need what is told to be wrong."""
+def test_a_refusal_that_fails_beside_other_errors_is_ignored(tmp_path: Path) -> None:
+    """Its templates may need one of the invalid values."""
     broken = {"__namespace_refusals": ["{{ namespace_limits.none.at_all }}"]}
     code, output = run(tmp_path, ["namespace"], broken | {"namespace_limits": "a"})
     assert code != 0
-    assert "namespace_limits is a, text" in output
+    assert "namespace_limits is a, a string" in output
     assert "at_all" not in output
     code, output = run(tmp_path, ["namespace"], broken)
     assert code != 0
@@ -98,11 +98,11 @@ def test_a_refusal_that_fails_beside_other_complaints_is_left_out(tmp_path: Path
 def test_roles_that_others_depend_on_are_validated_once(tmp_path: Path) -> None:
     code, output = run(tmp_path, ["migrations", "superuser", "web"], {"django_settings": {"DEBUG": True}})
     assert code != 0
-    assert "The setting DEBUG in django_settings is no text" in output
+    assert "The setting DEBUG in django_settings is not a string" in output
     assert Validation(None, {}).with_dependencies(["migrations", "web"]) == ["django", "migrations", "web"]
 
 
-def test_what_is_removed_may_have_any_value(tmp_path: Path) -> None:
+def test_a_removal_is_valid_with_any_value(tmp_path: Path) -> None:
     variables = {"web_surge": 0, "web_state": "absent", "app_image": "none", "__web_refusals": ["It does not fit."]}
     code, output = run(tmp_path, ["web"], variables)
     assert code == 0, output
@@ -147,14 +147,14 @@ def test_no_secret_inside_of_another_is_shown(value: Any) -> None:
 # --- A role alone, a play of several hosts, and scale -----------------------------------------------------------------
 
 
-def play(folder: Path, content: list[dict[str, Any]], inventory: str, *arguments: str) -> tuple[int, str]:
-    """Run a play that reaches no cluster; return its exit status and its output on one line."""
-    (folder / "play.yml").write_text(json.dumps(content), encoding="utf-8")
-    (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
+def play(directory: Path, content: list[dict[str, Any]], inventory: str, *arguments: str) -> tuple[int, str]:
+    """Run a play without a cluster; return its exit status and its output on one line."""
+    (directory / "play.yml").write_text(json.dumps(content), encoding="utf-8")
+    (directory / "hosts.yml").write_text(inventory, encoding="utf-8")
     command = [
         Path(sys.executable).with_name("ansible-playbook"),
-        f"--inventory={folder}/hosts.yml",
-        folder / "play.yml",
+        f"--inventory={directory}/hosts.yml",
+        directory / "play.yml",
     ]
     ended = subprocess.run(
         [*command, *arguments],
@@ -179,31 +179,31 @@ def alone(role: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("role", "variables", "told"),
+    ("role", "variables", "words"),
     [
         ("postgresql", {"postgresql_admin_password": "hunter2\n"}, "postgresql_admin_password has a line break"),
-        ("database", {"database_schema": "public"}, "database_schema is public, a schema of PostgreSQL's own"),
-        ("migrations", {"migrations_commands": ["check"]}, "migrations_commands[0] is check, text and not a list"),
-        ("web", {"web_allowed_hosts": "polls.example.org"}, "web_allowed_hosts is polls.example.org, text and not"),
+        ("database", {"database_schema": "public"}, "database_schema is public, which is reserved"),
+        ("migrations", {"migrations_commands": ["check"]}, "migrations_commands[0] is check, a string, not a list"),
+        ("web", {"web_allowed_hosts": "polls.example.org"}, "web_allowed_hosts is polls.example.org, a string, not"),
         ("web", {"web_surge": 0, "web_grace_period": 1}, "web_grace_period is 1 s, but web_stop_delay"),
     ],
 )
-def test_a_role_alone_is_validated_before_it_reaches_the_cluster(
-    tmp_path: Path, role: str, variables: dict[str, Any], told: str
+def test_a_role_alone_is_validated_before_it_connects_to_the_cluster(
+    tmp_path: Path, role: str, variables: dict[str, Any], words: str
 ) -> None:
     code, output = play(tmp_path, alone(role, {"web_service_type": "ClusterIP"} | variables), HOST)
     assert code != 0
-    assert told in output
-    # Other roles of the play may have made some.
-    assert f"Role {role} made no changes. Correct this" in output
+    assert words in output
+    # Other roles of the play may have made changes.
+    assert f"Role {role} made no changes. Correct them" in output
     assert "hunter2" not in output
     assert "/nonexistent" not in output
     assert "changed=0 " in output
 
 
 @pytest.mark.parametrize("variables", [{}, {"namespace_state": "absent", "app_name": "my_polls"}])
-def test_a_role_alone_goes_on_to_the_cluster(tmp_path: Path, variables: dict[str, Any]) -> None:
-    """A removal too, whatever its variables are."""
+def test_a_valid_role_alone_connects_to_the_cluster(tmp_path: Path, variables: dict[str, Any]) -> None:
+    """So does a removal with any variables."""
     _, output = play(tmp_path, alone("namespace", variables), HOST)
     assert "Validation of arguments failed" not in output
     assert "The kubeconfig /nonexistent" in output
@@ -239,12 +239,10 @@ def test_hosts_that_deploy_the_same_site_are_refused(tmp_path: Path, arguments: 
     content = [{"hosts": "all", "gather_facts": False, "vars_files": files, "tasks": [task]}]
     _, output = play(tmp_path, content, HOSTS, *arguments)
     assert {host for host in "abcd" if f"fatal: [{host}]" in output} == failed
-    assert ("The hosts a, b deploy one and the same site, polls in the namespace one of one cluster" in output) is bool(
-        failed
-    )
+    assert ("The hosts a, b deploy the same site, polls in namespace one of the same cluster" in output) is bool(failed)
 
 
-def test_two_kubeconfigs_of_one_cluster_are_one_cluster(tmp_path: Path) -> None:
+def test_two_kubeconfigs_for_one_cluster_are_the_same_cluster(tmp_path: Path) -> None:
     hosts = {}
     for name in ("a", "b"):
         kubeconfig = {
@@ -254,8 +252,8 @@ def test_two_kubeconfigs_of_one_cluster_are_one_cluster(tmp_path: Path) -> None:
         (tmp_path / name).write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
         hosts[name] = DEFAULTS | {"cluster_kubeconfig": str(tmp_path / name), "cluster_context": name}
     variables = {"ansible_play_hosts_all": ["a", "b"], "inventory_hostname": "a", "hostvars": hosts}
-    [complaint] = Validation(None, variables).same_site()
-    assert complaint.startswith("The hosts a, b deploy one and the same site")
+    [error] = Validation(None, variables).same_site()
+    assert error.startswith("The hosts a, b deploy the same site")
     hosts["b"]["cluster_context"] = "missing"
     assert Validation(None, variables).same_site() == []
 
@@ -265,11 +263,11 @@ def test_two_kubeconfigs_of_one_cluster_are_one_cluster(tmp_path: Path) -> None:
     [
         ({"tls-server-name": "{}.example.org"}, {}),
         ({"certificate-authority-data": "of {}"}, {}),
-        # As Teleport writes it.
+        # The format of Teleport.
         ({}, {"exec": {"args": ["credentials", "--kube-cluster={}"]}}),
     ],
 )
-def test_clusters_behind_one_address_are_not_one_cluster(
+def test_clusters_behind_one_address_are_different_clusters(
     tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any]
 ) -> None:
     hosts = {}
@@ -287,12 +285,12 @@ def test_clusters_behind_one_address_are_not_one_cluster(
     assert len(Validation(None, variables).same_site()) == 1
 
 
-def test_what_is_omitted_is_not_validated() -> None:
+def test_omitted_values_are_not_validated() -> None:
     assert errors_of({"number": {"type": "int"}}, {"number": trust_as_template("{{ omit }}")}) == []
 
 
 def test_a_template_that_fails_is_one_error() -> None:
-    """The default in the specification may be a description."""
+    """The default in the argument spec may be a description."""
     spec = {"number": {"type": "int", "default": "<computed>"}}
     [error] = errors_of(spec, {"number": trust_as_template("{{ missing }}")})
     assert error.startswith("number: ")

@@ -258,7 +258,7 @@ def test_a_claim_in_deletion_fails_with_the_pod_that_uses_it() -> None:
     problem = case.lasting_failure()
     assert problem.code == "ClaimDeleting"
     assert problem.text == "claim data is being deleted, and pod copy still uses it"
-    assert problem.advice.endswith("then remove pod copy")
+    assert problem.advice.endswith("then delete pod copy")
 
 
 def test_a_claim_that_is_missing_or_lost_its_volume_fails() -> None:
