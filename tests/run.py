@@ -209,6 +209,7 @@ def lint() -> list[Step]:
         "ruff format": ("ruff", "format", "--check", "."),
         "yamllint": ("yamllint", "--strict", "."),
         "ansible-lint": ("ansible-lint", "--offline"),
+        "plain English": (sys.executable, "tests/language.py"),
     }
     return [Step("lint", title, lambda words=words: command(*words)) for title, words in commands.items()]
 
