@@ -36,7 +36,7 @@ GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
 # Scenarios that take minutes.
-LONGEST = ("web", "lifecycle", "image", "postgresql", "seatbelt", "migrations", "superuser")
+LONGEST = ("web", "lifecycle", "image", "postgresql", "cluster_pin", "migrations", "superuser")
 
 
 @dataclass

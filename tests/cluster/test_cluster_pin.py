@@ -20,7 +20,7 @@ from support import PROJECT, Cluster, Ended, docker, run_play, run_playbook, the
 INVENTORY = PROJECT / os.environ.get("TEST_INVENTORY", "inventory/mirrors")
 OTHER = "cloud-django-test-other"
 OTHER_NODE = f"{OTHER}-control-plane"
-NAMESPACE = "test-seatbelt-ways"
+NAMESPACE = "test-pin-ways"
 CONTEXT = "production"
 KINDS = (
     "namespaces,configmaps,secrets,serviceaccounts,services,persistentvolumeclaims,deployments,statefulsets,jobs,"
@@ -460,7 +460,7 @@ def test_a_namespace_that_cannot_be_looked_through_stays(tmp_path: Path, mine: C
     nodes = mine.nodes()
     if not nodes:
         pytest.skip("the user is made on a node on this machine")
-    name = "test-seatbelt-hidden"
+    name = "test-pin-hidden"
 
     def administrate(*arguments: str) -> str:
         return docker("exec", nodes[0], "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *arguments).strip()
