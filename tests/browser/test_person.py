@@ -60,7 +60,7 @@ def test_cannot_vote_twice(person: Person, ask: Ask) -> None:
         "document.querySelector('fieldset').disabled = false; document.querySelectorAll('[type=radio]')[1].click();"
         "document.querySelector('form').submit()"
     )
-    person.sees("You have voted on this question already")
+    person.sees("You have already voted on this question")
     person.goes_to(f"{path}results/")
     person.sees("1 vote in all")
 
