@@ -62,7 +62,7 @@ def ground(deployed: Any) -> Any:
     except Failed:
         deployed.deploy()
         deployed.wait_until_whole(3)
-    deployed.settle()
+    deployed.wait_for_old_pods()
     return deployed
 
 

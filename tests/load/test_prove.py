@@ -52,7 +52,7 @@ def test_without_the_pause_before_the_end_requests_fail(spoiled: Ground) -> None
     How soon they learn it is chance: at one rollout in many each of them is quick enough, so there may be more.
     """
     spoiled.deploy("--tags=web", web_stop_delay=0)
-    spoiled.settle()
+    spoiled.wait_for_old_pods()
     with spoiled.load() as load:
         for _ in range(MOST_ROLLOUTS):
             spoiled.replace_pods()

@@ -16,7 +16,7 @@ from slow import CLIENTS, SLOWEST_SECONDS, Address, connected, slow_clients, sta
 def without_front(deployed: Ground) -> Iterator[Ground]:
     deployed.deploy("--tags=web", web_front_enabled=False)
     deployed.wait_until_whole(prove.REPLICAS)
-    deployed.settle()
+    deployed.wait_for_old_pods()
     yield deployed
     deployed.deploy("--tags=web")
 

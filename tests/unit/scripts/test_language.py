@@ -1,4 +1,4 @@
-"""The check of plain English: where it finds odd words, and where it leaves them alone."""
+"""The check of plain English: text that it checks, and text that it ignores."""
 
 from __future__ import annotations
 
