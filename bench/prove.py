@@ -52,7 +52,7 @@ MOMENT = 0.1
 POD_MOMENT = 1.0
 
 
-# ---- Planned changes: no request may fail ---------------------------------------------------------------------------
+# ---- Planned changes: no request may fail ----------------------------------------------------------------------------
 
 
 def rollouts(ground: Ground, times: int = 20, requests: int = 0, places: int = 1, **variables: Any) -> Row:

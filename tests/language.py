@@ -25,8 +25,10 @@ FEWEST_WORDS = 3
 # Values of these keys are code, however many words they have.
 CODE_KEYS = {"when", "that", "until", "failed_when", "changed_when", "cmd", "command", "shell", "argv", "run"}
 WORD = re.compile(r"[^\W\d_]{2,}")
-# Code within prose: literals of Markdown, the marks of Ansible's documentation, and addresses.
-LITERAL = re.compile(r"`[^`\n]+`|\b[A-Z]\([^()\n]*\)|https?://\S+|\]\([^)\n]*\)|\\[nt]|%\(\w+\)s")
+# Code within prose: a name, literals of Markdown, marks of Ansible's documentation, and addresses.
+LITERAL = re.compile(
+    r"(?i:user|role) nobody\b|`[^`\n]+`|\b[A-Z]\([^()\n]*\)|https?://\S+|\]\([^)\n]*\)|\\[nt]|%\(\w+\)s"
+)
 JINJA = re.compile(r"{{.*?}}|{%.*?%}", re.DOTALL)
 QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 SPACE = r"(?:[ ]+|[ ]*\n[ ]*)"

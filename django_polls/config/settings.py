@@ -95,7 +95,7 @@ TEMPLATES = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
-# ---- Browser security -----------------------------------------------------------------------------------------------
+# ---- Browser security ------------------------------------------------------------------------------------------------
 
 SECURE_CSP = {
     "default-src": [CSP.NONE],
