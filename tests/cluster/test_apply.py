@@ -564,10 +564,10 @@ def test_interrupted_removal_is_waited_for(apply: Playbook, api: Api) -> None:
     eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
     begun = apply(state="absent", objects=[slow], wait=False)
     assert begun.actions == {"Deployment/polls-web": "removed"}
-    assert api.names("pods"), "the run did not wait for the pod"
+    assert api.names("pods"), "no pod is left to wait for"
     # The removal is in progress, so this run changes nothing and waits.
     assert not apply(state="absent", objects=[slow]).changed
-    assert not api.names("pods"), "an object that is gone has taken its pods along"
+    assert not api.names("pods"), "the run did not wait for the pods"
     assert not apply(state="absent", objects=[slow]).changed
 
 

@@ -65,26 +65,26 @@ def test_password_that_the_user_changed_is_kept(ensure: Callable[..., str]) -> N
 
 
 def test_manually_created_superuser_is_kept_until_the_secret_changes(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_superuser("admin", "hand@example.org", "made by hand")
+    get_user_model().objects.create_superuser("admin", "hand@example.org", "set manually")
     assert ensure() == "unchanged: the superuser admin already exists and keeps its password"
     assert ensure().startswith("unchanged")
-    assert authenticate(username="admin", password="made by hand")
+    assert authenticate(username="admin", password="set manually")
     assert ensure(SECOND).startswith("updated")
     assert authenticate(username="admin", password=SECOND)
     assert get_user_model().objects.get().email == "hand@example.org"
 
 
 def test_missing_permissions_are_added(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_user("admin", "", "made by hand")
+    get_user_model().objects.create_user("admin", "", "set manually")
     assert ensure() == "updated the superuser admin: permissions"
-    user = authenticate(username="admin", password="made by hand")
+    user = authenticate(username="admin", password="set manually")
     assert user is not None
     assert user.is_staff
     assert user.is_superuser
 
 
 def test_update_password_option(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_superuser("admin", "", "made by hand")
+    get_user_model().objects.create_superuser("admin", "", "set manually")
     assert ensure(update_password=True) == "updated the superuser admin: password"
     assert authenticate(username="admin", password=FIRST)
 
