@@ -25,10 +25,8 @@ FEWEST_WORDS = 3
 # Values of these keys are code, however many words they have.
 CODE_KEYS = {"when", "that", "until", "failed_when", "changed_when", "cmd", "command", "shell", "argv", "run"}
 WORD = re.compile(r"[^\W\d_]{2,}")
-# Code within prose: a name, literals of Markdown, marks of Ansible's documentation, and addresses.
-LITERAL = re.compile(
-    r"(?i:user|role) nobody\b|`[^`\n]+`|\b[A-Z]\([^()\n]*\)|https?://\S+|\]\([^)\n]*\)|\\[nt]|%\(\w+\)s"
-)
+# Code within prose: literals of Markdown, marks of Ansible's documentation, and addresses.
+LITERAL = re.compile(r"`[^`\n]+`|\b[A-Z]\([^()\n]*\)|https?://\S+|\]\([^)\n]*\)|\\[nt]|%\(\w+\)s")
 JINJA = re.compile(r"{{.*?}}|{%.*?%}", re.DOTALL)
 QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 SPACE = r"(?:[ ]+|[ ]*\n[ ]*)"
@@ -182,11 +180,17 @@ def prose(path: Path) -> str:
     return kind(text) if kind else ""
 
 
+def allowed() -> re.Pattern[str]:
+    """Return a pattern of the phrases that are names."""
+    phrases = [phrase for names in tomllib.loads(RULES.read_text())["names"] for phrase in names.split(", ")]
+    return re.compile("|".join(re.escape(phrase).replace(r"\ ", SPACE) for phrase in phrases), re.IGNORECASE)
+
+
 def patterns() -> list[tuple[str, re.Pattern[str], str]]:
     """Return of each rule its kind, its pattern, and what to write instead."""
     result = []
     for kind, rules in tomllib.loads(RULES.read_text()).items():
-        for words, instead in rules.items():
+        for words, instead in rules.items() if kind != "names" else ():
             longest_first = sorted(words.split(", "), key=len, reverse=True)
             choice = "|".join(re.escape(word).replace(r"\ ", SPACE) for word in longest_first)
             before = r"^\s*(?:- )?name: [\"']?(?:\S+ \| )?" if kind == "tasks" else ""
@@ -205,7 +209,7 @@ def findings(path: Path) -> Iterator[tuple[int, str]]:
     """Return of each finding in a file its line, and what is wrong with it."""
     text = prose(path)
     source = path.read_text() if text else ""
-    plain = without(LITERAL, text)
+    plain = without(allowed(), without(LITERAL, text))
     for kind, pattern, instead in patterns():
         if kind == "tasks" and path.suffix not in (".yml", ".yaml"):
             continue

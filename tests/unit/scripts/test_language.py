@@ -17,6 +17,7 @@ RULES = tomllib.loads(SCRIPT.with_name("language.toml").read_text())
 ODD = next(iter(RULES["words"])).split(", ")[0]
 START = next(iter(RULES["starts"])).split(", ")[0]
 VERB = next(iter(RULES["tasks"])).split(", ")[0]
+NAME = next(iter(RULES["names"])).split(", ")[0]
 TWO_WORDS = next(words for words in RULES["words"] if words.count(" ") == 1 and "," not in words)
 
 
@@ -51,6 +52,7 @@ def test_each_word_is_found(language: ModuleType, tmp_path: Path, word: str) -> 
         ("page.md", f"The run works. {START} it does is here.\n", [1]),
         ("page.md", f"{START} does it do?\n\nIt asks {START.lower()} it does.\n", []),
         ("page.md", f"| A | B |\n|---|---|\n| a | {'word ' * 30}|\n| b | {'word ' * 31}|\n", [4]),
+        ("page.md", f"The {NAME} here.\n", []),
         ("code.py", f'"""Return a value.\n\nThe {ODD} here.\n"""\n', [3]),
         ("code.py", f"{ODD} = 1  # This is {ODD} code.\n", [1]),
         ("code.py", f"{ODD}('{ODD}', key='a {ODD}')\n", []),
