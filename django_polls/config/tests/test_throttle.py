@@ -34,7 +34,7 @@ def test_fifth_failed_login_is_locked_out(administrator: AbstractUser) -> None:
     client = Client()
     answer = lock(client)
     assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (429, "900", "no-store")
-    assert "wait 15 minutes" in answer.text
+    assert "Try again in 15 minutes" in answer.text
     assert "Content-Security-Policy" in answer.headers
     assert log_in(client, PASSWORD).status_code == 429
     assert "admin" not in answer.text.replace("/admin/", "")

@@ -122,5 +122,5 @@ def test_files_that_cannot_be_used(ensure: Callable[..., str], tmp_path: Path, c
 def test_missing_options_and_files_fail(ensure: Callable[..., str], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read: No such file"):
         ensure(password_file=str(tmp_path / "none"))
-    with pytest.raises(CommandError, match="Give --username-file or set SUPERUSER_USERNAME_FILE"):
+    with pytest.raises(CommandError, match="Use --username-file, or set SUPERUSER_USERNAME_FILE"):
         ensure(username_file="")
