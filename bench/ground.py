@@ -373,7 +373,7 @@ class Ground:
                 if status["name"] in wanted and status.get("containerID")
             ]
             if not found:
-                raise Failed(f"Pod {pod['metadata']['name']} has no container {' or '.join(wanted)} that was started.")
+                raise Failed(f"Pod {pod['metadata']['name']} has no container {' or '.join(wanted)} that has started.")
             identifiers.setdefault(pod["spec"]["nodeName"], []).extend(f"-e {identifier}" for identifier in found)
         moments = []
         for node, patterns in identifiers.items():

@@ -441,12 +441,12 @@ def two_at_once(ground: Ground) -> Row:
         held = [since for holder, since in holders.items() if f"(process {process}," in holder]
         others = [end for other, end in ends.items() if other != process and end < ends[process]]
         if code and "Another run is changing" not in " ".join(outputs[process].split()):
-            problems.append(f"one of them failed: {outputs[process][-1500:]}")
+            problems.append(f"one run failed: {outputs[process][-1500:]}")
         if not code and not held:
-            problems.append("one of them changed the site without the Lease")
+            problems.append("one run changed the site without the Lease")
         # The run that finished last must have started after the other one.
         if not code and held and any(held[0] < end - 1 for end in others):
-            problems.append("one of them had the Lease before the other had ended")
+            problems.append("one run acquired the Lease before the other had finished")
     if all(codes.values()):
         problems.append("both failed")
     results = ["refused" if code else "done" for code in codes.values()]

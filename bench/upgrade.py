@@ -185,7 +185,7 @@ def judged(load: Load, origin: str, before: State, after: State, again: int) -> 
     if differing:
         problems.append(f"these passwords changed: {', '.join(differing)}")
     if again:
-        problems.append(f"the second run still changed {again} things")
+        problems.append(f"the second run reported {again} changes")
     pod = "replaced" if replaced else "not replaced"
     note = f"from {origin}; {len(pages)} outage pages in {seconds:.1f} s, database pod {pod}"
     name = "A site deployed by the commit before is upgraded by one site.yml under load"

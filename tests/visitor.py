@@ -77,7 +77,7 @@ def one(pattern: str, text: str, what: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", help="address of the site")
-    parser.add_argument("--ca-file", help="certificates to trust instead of the system's")
+    parser.add_argument("--ca-file", help="trusted certificates instead of the system's")
     arguments = parser.parse_args()
     print(json.dumps(Visitor(arguments.site, arguments.ca_file).vote()))
 

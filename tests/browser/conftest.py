@@ -16,13 +16,13 @@ from selenium.webdriver.chrome.service import Service
 from people import AXE, HERE, Person, Site
 
 OPTIONS = {
-    "--base-url": ("BASE_URL", "", "Address of the site, such as http://192.0.2.1:30080."),
+    "--base-url": ("BASE_URL", "", "URL of the site, such as http://192.0.2.1:30080."),
     "--admin-name": ("ADMIN_NAME", "admin", "User name of the administrator."),
-    "--admin-password-file": ("ADMIN_PASSWORD_FILE", "", "File that holds the administrator's password."),
-    "--admin-path": ("ADMIN_PATH", "admin/", "Where the admin is, below the address of the site."),
+    "--admin-password-file": ("ADMIN_PASSWORD_FILE", "", "File that contains the administrator's password."),
+    "--admin-path": ("ADMIN_PATH", "admin/", "Path of the admin, relative to the URL of the site."),
     "--screenshots": ("SCREENSHOTS", str(HERE / "screenshots"), "Directory for the screenshots of all pages."),
     "--chromium": ("CHROMIUM", "/usr/bin/chromium", "The browser."),
-    "--chromedriver": ("CHROMEDRIVER", "/usr/bin/chromedriver", "The program that drives the browser."),
+    "--chromedriver": ("CHROMEDRIVER", "/usr/bin/chromedriver", "The WebDriver of the browser."),
 }
 SWITCHES = [
     "--headless",
@@ -49,9 +49,9 @@ def site(pytestconfig: pytest.Config) -> Site:
     """Return the site under test."""
     base_url, password_file = pytestconfig.getoption("--base-url"), pytestconfig.getoption("--admin-password-file")
     if not base_url or not password_file:
-        pytest.fail("No site to test. Set BASE_URL and ADMIN_PASSWORD_FILE, or give the options of the same names.")
+        pytest.fail("The site is unknown. Set BASE_URL and ADMIN_PASSWORD_FILE, or use the options of these names.")
     if not AXE.exists():
-        pytest.fail(f"axe-core is not there. Run `npm ci` in {HERE}.")
+        pytest.fail(f"axe-core is missing. Run `npm ci` in {HERE}.")
     password = Path(password_file).read_text().removesuffix("\n")
     return Site(base_url, pytestconfig.getoption("--admin-path"), pytestconfig.getoption("--admin-name"), password)
 

@@ -28,7 +28,9 @@ def images() -> None:
     missing = [image for image in (IMAGE, DEBIAN) if docker("image", "inspect", image).returncode]
     if missing and not BUILDS:
         names = " and ".join(missing)
-        pytest.skip(f"TEST_INVENTORY builds no {names}: set TEST_FRONT_IMAGE and TEST_DEBIAN_IMAGE to images of yours")
+        pytest.skip(
+            f"TEST_INVENTORY does not build {names}. Set TEST_FRONT_IMAGE and TEST_DEBIAN_IMAGE to existing images."
+        )
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ VENV = PROJECT / ".venv" / "site"
 POSTGRESQL_IMAGE = os.environ.get("TEST_POSTGRESQL_IMAGE", "localhost/cloud-django/postgresql:17")
 BASE_IMAGE = os.environ.get("TEST_BASE_IMAGE", "localhost/cloud-django/python:3.13")
 BUILD_SECRETS = {"pip_conf": "/etc/pip.conf", "ca_certificates": "/etc/ssl/certs/ca-certificates.crt"}
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 # The login role owns the server, because the tests create a database. The data is temporary, so it need not be on a
 # disk.
@@ -59,7 +59,7 @@ def require_image(name: str) -> None:
     """Fail if an image is missing that no registry has."""
     inspect = ["docker", "image", "inspect", name]
     if name.startswith("localhost/") and subprocess.run(inspect, capture_output=True, check=False).returncode:
-        raise Stopped(f"Image {name} is not in the container engine: run `python tests/run.py site`, which makes it.")
+        raise Stopped(f"Image {name} is not in the container engine. Run `python tests/run.py site` to build it.")
 
 
 def log_of(container: str) -> str:
@@ -80,7 +80,7 @@ def container(*arguments: str) -> Iterator[str]:
 
 def wait(identifier: str, name: str, is_ready: Callable[[], bool]) -> None:
     """Wait until a container is ready. Print its log if it exits early or takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_ready():
         running = docker("container", "inspect", "--format={{ .State.Running }}", identifier) == "true"
         if not running or time.monotonic() > deadline:
@@ -185,12 +185,12 @@ def write_secrets(folder: Path) -> None:
 def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--serve", action="store_true", help="run the site as well, from its image")
-    parser.add_argument("--chdir", default=".", help="where to run the command, below the project")
+    parser.add_argument("--serve", action="store_true", help="also run the site, from its image")
+    parser.add_argument("--chdir", default=".", help="directory to run the command in, relative to the project")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if not VENV.is_dir():
-        raise Stopped(f"{VENV} is not there: run `python tests/run.py site`, which makes it.")
+        raise Stopped(f"{VENV} is missing. Run `python tests/run.py site` to create it.")
     require_image(POSTGRESQL_IMAGE)
     if options.serve:
         require_image(BASE_IMAGE)

@@ -567,7 +567,7 @@ def test_missing_container_is_not_killed(
 ) -> None:
     pod = killable(containerStatuses=[{"name": "front", "restartCount": 0}])
     monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
-    with pytest.raises(Failed, match="Pod polls-web-a has no container front that was started"):
+    with pytest.raises(Failed, match="Pod polls-web-a has no container front that has started"):
         site_without_a_cluster.kill("polls-web-a", containers=["front"])
 
 

@@ -177,7 +177,7 @@ PAGE = "unavailable"
         ([], State(["a"], {}), 0, "these passwords changed: app/password"),
         # A password that the new release adds has not changed.
         ([], State(["a"], {"app/password": "1", "cache/password": "3"}), 0, ""),
-        ([], SAME, 2, "the second run still changed 2 things"),
+        ([], SAME, 2, "the second run reported 2 changes"),
     ],
 )
 def test_missed_goals_of_an_upgrade(failures: list[tuple[float, str]], after: State, again: int, wrong: str) -> None:

@@ -27,7 +27,7 @@ def database_settings(environment: Environment, application_name: str) -> dict[s
     elif options["sslmode"].startswith("verify-"):
         raise ImproperlyConfigured(
             f"The environment variable DATABASE_SSLROOTCERT is not set, and DATABASE_SSLMODE {options['sslmode']} "
-            "needs it. Set it to the path of the certificate of the authority that signed the server's, or to system."
+            "needs it. Set it to the path of the server's CA certificate, or to system."
         )
     if server_options := _server_options(environment):
         options["options"] = server_options
