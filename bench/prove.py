@@ -441,7 +441,7 @@ def two_at_once(ground: Ground) -> Row:
         held = [since for holder, since in holders.items() if f"(process {process}," in holder]
         others = [end for other, end in ends.items() if other != process and end < ends[process]]
         if code and "Another run is changing" not in " ".join(outputs[process].split()):
-            problems.append(f"one run failed: {outputs[process][-1500:]}")
+            problems.append(f"one of them failed: {outputs[process][-1500:]}")
         if not code and not held:
             problems.append("one run changed the site without the Lease")
         # The run that finished last must have started after the other one.

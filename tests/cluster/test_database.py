@@ -350,7 +350,7 @@ def test_too_many_connections_fail_before_any_change(where) -> None:
 
 def test_connections_include_pods_of_the_autoscaler(where) -> None:
     sentence = play(web_replicas_maximum=20).sentence()
-    # Twice the maximum and one, because replaced pods keep their connections until they exit.
+    # Twice as many and one, since those that are replaced keep theirs until they have ended.
     assert sentence.startswith(f"The site may open {(2 * 20 + 1) * 8 + 15} connections, and the server accepts 200.")
 
 
@@ -394,7 +394,7 @@ def test_a_lost_secret_gets_a_new_password_on_both_sides(where) -> None:
 
 
 @pytest.mark.parametrize("name", ["Polls", "polls-site", "1polls", "po lls", 'polls";', "é"])
-def test_names_that_need_quotes_fail(where, name: str) -> None:
+def test_names_that_need_quoting_are_refused(where, name: str) -> None:
     assert f"database_name is {name}, which is no name of 1 to 63 small letters" in play(database_name=name).sentence()
 
 

@@ -34,7 +34,7 @@ def test_refused_or_unschedulable_pod_is_reported_without_its_claim() -> None:
         assert "cannot be scheduled: " in told.sentence()
         assert "Insufficient cpu" in told.sentence()
         assert "remove the claim" not in told.sentence()
-        # Until then, an autoscaler may announce a node.
+        # Until then an autoscaler may announce a node.
         assert told.seconds < HOPELESS_WITHIN + PLACING_PATIENCE
 
 

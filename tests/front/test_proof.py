@@ -50,7 +50,7 @@ def test_any_page_proves_the_release(named: Pod, path: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"release": "0" * 32}, {"configuration_hash": "0" * 32}])
-def test_another_release_is_no_proof(named: Pod, options: dict[str, str]) -> None:
+def test_another_release_is_not_proven(named: Pod, options: dict[str, str]) -> None:
     with pytest.raises(CloudDjangoError, match="something else answers there"):
         prove(named, "/", **options)
 

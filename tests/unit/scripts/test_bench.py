@@ -265,7 +265,7 @@ def test_the_table_has_units_and_goals() -> None:
     assert "| Working set of a front without load | 7 MiB | ≤ 40 MiB |" in lines
 
 
-def test_figures_have_the_commit_and_a_mark_for_changes(tmp_path: Path) -> None:
+def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("a")
     (tmp_path / "role.yml").write_text("a")
     head = commit(tmp_path)
