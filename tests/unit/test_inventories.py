@@ -18,7 +18,7 @@ import yaml
 PROJECT = Path(__file__).parents[2]
 INVENTORIES = sorted(path.name for path in (PROJECT / "inventory").iterdir() if path.is_dir())
 MOST_LINES = 40
-# Facts about the inventory itself, which the roles' defaults use.
+# Variables of the inventory as a whole, which the roles' defaults use.
 SHARED = {
     "app_data",
     "app_image",
