@@ -1,7 +1,7 @@
-"""Measure the site's playbooks on the cluster of the inventory that is given, in a namespace of their own.
+"""Measure the site's playbooks on the cluster of the given inventory, in a separate namespace.
 
-Most goals are multiples of an empty play on the same machine. Prints a table, writes bench/results.json, and puts the
-figures into README.md.
+Most goals are multiples of an empty play on the same machine. The program prints a table and writes it to
+bench/results.json and README.md.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from throughput import throughput
 RESULTS = PROJECT / "bench" / "results.json"
 NAMESPACE = "cloud-django-bench"
 REPEATS = 5
-SLOWEST = 5  # How many of the slowest tasks are named.
-# A change and a removal are measured three times if the further two take at most so many seconds, of both together.
+SLOWEST = 5  # Number of slowest tasks to report.
+# Changes and removals are repeated twice if the repetitions of both take at most this many seconds.
 REPEATS_OF_CHANGES, REPEATS_BUDGET = 3, 120.0
-# name: (what it is, its limit in its own unit or None)
+# Name: description, and goal in its own unit or None.
 FIGURES: dict[str, tuple[str, float | None]] = {
     "site_first_seconds": ("First deployment to the first counted vote; cluster there, images built", 60),
     "empty_play_seconds": ("An empty play with the same inventory, for comparison", None),
@@ -62,32 +62,32 @@ FIGURES: dict[str, tuple[str, float | None]] = {
     "teardown_ratio": ("The same as a multiple of an empty play", 30),
 }
 UNITS = {"seconds": " s", "ratio": " \u00d7", "second": "/s", "mebibytes": " MiB"}
-# The figures whose limit is a minimum.
+# Figures whose goal is a minimum.
 AT_LEAST = {"front_throughput_ratio"}
-# The name of each task of a run, and its seconds.
+# Name and seconds of each task of a run.
 type Tasks = list[tuple[str, float]]
 
 
 @contextmanager
 def stopwatch(seconds: list[float]) -> Iterator[None]:
-    """Append how long the block took."""
+    """Append the seconds that the block took."""
     started = time.monotonic()
     yield
     seconds.append(time.monotonic() - started)
 
 
 def vote(site: str) -> None:
-    """Vote once, from outside."""
+    """Vote once, from outside the cluster."""
     done = subprocess.run(
         [sys.executable, "tests/visitor.py", site], cwd=PROJECT, capture_output=True, text=True, check=True
     )
-    told = json.loads(done.stdout)
-    if told["after"] != told["before"] + 1:
-        raise Failed(f"The vote was not counted: {told}")
+    result = json.loads(done.stdout)
+    if result["after"] != result["before"] + 1:
+        raise Failed(f"The vote was not counted: {result}")
 
 
 class Kubectl:
-    """The objects of the site, and kubectl to apply them."""
+    """kubectl in the namespace of the site."""
 
     def __init__(self, plays: Plays) -> None:
         self.command = [*kubectl(plays), f"--namespace={NAMESPACE}"]
@@ -99,13 +99,13 @@ class Kubectl:
         return done.stdout
 
     def objects(self) -> str:
-        """Return what the roles applied, as a list for kubectl: each object with the fields that are theirs."""
+        """Return the objects that the roles applied as a list for kubectl, each with only the applied fields."""
         kinds = self.run("api-resources", "--namespaced", "--verbs=list,patch", "--output=name").split()
-        # A Job is made once and cannot be applied again.
+        # Jobs are immutable and cannot be applied again.
         kinds = [kind for kind in kinds if kind not in {"events", "events.events.k8s.io", "jobs.batch"}]
         selector = "--selector=app.kubernetes.io/managed-by=cloud-django"
         found = json.loads(self.run("get", ",".join(kinds), selector, "--show-managed-fields", "--output=json"))
-        items = [ours for item in found["items"] if (ours := applied(item))]
+        items = [fields for item in found["items"] if (fields := applied(item))]
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
     def apply(self, objects: str) -> None:
@@ -113,27 +113,27 @@ class Kubectl:
 
 
 def applied(item: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the fields of an object that the field manager cloud-django applied; None if it applied none."""
+    """Return the fields of an object that the field manager cloud-django applied, or None if it applied none."""
     for entry in item["metadata"].get("managedFields", []):
         if entry["manager"] == "cloud-django" and entry["operation"] == "Apply" and "subresource" not in entry:
-            ours = owned(item, entry["fieldsV1"])
+            mine = owned(item, entry["fieldsV1"])
             name = {key: item["metadata"][key] for key in ("name", "namespace")}
-            return ours | {
+            return mine | {
                 "apiVersion": item["apiVersion"],
                 "kind": item["kind"],
-                "metadata": ours.get("metadata", {}) | name,
+                "metadata": mine.get("metadata", {}) | name,
             }
     return None
 
 
 def owned(value: Any, fields: dict[str, Any]) -> Any:
-    """Return the part of `value` that `fields`, a set of fields in Kubernetes' notation, names."""
+    """Return the part of `value` that is in `fields`, a set of fields in the notation of Kubernetes."""
     inner = {key: set_ for key, set_ in fields.items() if key != "."}
     if not inner:
         return value
     if isinstance(value, dict):
         return {key[2:]: owned(value[key[2:]], set_) for key, set_ in inner.items() if key[2:] in value}
-    # In the order of the list, which the set does not know.
+    # Keep the order of the list, because the set has none.
     kept = []
     for element in value:
         for key, set_ in inner.items():
@@ -147,19 +147,19 @@ def owned(value: Any, fields: dict[str, Any]) -> Any:
 
 @dataclass
 class Ratio:
-    """Seconds of something that is measured next to an empty play, each time it is done."""
+    """Seconds of an action, and of an empty play next to each measurement."""
 
     seconds: list[float] = field(default_factory=list)
     empty: list[float] = field(default_factory=list)
 
     def figures(self, name: str) -> dict[str, float]:
-        """Return the median of the seconds, and that of the multiples of the empty plays."""
+        """Return the median of the seconds, and the median of the multiples of the empty plays."""
         ratios = [one / empty for one, empty in zip(self.seconds, self.empty, strict=True)]
         return {f"{name}_seconds": statistics.median(self.seconds), f"{name}_ratio": statistics.median(ratios)}
 
 
 def timed(do: Callable[[], Any]) -> float:
-    """Return how long something took."""
+    """Return the seconds that a function took."""
     seconds: list[float] = []
     with stopwatch(seconds):
         do()
@@ -167,7 +167,7 @@ def timed(do: Callable[[], Any]) -> float:
 
 
 def between(empty: Callable[[], float], do: Callable[[], Any], ratio: Ratio) -> None:
-    """Measure something, and an empty play before and after it, whose mean counts: the machine's speed drifts."""
+    """Measure an action between two empty plays, whose mean counts, because the machine's speed drifts."""
     before = empty()
     seconds = timed(do)
     ratio.seconds.append(seconds)
@@ -175,16 +175,16 @@ def between(empty: Callable[[], float], do: Callable[[], Any], ratio: Ratio) -> 
 
 
 def repeats(seconds: float, budget: float) -> int:
-    """Return how often to repeat what takes so many seconds each time: all or nothing, since two have no median."""
+    """Return how many times to repeat an action: all or none, because two values have no median."""
     further = REPEATS_OF_CHANGES - 1
     return further if further * seconds <= budget else 0
 
 
 def slowest(runs: Sequence[Tasks]) -> Tasks:
-    """Return the slowest tasks of the same run made several times, with the median of their seconds."""
+    """Return the slowest tasks of several equal runs, with the median of their seconds."""
     seconds: dict[tuple[str, int], list[float]] = {}
     for run in runs:
-        # A task that is included several times has one name.
+        # A task that is included several times has the same name each time.
         seen: Counter[str] = Counter()
         for name, taken in run:
             seconds.setdefault((name, seen[name]), []).append(taken)
@@ -194,7 +194,7 @@ def slowest(runs: Sequence[Tasks]) -> Tasks:
 
 
 def changed_copy(folder: Path, word: str) -> Path:
-    """Copy the build context with one word changed in a template."""
+    """Copy the build context and change a word in a template."""
     copy = copied_context(folder / word)
     page = copy / "django_polls" / "polls" / "templates" / "polls" / "index.html"
     replace(page, "What do you think?", f"What do you think, {word}?")
@@ -202,9 +202,9 @@ def changed_copy(folder: Path, word: str) -> Path:
 
 
 def change_image(plays: Plays, copy: Path) -> None:
-    """Deploy a changed build context, and look whether the page shows the change."""
+    """Deploy a changed build context, and check that the page shows the change."""
     plays("site", image_context=str(copy))
-    # The node is a container of this machine, whatever proxies the environment has.
+    # The node is a container on this machine, so ignore proxies from the environment.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(plays.address() + "/", timeout=10) as answer:
         page = answer.read().decode()
@@ -213,7 +213,7 @@ def change_image(plays: Plays, copy: Path) -> None:
 
 
 def rerun(plays: Plays, empty: Callable[[], float], started: Path) -> tuple[dict[str, float], Tasks]:
-    """Run site.yml again and again with nothing to change; return the figures, and the slowest tasks."""
+    """Run site.yml repeatedly without changes; return the figures and the slowest tasks."""
     kubectl = Kubectl(plays)
     objects = kubectl.objects()
     sites, applies = Ratio(), Ratio()
@@ -224,7 +224,7 @@ def rerun(plays: Plays, empty: Callable[[], float], started: Path) -> tuple[dict
         changed: list[int] = []
         sites.seconds.append(timed(lambda changed=changed: changed.append(plays("site"))))
         if changed != [0]:
-            raise Failed(f"{changed[0]} tasks changed something although nothing was to change:\n{plays.output}")
+            raise Failed(f"{changed[0]} tasks reported changes in a run without changes:\n{plays.output}")
         runs.append(json.loads(started.read_text(encoding="utf-8")))
         applies.seconds.append(sites.seconds[-1])
         applies.empty.append(timed(lambda: kubectl.apply(objects)))
@@ -239,7 +239,7 @@ def rerun(plays: Plays, empty: Callable[[], float], started: Path) -> tuple[dict
 
 
 def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
-    """Return the figures, and the slowest tasks of a run with nothing to change."""
+    """Return the figures, and the slowest tasks of a run without changes."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -274,7 +274,7 @@ def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
 
         budget = REPEATS_BUDGET
         changes, removals = Ratio(), Ratio()
-        # A word of its own, so that no earlier run has left an image with it.
+        # A unique word, so that no earlier run has built the same image.
         copies = iter([changed_copy(folder, f"{folder.name}-{number}") for number in range(REPEATS_OF_CHANGES)])
 
         def change() -> None:
@@ -300,8 +300,8 @@ def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
 
 
 def shown(figures: dict[str, float]) -> list[str]:
-    """Return the figures as lines of a table in Markdown."""
-    lines = ["| What | Measured | Goal |", "|---|---|---|"]
+    """Return the figures as lines of a Markdown table."""
+    lines = ["| Measurement | Result | Goal |", "|---|---|---|"]
     for key, (what, limit) in FIGURES.items():
         unit = UNITS.get(key.rpartition("_")[2], "")
         sign = "\u2265" if key in AT_LEAST else "≤"
@@ -310,7 +310,7 @@ def shown(figures: dict[str, float]) -> list[str]:
 
 
 def missed(figures: dict[str, float]) -> list[str]:
-    """Return the names of the figures that are beyond their goals."""
+    """Return the names of the figures that miss their goals."""
 
     def is_missed(key: str, limit: float) -> bool:
         return figures[key] < limit if key in AT_LEAST else figures[key] > limit
@@ -319,7 +319,7 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 
 def main() -> None:
-    """Measure, show and keep the figures; end with 1 if one is beyond its goal."""
+    """Measure, print, and store the figures; exit with status 1 if one misses its goal."""
     try:
         commit = measured_commit()
         figures, tasks = measure(sys.argv[1])
@@ -331,10 +331,10 @@ def main() -> None:
     lines = shown(figures)
     put_into_readme("make bench", lines)
     print("\n".join(lines))
-    print(f"\nThe {len(tasks)} slowest tasks with nothing to change, in seconds (median of {REPEATS} runs):")
+    print(f"\nThe {len(tasks)} slowest tasks of a run without changes, in seconds (median of {REPEATS} runs):")
     print("\n".join(f"{seconds:6.2f}  {name}" for name, seconds in tasks))
     if beyond := missed(figures):
-        sys.exit(f"Beyond the goal: {', '.join(beyond)}.")
+        sys.exit(f"Goals missed: {', '.join(beyond)}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pods beside the site, each in a namespace of its own, since policies forbid others in the site's."""
+"""Pods next to the site, each in its own namespace, because policies block them in the site's namespace."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 from ground import Ground, answered, eventually
 
-FILES = "/etc/files"  # Where a pod has its files.
+FILES = "/etc/files"  # Directory of a pod's files.
 GATEWAY_PORT = 8099
 
 
 def manifests(
     name: str, image: str, command: Sequence[str], files: Mapping[str, str], **spec: Any
 ) -> list[dict[str, Any]]:
-    """Return a pod with one container, and what it needs."""
+    """Return the manifests of a pod with one container and its files."""
     labels = {"app.kubernetes.io/name": name}
     container = {
         "name": "main",
@@ -48,7 +48,7 @@ def manifests(
 def pod_beside(
     ground: Ground, name: str, image: str, command: Sequence[str], files: Mapping[str, str], **spec: Any
 ) -> Iterator[tuple[Client, dict[str, Any]]]:
-    """Run a pod with these files in FILES; yield the client of its namespace and the pod, and remove both."""
+    """Run a pod with these files in FILES; yield the client of its namespace and the pod, then remove both."""
     namespace = f"{ground.namespace}-{name}"
     where = Client(ground.cluster.dynamic, namespace, ground.cluster.where)
     where.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"name": name}}})
@@ -60,14 +60,14 @@ def pod_beside(
     finally:
         where.delete("Pod", name, grace=0)
         where.delete("Namespace", namespace)
-        eventually(lambda: where.get("Namespace", namespace) is None, 60, f"the end of namespace {namespace}")
+        eventually(lambda: where.get("Namespace", namespace) is None, 60, f"the removal of namespace {namespace}")
 
 
 # ---- A gateway -------------------------------------------------------------------------------------------------------
 
 
 def gateway_configuration(addresses: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration of a Caddy that tries the next address for what may be repeated."""
+    """Return the configuration of a Caddy that retries requests at the next address if they can be repeated."""
     proxy = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": address} for address in addresses],
@@ -78,7 +78,7 @@ def gateway_configuration(addresses: Sequence[str]) -> dict[str, Any]:
             "retry_match": [{"method": ["GET", "HEAD"]}],
         },
         "health_checks": {"passive": {"fail_duration": "2s", "max_fails": 1}},
-        # A form must not meet a connection that a pod left open when it was killed.
+        # A form must not use an idle connection to a pod that was killed.
         "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"enabled": False}},
     }
     server = {
@@ -96,7 +96,7 @@ def gateway_configuration(addresses: Sequence[str]) -> dict[str, Any]:
 
 
 def endpoint(pod: Mapping[str, Any]) -> str:
-    """Return the address and the port of a pod of the site."""
+    """Return the address and port of a pod of the site."""
     ports = [port for container in running_containers(pod["spec"]) for port in container.get("ports") or []]
     [port] = [port["containerPort"] for port in ports if port.get("name") == "http"]
     return f"{pod['status']['podIP']}:{port}"
@@ -104,10 +104,10 @@ def endpoint(pod: Mapping[str, Any]) -> str:
 
 @contextmanager
 def gateway_before(ground: Ground) -> Iterator[str]:
-    """Run a gateway before the pods that the site has at the moment; yield its address.
+    """Run a gateway in front of the current pods of the site; yield its URL.
 
-    It has the network of its node, where the visitors reach it. The addresses of the pods stay while their containers
-    are started again.
+    It uses the network of its node, where the visitors reach it. Pods keep their addresses while their containers
+    restart.
     """
     configuration = gateway_configuration([endpoint(pod) for pod in ground.pods()])
     files = {"caddy.json": json.dumps(configuration)}

@@ -1,6 +1,6 @@
-"""Request a page over several connections, each request after the answer to the one before, and print the result.
+"""Request a page over several connections, one request at a time on each, and print the result.
 
-Runs by itself, with nothing but Python's standard library, so that any container can have it.
+It uses only Python's standard library, so that it runs in any container.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLOSED = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 @dataclass
 class Connection:
-    """A connection with one request that is not answered yet."""
+    """Connection with an active request."""
 
     socket: socket.socket
     started: float
@@ -28,7 +28,7 @@ class Connection:
 
 
 def is_whole(received: bytes) -> bool:
-    """Tell whether an answer has arrived. Raises ValueError for one that is not the page."""
+    """Return whether the response is complete. Raises ValueError if it isn't the page."""
     head, separator, body = received.partition(b"\r\n\r\n")
     if not separator:
         return False
@@ -36,7 +36,7 @@ def is_whole(received: bytes) -> bool:
         raise ValueError(f"not the page: {head.splitlines()[0].decode(errors='replace')}")
     length = LENGTH.search(head)
     if not length:
-        raise ValueError("an answer without Content-Length")
+        raise ValueError("a response without Content-Length")
     return len(body) >= int(length[1])
 
 
@@ -60,12 +60,12 @@ def generate(host: str, port: int, path: str, connections: int, seconds: float) 
         while selector.get_map():
             ready = selector.select(timeout=10)
             if not ready:
-                raise ValueError("no answer in 10 s")
+                raise ValueError("no response within 10 s")
             for key, _ in ready:
                 connection: Connection = key.data
                 data = connection.socket.recv(1 << 16)
                 if not data:
-                    raise ValueError("a connection was closed before the answer")
+                    raise ValueError("a connection was closed before the response")
                 connection.received += data
                 if not is_whole(connection.received):
                     continue
@@ -81,7 +81,7 @@ def generate(host: str, port: int, path: str, connections: int, seconds: float) 
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that so many percent are not above."""
+    """Return the given percentile of the values."""
     return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))]
 
 

@@ -1,4 +1,4 @@
-"""What measurements share: playbooks as a user runs them, and the machine that they ran on."""
+"""Code that measurements share: playbooks as a user runs them, and the machine that they run on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = PROJECT / "README.md"
-# What `make bench` and `make prove` write themselves.
+# Files that `make bench` and `make prove` write.
 WRITTEN = ("README.md", "bench/results.json", "bench/prove.json")
 
-# Variables that every measurement needs.
+# Variables that each measurement needs.
 COMMON = (
     "app_name",
     "app_namespace",
@@ -34,11 +34,11 @@ COMMON = (
 
 
 class Failed(Exception):
-    """A measurement that cannot be made; the text says why."""
+    """Measurement that failed; the message is the reason."""
 
 
 class Plays:
-    """Playbooks as a user runs them, with some variables of their own."""
+    """Playbooks as a user runs them, with extra variables."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Plays:
         self.known: dict[str, str] = {}
 
     def __call__(self, playbook: str | Path, *arguments: str, **variables: Any) -> int:
-        """Run a playbook; return how many tasks changed something. Raises Failed, with all that it printed."""
+        """Run a playbook; return the number of changed tasks. Raises Failed with its output."""
         process = self.start(playbook, *arguments, **variables)
         try:
             self.output, _ = process.communicate()
@@ -69,7 +69,7 @@ class Plays:
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
 
     def start(self, playbook: str | Path, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
-        """Start one of the project's playbooks, by its name, or any other, by its path."""
+        """Start a playbook of the project by name, or another one by path."""
         path = str(playbook) if isinstance(playbook, Path) else f"playbooks/{playbook}.yml"
         command = [program("ansible-playbook"), *self.inventories, path, *arguments]
         command += ["--extra-vars", json.dumps(self.variables | variables)]
@@ -86,35 +86,35 @@ class Plays:
         return process
 
     def end(self) -> None:
-        """End what was started and goes on."""
-        going_on = [process for process in self.processes if process.poll() is None]
-        for process in going_on:
+        """Terminate the processes that are still running."""
+        running = [process for process in self.processes if process.poll() is None]
+        for process in running:
             process.terminate()
-        for process in going_on:
+        for process in running:
             process.wait()
 
     def address(self) -> str:
-        """Return the site's address, as the playbook just told it."""
+        """Return the site URL that the last playbook printed."""
         found = re.search(r"Site: (http\S+?)[\"',]*$", self.output, re.MULTILINE)
         if not found:
-            raise Failed(f"site.yml names no address:\n{self.output}")
+            raise Failed(f"site.yml printed no site URL:\n{self.output}")
         return found[1]
 
     def variable(self, name: str) -> str:
-        """Return a variable of the inventory, or of the defaults of the site's roles. Raises Failed if it is unset."""
+        """Return a variable of the inventory or of the defaults of the site's roles. Raises Failed if it is unset."""
         if name not in self.known:
-            # All of them at once, since each query is a run of its own.
+            # Query all of them at once, because each query is a separate run.
             self.known |= self.variables_of(sorted({name, *COMMON}))
         if name not in self.known:
-            raise Failed(f"Variable {name} is not defined by the inventory or by a role of site.yml.")
+            raise Failed(f"Variable {name} is not defined in the inventory or in a role of site.yml.")
         return self.known[name]
 
     def variables_of(self, names: Sequence[str]) -> dict[str, str]:
-        """Return those of some variables that are defined, as text."""
+        """Return the defined variables among these, as strings."""
         site = site_play(self.project)
         undefined = "__undefined"
         shown = {name: f"{{{{ lookup('ansible.builtin.vars', '{name}', default='{undefined}') }}}}" for name in names}
-        # The roles have to be there for their defaults; the tags leave out all of their tasks.
+        # The roles must be in the play for their defaults. The tags skip all of their tasks.
         play = {
             "name": "Show variables",
             "hosts": site["hosts"],
@@ -137,7 +137,7 @@ class Plays:
 
 
 def program(name: str) -> str:
-    """Return the path of a program of the virtual environment."""
+    """Return the path of a program in the virtual environment."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -151,7 +151,7 @@ def site_play(project: Path = PROJECT) -> dict[str, Any]:
 
 
 def role_names(play: Mapping[str, Any]) -> list[str]:
-    """Return the names of a play's roles, each of them once."""
+    """Return the names of a play's roles, without duplicates."""
     imports = [task.get("ansible.builtin.import_role") for task in play.get("tasks") or []]
     return list(dict.fromkeys(role["name"] for role in imports if role))
 
@@ -170,25 +170,25 @@ def empty_play(folder: Path) -> Path:
 
 
 def git(*arguments: str, project: Path = PROJECT) -> str:
-    """Run git in a checkout; return what it printed. Raises Failed if it fails."""
+    """Run git in a checkout; return its output. Raises Failed on errors."""
     try:
         done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise Failed("git is not installed, and is needed here: install it.") from error
+        raise Failed("git is not installed. Install it.") from error
     if done.returncode:
         raise Failed(f"git {arguments[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
 def measured_commit(project: Path = PROJECT) -> str:
-    """Return the commit of the checkout, with "-dirty" if files differ from it. The files of figures do not count."""
+    """Return the commit of the checkout, with "-dirty" if files differ from it. Files with figures do not count."""
     commit = git("rev-parse", "HEAD", project=project)
     changes = git("status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in WRITTEN), project=project)
     return f"{commit}-dirty" if changes else commit
 
 
 def copied_context(copy: Path) -> Path:
-    """Copy the build context of the site into a new folder, to change it; return the folder."""
+    """Copy the build context of the site to a new directory, where it can be changed; return the directory."""
     shutil.copytree(PROJECT / "django_polls", copy / "django_polls", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Dockerfile", ".dockerignore"):
         shutil.copy2(PROJECT / name, copy / name)
@@ -196,15 +196,15 @@ def copied_context(copy: Path) -> Path:
 
 
 def replace(file: Path, old: str, new: str) -> None:
-    """Replace a text in a file. Raises Failed if it is not there."""
+    """Replace a string in a file. Raises Failed if the file does not contain it."""
     text = file.read_text(encoding="utf-8")
     if old not in text:
-        raise Failed(f"{file.name} has no {old!r} any more.")
+        raise Failed(f"{file.name} does not contain {old!r}.")
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine that affect the figures."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpus": len(os.sched_getaffinity(0)),
@@ -216,11 +216,11 @@ def machine() -> dict[str, Any]:
 
 
 def kubectl(plays: Plays) -> list[str]:
-    """Return how to call kubectl for the cluster of the playbooks. Raises Failed if it is not installed."""
+    """Return the kubectl command for the cluster of the playbooks. Raises Failed if kubectl is not installed."""
     beside = Path(plays.variable("cluster_kind_binary")).parent / "kubectl"
     program = str(beside) if beside.is_file() else shutil.which("kubectl")
     if not program:
-        raise Failed("kubectl is not installed, and is needed here: install it.")
+        raise Failed("kubectl is not installed. Install it.")
     return [program, *(f"--{name}={plays.variable(f'cluster_{name}')}" for name in ("kubeconfig", "context"))]
 
 
@@ -233,5 +233,5 @@ def put_into_readme(command: str, lines: Sequence[str]) -> None:
 
 
 def say(text: str) -> None:
-    """Tell what is going on, beside the table."""
+    """Print progress to standard error, separate from the table."""
     print(f"{text} …", file=sys.stderr, flush=True)

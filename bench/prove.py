@@ -1,7 +1,7 @@
-"""Prove that no request fails and no vote is lost, whatever is done to the site.
+"""Prove that the site loses no request and no vote during rollouts, failures, and other events.
 
-Each row has visitors at a fixed rate while something happens. They try nothing twice. Prints the rows, writes them to
-bench/prove.json and into README.md. Names as arguments choose some rows, and the others stay as they were.
+In each scenario, visitors send requests at a fixed rate and never retry. The program prints a table row per scenario
+and writes it to bench/prove.json and README.md. Arguments select scenarios; the rows of the others are kept.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from plays import (
 from upgrade import commit_before, upgrade
 
 RESULTS = PROJECT / "bench" / "prove.json"
-# Seconds until the site is whole after the database or the node came back.
+# Seconds until the site has recovered after the database or the node is back.
 BACK = 15.0
-# Seconds by which the moment of a kill may be too early: a node tells it in hundredths, and its kernel takes
-# connections for a killed process until it has cleaned up after it.
+# Seconds by which the reported time of a kill may be too early. A node reports it in hundredths of a second, and its
+# kernel accepts connections for a killed process until it has cleaned up.
 MOMENT = 0.1
-# The same for whole pods, whose processes the kernel ends one after the other.
+# The same for whole pods, whose processes the kernel stops one after the other.
 POD_MOMENT = 1.0
 
 
-# ---- What happens on purpose: nothing may fail -----------------------------------------------------------------------
+# ---- Planned changes: no request may fail ----------------------------------------------------------------------------
 
 
 def rollouts(ground: Ground, times: int = 20, requests: int = 0, places: int = 1, **variables: Any) -> Row:
-    """Roll out one changed setting after the other: so often at least, and until so many requests were made.
+    """Roll out one changed setting after the other, at least `times` times and until `requests` requests were sent.
 
-    At less than the usual rate it is accordingly fewer. With several places each client is bound to one pod.
+    The number of requests shrinks with the rate. With several places, each client is bound to one pod.
     """
     if places > 1:
         variables["web_session_affinity_seconds"] = 10800
@@ -70,22 +70,22 @@ def rollouts(ground: Ground, times: int = 20, requests: int = 0, places: int = 1
             if not ground.deploy("--tags=web", django_settings=settings, **variables):
                 raise Failed(f"The rollout changed nothing:\n{ground.plays.output}")
             number += 1
-        ground.settle()
+        ground.wait_for_old_pods()
     bound = ", each client bound to one pod" if places > 1 else ""
     return load.row(f"{number} rollouts in a row{bound}")
 
 
 def scaling(ground: Ground) -> Row:
-    """More pods, fewer, and as many as before."""
+    """Scale the pods up, down, and back."""
     with ground.load() as load:
         for replicas in (6, 2, REPLICAS):
             ground.plays("scale", web_replicas=replicas)
-        ground.settle()
+        ground.wait_for_old_pods()
     return load.row(f"Scaled {REPLICAS} → 6 → 2 → {REPLICAS}")
 
 
 def autoscaling(ground: Ground) -> Row:
-    """An autoscaler that takes pods away again, since they have too little to do."""
+    """Scale down by an autoscaler, because the pods have too little load."""
     at_once = {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
     autoscaler = {
         "web_replicas": 2,
@@ -98,14 +98,14 @@ def autoscaling(ground: Ground) -> Row:
     with ground.load() as load:
         ground.deploy("--tags=database,web", **autoscaler)
         eventually(lambda: len(ground.pods()) == 2, 240, "the autoscaler")
-        ground.settle()
+        ground.wait_for_old_pods()
     ground.deploy("--tags=database,web")
     ground.wait_until_whole(REPLICAS)
     return load.row("Scaled 5 → 2 by an autoscaler")
 
 
 def drain(ground: Ground) -> Row:
-    """Drain a node that has pods of the site. The database, of which there is one, is on another."""
+    """Drain a node that has pods of the site, but not the only database pod."""
     [database] = ground.pods(DATABASE)
     occupied = Counter(pod["spec"]["nodeName"] for pod in ground.pods())
     occupied.pop(database["spec"]["nodeName"], None)
@@ -120,47 +120,47 @@ def drain(ground: Ground) -> Row:
             if done.returncode:
                 raise Failed(f"kubectl drain failed: {done.stderr}")
             ground.wait_until_whole(REPLICAS)
-            ground.settle()
+            ground.wait_for_old_pods()
     finally:
         subprocess.run([*command, "uncordon", node], stdout=subprocess.DEVNULL, check=True)
     return load.row("A node drained", note=f"{pods} pods of the site were on it")
 
 
 def evictions(ground: Ground) -> Row:
-    """Evict one pod after the other, as a drain does, where there is no other node to go to."""
+    """Evict each pod in turn, like a drain without another node."""
     with ground.load() as load:
         for pod in ground.pods():
             ground.wait_until_whole(REPLICAS)
             ground.evict(pod["metadata"]["name"])
         ground.wait_until_whole(REPLICAS)
-        ground.settle()
+        ground.wait_for_old_pods()
     return load.row("Each pod evicted")
 
 
 def broken_releases(ground: Ground) -> Row:
-    """Releases that cannot be rolled out. The one before them serves on, and the next good one takes over."""
+    """Deploy releases that fail. The previous one keeps serving, and the next good one replaces it."""
     problems = []
     with tempfile.TemporaryDirectory() as folder, ground.load() as load:
-        for name, break_it, words in (
+        for name, break_it, message in (
             ("start", cannot_start, "gunicorn.conf.py"),
             ("migrate", cannot_migrate, "division by zero"),
         ):
             context = copied_context(Path(folder, name))
             break_it(context)
-            problems += refused(ground, words, image_context=str(context))
+            problems += refused(ground, message, image_context=str(context))
         problems += refused(ground, "not ready", web_ready_path="/polls/never/", web_timeout=15)
         ground.deploy()
         ground.wait_until_whole(REPLICAS)
-        ground.settle()
+        ground.wait_for_old_pods()
     return load.row("Releases that cannot start, get ready or migrate", problems=problems)
 
 
-def refused(ground: Ground, words: str, **variables: Any) -> list[str]:
-    """Deploy what has to fail; return what is wrong with how it did."""
+def refused(ground: Ground, message: str, **variables: Any) -> list[str]:
+    """Deploy a release that has to fail; return the differences from the expected failure."""
     try:
         ground.deploy("--tags=image,migrations,superuser,web", **variables)
     except Failed as failure:
-        return [] if words in str(failure) else [f"the failure does not say {words!r}: {str(failure)[-1500:]}"]
+        return [] if message in str(failure) else [f"the error lacks {message!r}: {str(failure)[-1500:]}"]
     return [f"{variables} was rolled out"]
 
 
@@ -178,13 +178,13 @@ def cannot_migrate(context: Path) -> None:
     )
 
 
-# ---- What nobody is warned of ----------------------------------------------------------------------------------------
+# ---- Failures without warning ----------------------------------------------------------------------------------------
 
 
 def gunicorn_killed(ground: Ground, pods: int = REPLICAS) -> Row:
-    """Kill all processes of gunicorn in one pod after the other, as the kernel does when memory runs out.
+    """Kill all processes of gunicorn in each pod in turn, like the kernel does when memory runs out.
 
-    The front of the pod answers meanwhile. Only a request that was being answered and must not be repeated may fail.
+    The front of the pod responds meanwhile. Only active requests that must not be repeated may fail.
     """
     ground.replace_killed_pods()
     fronts = ground.front_restarts()
@@ -202,7 +202,7 @@ def gunicorn_killed(ground: Ground, pods: int = REPLICAS) -> Row:
 
 
 def killed(ground: Ground, pods: Sequence[str], containers: Sequence[str] = ()) -> float:
-    """Kill all processes of these pods, or of these containers of theirs, and wait until they are back; return when."""
+    """Kill all processes of these pods or of their given containers; return the time after they are ready again."""
     before = ground.restarts()
     expected = len(containers or running_containers(ground.template()["spec"]))
     moment = ground.kill(*pods, containers=containers)
@@ -216,7 +216,7 @@ def killed(ground: Ground, pods: Sequence[str], containers: Sequence[str] = ()) 
 
 
 def unrepeatable(load: Load, moments: Sequence[float], early: float = MOMENT) -> int:
-    """Count the failed requests that were active at one of these moments and must not be repeated, which are votes."""
+    """Return how many votes failed that were active at one of these moments, because a vote must not be repeated."""
     return sum(
         failure["is_vote"] and any(failure["started"] - early <= moment < failure["ended"] for moment in moments)
         for failure in load.failures
@@ -224,13 +224,13 @@ def unrepeatable(load: Load, moments: Sequence[float], early: float = MOMENT) ->
 
 
 def broken_connections(load: Load) -> list[str]:
-    """Return what is wrong if a request failed without a page that says so: refused, reset or without an end."""
+    """Return a message if requests failed without the page of the front: refused, reset, or without an end."""
     outcomes = Counter(failure["outcome"] for failure in load.failures if failure["outcome"] != "unavailable")
     return [f"not the page of the front: {dict(outcomes)}"] if outcomes else []
 
 
 def pods_killed(ground: Ground, each: bool, address: str = "") -> tuple[Load, list[float]]:
-    """Kill all processes of one pod after the other, then of all but one; return the load and the moments."""
+    """Kill all processes of each pod in turn, then of all but one; return the load and the times."""
     moments = []
     with ground.load(address=address) as load:
         pods = [pod["metadata"]["name"] for pod in ground.pods()]
@@ -241,13 +241,13 @@ def pods_killed(ground: Ground, each: bool, address: str = "") -> tuple[Load, li
 
 
 def whole_again(load: Load, moments: Sequence[float]) -> list[float]:
-    """Return how many seconds after each kill the last request failed, of those before the next kill."""
+    """Return the seconds from each kill to the last failed request before the next kill."""
     ends = [*moments[1:], float("inf")]
     return [load.last_failure(moment, end) for moment, end in zip(moments, ends, strict=True)]
 
 
 def kills(ground: Ground, each: bool = True) -> Row:
-    """Kill whole pods. Nothing in a pod can answer for a dead one, so requests may fail, and no vote may be lost."""
+    """Kill whole pods. No part of a dead pod can respond, so requests may fail, but no vote may be lost."""
     ground.replace_killed_pods()
     load, moments = pods_killed(ground, each)
     expected = sum(failure["ended"] >= moments[0] for failure in load.failures)
@@ -268,7 +268,7 @@ def kills_behind_gateway(ground: Ground, each: bool = True) -> Row:
 
 
 def database_killed(ground: Ground, seconds: float = 20) -> Row:
-    """Kill all processes of the database, then keep it away for a while. The site says so, politely, and comes back."""
+    """Kill all processes of the database, then stop it for a while. The site shows the outage page and recovers."""
     restarts = ground.restarts()
     name = f"{ground.app}-postgresql"
     backs: list[tuple[float, float]] = []
@@ -278,7 +278,7 @@ def database_killed(ground: Ground, seconds: float = 20) -> Row:
         eventually(lambda: sum(ground.restarts(DATABASE).values()) > before, 60, "the restart of the database")
         backs.append(observed(ground))
         ground.patch("StatefulSet", name, {"op": "replace", "path": "/spec/replicas", "value": 0})
-        eventually(lambda: not ground.pods(DATABASE), 60, "the end of the database")
+        eventually(lambda: not ground.pods(DATABASE), 60, "the removal of the database pod")
         time.sleep(seconds)
         ground.patch("StatefulSet", name, {"op": "replace", "path": "/spec/replicas", "value": 1})
         backs.append(observed(ground))
@@ -289,7 +289,7 @@ def database_killed(ground: Ground, seconds: float = 20) -> Row:
 
 
 def observed(ground: Ground) -> tuple[float, float]:
-    """Wait until the database and all pods of the site are ready, and then for a while; return from when to when."""
+    """Wait until the database and the site are ready, then observe for a while; return the start and the end."""
     eventually(lambda: ground.ready(DATABASE) == 1, 300, "the database")
     eventually(lambda: ground.ready() == REPLICAS, 300, "the site")
     ready = time.monotonic()
@@ -298,7 +298,7 @@ def observed(ground: Ground) -> tuple[float, float]:
 
 
 def back_again(load: Load, backs: list[tuple[float, float]], problems: list[str]) -> str:
-    """Tell how long after each return the last request failed, and complain if that is too long."""
+    """Return a note on the last failed request after each recovery, and add a problem if it is too late."""
     late = [load.last_failure(since, until) for since, until in backs]
     if max(late) > BACK:
         problems.append(f"back only {max(late):.1f} s after the pods were ready")
@@ -306,46 +306,46 @@ def back_again(load: Load, backs: list[tuple[float, float]], problems: list[str]
 
 
 def node_restarted(ground: Ground) -> Row:
-    """Kill the only node and start it again, as a power cut does."""
+    """Kill the only node and start it again, like a power failure."""
     [node] = ground.nodes()
     with ground.load() as load:
         before = ground.restarts() | ground.restarts(DATABASE)
         killed = time.monotonic()
         docker("kill", node)
         docker("start", node)
-        # What the API says before kubelet has looked is what it knew before.
+        # Until the kubelet has reported, the API returns the old state.
         eventually(lambda: answers(lambda: all_restarted(ground, before)), 300, "the node")
         back = observed(ground)
     problems: list[str] = []
     note = f"{back_again(load, [back], problems)}, {back[0] - killed:.0f} s after the node was killed"
-    # A request that was sent a moment before has failed too.
+    # A request that was sent shortly before has failed too.
     expected = sum(killed - 1 <= failure["ended"] <= back[0] + BACK for failure in load.failures)
     return load.row("The only node killed, and started again", expected, problems, note)
 
 
 def all_restarted(ground: Ground, before: Mapping[str, int]) -> bool:
-    """Tell whether each of these pods has restarted since."""
+    """Return whether each of these pods has restarted since."""
     now = ground.restarts() | ground.restarts(DATABASE)
     return all(now.get(name, 0) > restarts for name, restarts in before.items())
 
 
-def answers(ask: Callable[[], Any]) -> Any:
-    """Ask the cluster; nothing while its API does not answer."""
+def answers(query: Callable[[], Any]) -> Any:
+    """Return the result of a query, or None while the API does not respond."""
     try:
-        return ask()
+        return query()
     except (CloudDjangoError, Failed):
         return None
 
 
-# ---- The playbooks themselves ----------------------------------------------------------------------------------------
+# ---- Playbooks -------------------------------------------------------------------------------------------------------
 
 
 def controllers_killed(ground: Ground, times: int = 10) -> Row:
-    """Kill site.yml at random moments, the first half of them with nothing there yet, and run it again."""
+    """Kill site.yml at random times, first without a site and then with one, and run it again."""
     problems: list[str] = []
     dice = random.Random(times)
     ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
-    # A moment is a part of the time that such a run takes here, or it would have ended by then.
+    # Times are fractions of a full run, so that the run is still active.
     first = seconds_of_run(ground)
     for number in range(times - times // 2):
         ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
@@ -356,49 +356,49 @@ def controllers_killed(ground: Ground, times: int = 10) -> Row:
             settings = {"POLLS_PAGE_SIZE": str(30 + number)}
             moment = change * dice.uniform(0.1, 0.8)
             problems += killed_run(ground, moment, together=number % 2 == 0, django_settings=settings)
-        ground.settle()
+        ground.wait_for_old_pods()
     return load.row(f"site.yml killed {times} times, and run again", problems=problems)
 
 
 def seconds_of_run(ground: Ground, **variables: Any) -> float:
-    """Return how long a run takes."""
+    """Return the seconds of a run."""
     started = time.monotonic()
     ground.deploy(**variables)
     return time.monotonic() - started
 
 
 def killed_run(ground: Ground, seconds: float, together: bool, **variables: Any) -> list[str]:
-    """Kill a run after some seconds, with all its children or without, and run it again; return what is wrong then."""
+    """Kill a run after some seconds, with or without its children, and run it again; return the problems."""
     process = ground.plays.start("site", **variables)
     reader = threading.Thread(target=process.communicate, daemon=True)
     reader.start()
     time.sleep(seconds)
-    problems = [] if process.poll() is None else [f"the run had ended after {seconds:.1f} s, before it was killed"]
+    problems = [] if process.poll() is None else [f"the run had finished after {seconds:.1f} s, before it was killed"]
     handles = []
     for number in [process.pid, *descendants(process.pid)]:
         with contextlib.suppress(ProcessLookupError):
             handles.append(os.pidfd_open(number))
-    end_processes(handles if together else handles[:1])
+    kill_processes(handles if together else handles[:1])
     reader.join()
     ground.deploy(**variables)
     if changed := ground.deploy(**variables):
-        problems.append(f"killed after {seconds:.1f} s, the third run still changed {changed} things")
-    # A worker of Ansible with much to tell waits for ever for somebody to read it.
-    end_processes(handles)
+        problems.append(f"killed after {seconds:.1f} s, the third run reported {changed} changes")
+    # A worker of Ansible with much output would wait indefinitely for a reader.
+    kill_processes(handles)
     for handle in handles:
         os.close(handle)
     return problems
 
 
-def end_processes(handles: Sequence[int]) -> None:
-    """Kill processes, by descriptors that cannot come to mean others."""
+def kill_processes(handles: Sequence[int]) -> None:
+    """Kill processes by file descriptors, because PIDs can be reused."""
     for handle in handles:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 def descendants(process: int) -> list[int]:
-    """Return the children of a process, and theirs."""
+    """Return the PIDs of all descendants of a process."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -410,7 +410,7 @@ def descendants(process: int) -> list[int]:
 
 
 def two_at_once(ground: Ground) -> Row:
-    """Start site.yml twice at the same time, with different settings. One waits for the other, or is refused."""
+    """Start site.yml twice at the same time, with different settings. One run waits for the other, or fails."""
     problems = []
     ends: dict[int, float] = {}
     holders: dict[str, float] = {}
@@ -435,22 +435,22 @@ def two_at_once(ground: Ground) -> Row:
         ground.wait_until_whole(REPLICAS)
         ground.deploy()
         if changed := ground.deploy():
-            problems.append(f"the next run but one still changed {changed} things")
-        ground.settle()
+            problems.append(f"the second run after them reported {changed} changes")
+        ground.wait_for_old_pods()
     for process, code in codes.items():
         held = [since for holder, since in holders.items() if f"(process {process}," in holder]
         others = [end for other, end in ends.items() if other != process and end < ends[process]]
         if code and "is locked by another run" not in " ".join(outputs[process].split()):
             problems.append(f"one of them failed: {outputs[process][-1500:]}")
         if not code and not held:
-            problems.append("one of them changed the site without the Lease")
-        # Whoever ended last came after the other.
+            problems.append("one run changed the site without the Lease")
+        # The run that finished last must have started after the other one.
         if not code and held and any(held[0] < end - 1 for end in others):
-            problems.append("one of them had the Lease before the other had ended")
+            problems.append("one run acquired the Lease before the other had finished")
     if all(codes.values()):
         problems.append("both failed")
-    told = ["refused" if code else "done" for code in codes.values()]
-    return load.row("Two site.yml at once", problems=problems, note=f"one {told[0]}, then the other {told[1]}")
+    results = ["refused" if code else "done" for code in codes.values()]
+    return load.row("Two site.yml at once", problems=problems, note=f"one {results[0]}, then the other {results[1]}")
 
 
 # ---- Connections -----------------------------------------------------------------------------------------------------
@@ -459,7 +459,7 @@ def two_at_once(ground: Ground) -> Row:
 def forms(ground: Ground, posts: int = 500, together: int = 20) -> Row:
     """Send forms around the time after which a server closes an idle connection."""
     with ground.load(forms=together) as load:
-        # A vote is the third request of such a visitor.
+        # A vote is the third request of these visitors.
         eventually(lambda: load.made() >= 3 * posts, 20 + 2 * ROUND_SECONDS * posts / together, "the forms")
     votes = sum(request["is_vote"] for request in load.requests)
     row = load.row(f"{votes} forms sent around the keep-alive limit")
@@ -471,7 +471,7 @@ def forms(ground: Ground, posts: int = 500, together: int = 20) -> Row:
 
 
 def endurance(ground: Ground, minutes: int = 10) -> Row:
-    """Nothing but visitors. The pods' memory must not grow."""
+    """Only visitors. The memory of the pods must not grow."""
     before = ground.usage()
     time.sleep(60)
     idle = used_cores(before, ground.usage(), 60)
@@ -480,7 +480,7 @@ def endurance(ground: Ground, minutes: int = 10) -> Row:
         for _ in range(minutes):
             time.sleep(60)
             memory.append(max(size for _, size in ground.usage().values()) / 2**20)
-    # What a pod needs at all, it has after two minutes.
+    # After two minutes, a pod has allocated its usual memory.
     begun = memory[min(1, minutes - 1)]
     problems = [f"memory grew from {begun:.0f} to {memory[-1]:.0f} MiB"] if memory[-1] > 1.05 * begun else []
     sizes = f"{memory[0]:.0f} MiB after a minute, {memory[-1]:.0f} MiB at the end"
@@ -489,15 +489,15 @@ def endurance(ground: Ground, minutes: int = 10) -> Row:
 
 
 def used_cores(before: Usage, after: Usage, seconds: float) -> float:
-    """Return how many cores a pod used on average between two looks."""
+    """Return the average number of cores that a pod used between two measurements."""
     used = [after[name][0] - before[name][0] for name in after.keys() & before.keys()]
     return sum(used) / len(used) / seconds
 
 
-# ---- All of it -------------------------------------------------------------------------------------------------------
+# ---- All scenarios ---------------------------------------------------------------------------------------------------
 
 ROWS: dict[str, Callable[[Ground], Row]] = {
-    # However fast a machine is, 100,000 requests with those of the other rows in which nothing may fail.
+    # Together with the other scenarios without allowed failures, these are 100,000 requests on any machine.
     "rollouts": lambda ground: rollouts(ground, requests=65_000),
     "affinity": lambda ground: rollouts(ground, 10, 25_000, places=4),
     "scaling": scaling,
@@ -515,23 +515,23 @@ ROWS: dict[str, Callable[[Ground], Row]] = {
     "two": two_at_once,
     "upgrade": upgrade,
 }
-# With nodes to choose from.
+# Scenarios that need several nodes.
 ROWS_OF_NODES: dict[str, Callable[[Ground], Row]] = {"drain": drain}
 
 
 @contextmanager
 def ground_of(inventory: str, name: str, rate: float = RATE, **variables: Any) -> Iterator[Ground]:
-    """Yield a site on a cluster of its own, which is removed at the end; `rate` is in requests per second.
+    """Yield a site on a separate cluster, which is removed at the end; `rate` is in requests per second.
 
-    Raises Failed, before anything is done, if the inventory would lead to any other cluster.
+    Raises Failed before any change if the inventory leads to another cluster.
     """
     cluster = f"cloud-django-{name}"
     plays = Plays([inventory], {"cluster_name": cluster, "app_public_url": ""} | variables)
-    told = {key: plays.variable(f"cluster_{key}") for key in ("provider", "kubeconfig", "context")}
-    if told["provider"] == "existing" or any(cluster not in told[key] for key in ("kubeconfig", "context")):
+    values = {key: plays.variable(f"cluster_{key}") for key in ("provider", "kubeconfig", "context")}
+    if values["provider"] == "existing" or any(cluster not in values[key] for key in ("kubeconfig", "context")):
         raise Failed(
-            f"Inventory {inventory} leads to context {told['context']} and not to a cluster of its own, "
-            "and whatever is there would be broken and removed: name one whose provider is kind or minikube."
+            f"Inventory {inventory} leads to context {values['context']} instead of a separate cluster. "
+            "The test would break and remove that cluster. Choose an inventory whose provider is kind or minikube."
         )
     ground = Ground(plays, rate)
     say(f"Deploying to cluster {cluster}")
@@ -546,7 +546,7 @@ def ground_of(inventory: str, name: str, rate: float = RATE, **variables: Any) -
 def prove(
     inventory: str, names: Sequence[str], rate: float = RATE, upgrade_from: str = ""
 ) -> Iterator[tuple[str, Row]]:
-    """Make the rows that were asked for, all by default, each with its short name."""
+    """Run the selected scenarios, by default all; yield the name and the row of each."""
     for kinds, name, variables in ((ROWS, "prove", {}), (ROWS_OF_NODES, "prove-nodes", {"cluster_workers": 2})):
         wanted = [kind for kind in kinds if not names or kind in names]
         if not wanted:
@@ -554,16 +554,16 @@ def prove(
         with ground_of(inventory, name, rate, **variables) as ground:
             ground.upgrade_from = upgrade_from
             for kind in wanted:
-                say(f"Row {kind}")
-                # Whatever the row before has left.
+                say(f"Scenario {kind}")
+                # Reset the changes of the previous scenario.
                 ground.deploy()
                 ground.wait_until_whole(REPLICAS)
-                ground.settle()
+                ground.wait_for_old_pods()
                 yield kind, kinds[kind](ground)
 
 
-def keep(kind: str, row: Row) -> list[Row]:
-    """Write a row in the place of its kind, beside those that were measured on the same machine; return all of them."""
+def store(kind: str, row: Row) -> list[Row]:
+    """Store a row with the rows that were measured on the same machine; return all of them."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     if kept.get("machine") != machine():
         kept = {"machine": machine(), "rows": []}
@@ -574,9 +574,9 @@ def keep(kind: str, row: Row) -> list[Row]:
 
 
 def shown(rows: Sequence[Row]) -> list[str]:
-    """Return the rows as lines of a table in Markdown."""
+    """Return the rows as lines of a Markdown table."""
     lines = [
-        "| What happens | Requests | Failed | Votes acknowledged | Found | Seconds | |",
+        "| Scenario | Requests | Failed | Votes acknowledged | Found | Seconds | |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -589,44 +589,44 @@ def shown(rows: Sequence[Row]) -> list[str]:
 
 
 def ended(*_: object) -> None:
-    """Called for SIGTERM: end what was started and remove the cluster, as after Ctrl-C; let nothing disturb that."""
+    """Handle SIGTERM like Ctrl-C: stop and remove the cluster, and ignore further SIGTERMs."""
     signal.signal(signal.SIGTERM, lambda *_: None)
-    sys.exit("Ended before all rows were made; those that were are kept.")
+    sys.exit("Terminated. The rows of finished scenarios are stored.")
 
 
 def main() -> None:
-    """Make, show and keep the rows; end with 1 if one is not as it has to be."""
+    """Run the scenarios, print and store the rows; exit with status 1 if one misses its goal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inventory")
-    parser.add_argument("rows", nargs="*", metavar="row", help="all of them if none is named")
+    parser.add_argument("rows", nargs="*", metavar="row", help="scenario (default: all)")
     parser.add_argument("--rate", type=float, default=RATE, help="requests per second (default: %(default)g)")
     parser.add_argument(
         "--upgrade-from",
         default=os.environ.get("UPGRADE_FROM", ""),
         metavar="commit",
-        help="commit that deploys the site of the row `upgrade` (default: the one of the last figures)",
+        help="commit to upgrade from in the scenario `upgrade` (default: that of the last figures)",
     )
     given = parser.parse_args()
     if not 1 <= given.rate <= 1000:
-        sys.exit(f"No rate of {given.rate:g} requests per second: give one between 1 and 1000.")
+        sys.exit(f"The rate {given.rate:g} is invalid. Set it to a number from 1 to 1000.")
     unknown = set(given.rows) - ROWS.keys() - ROWS_OF_NODES.keys()
     if unknown:
-        sys.exit(f"No row {', '.join(sorted(unknown))}: name some of {', '.join([*ROWS, *ROWS_OF_NODES])}.")
+        sys.exit(f"Unknown scenario {', '.join(sorted(unknown))}. Choose from {', '.join([*ROWS, *ROWS_OF_NODES])}.")
     signal.signal(signal.SIGTERM, ended)
     wrong = []
     try:
         commit = measured_commit()
-        # Before the first row, so that an unknown commit does not end a long run.
+        # Before the first scenario, so that an unknown commit does not fail a long run.
         upgrade_from = commit_before(given.upgrade_from) if not given.rows or "upgrade" in given.rows else ""
         for kind, row in prove(given.inventory, given.rows, given.rate, upgrade_from):
             row.commit = commit
-            put_into_readme("make prove", shown(keep(kind, row)))
+            put_into_readme("make prove", shown(store(kind, row)))
             print("\n".join(shown([row])[2:]), flush=True)
             wrong += [row.name] if row.wrong else []
     except Failed as failure:
         sys.exit(str(failure))
     if wrong:
-        sys.exit(f"Not as it has to be: {', '.join(wrong)}.")
+        sys.exit(f"Goals missed: {', '.join(wrong)}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The throughput of a pod with its front and without one, and the memory of the front, for `make bench`."""
+"""Throughput of a pod with and without a front, and the memory of the front, for `make bench`."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from plays import PROJECT, Failed, Plays, say
 GENERATOR = PROJECT / "bench" / "generator.py"
 PAGE, CONNECTIONS = "/", 16
 RUNS, RUN_SECONDS, WARM_UP_SECONDS = 5, 4.0, 2.0
-# Seconds after the start until the kubelet has counted the memory of a front that has nothing to do.
+# Seconds until the kubelet has measured the memory of an idle front.
 IDLE_SECONDS = 15.0
 FRONT, ALONE = "with the front", "without it"
-# The whole pod has one CPU, however many containers share it.
+# The limit of the whole pod is one CPU, shared by its containers.
 ONE_CPU = {"spec": {"template": {"spec": {"resources": {"limits": {"cpu": "1"}}}}}}
 ONE_POD = {"web_replicas": 1, "web_overrides": {"Deployment": ONE_CPU}}
-# The rate of requests and the 99th percentile of their seconds.
+# Requests per second, and the 99th percentile of their seconds.
 type Run = dict[str, float]
 
 
 def alone(template: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a pod by the template of a Deployment, which is no longer there when the pod is created."""
+    """Return a pod from the template of a Deployment, which is replaced before the pod is created."""
     metadata = {"name": name, "labels": template["metadata"]["labels"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 @contextmanager
 def both_pods(ground: Ground) -> Iterator[dict[str, str]]:
-    """Yield the endpoint of a pod with a front and that of one without; the site has one pod with a front then."""
+    """Yield the endpoints of a pod with a front and a pod without one. Meanwhile the site has one pod with a front."""
     name = f"{ground.app}-web-alone"
     ground.deploy("--tags=web", web_front_enabled=False, **ONE_POD)
     template = ground.template()
     ground.deploy("--tags=web", **ONE_POD)
     ground.cluster.create(alone(template, name))
     try:
-        # Both belong to the component, and nothing else does.
+        # The component has exactly these two pods.
         ground.wait_until_whole(2)
-        ground.settle()
+        ground.wait_for_old_pods()
         pods = {pod["metadata"]["name"] == name: pod for pod in ground.pods()}
         for pod in pods.values():
             if not (pod["spec"].get("resources") or {}).get("limits"):
                 raise Failed(
-                    "The cluster limits no whole pod, as Kubernetes does since 1.34, so nothing is comparable."
+                    "The cluster does not support resource limits of whole pods. Use Kubernetes 1.34 or later."
                 )
         yield {FRONT: endpoint(pods[False]), ALONE: endpoint(pods[True])}
     finally:
         ground.cluster.delete("Pod", name, grace=0)
-        eventually(lambda: ground.cluster.get("Pod", name) is None, 60, "the end of the pod without a front")
+        eventually(lambda: ground.cluster.get("Pod", name) is None, 60, "the removal of the pod without a front")
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def generator(ground: Ground) -> Iterator[Callable[[str, float], Run]]:
 
 
 def figures(runs: Sequence[dict[str, Run]]) -> dict[str, float]:
-    """Return the medians of runs that were made in turns: the speed of the machine drifts."""
+    """Return the medians of alternating runs, because the machine's speed drifts."""
 
     def ratio(name: str) -> float:
         return statistics.median(run[FRONT][name] / run[ALONE][name] for run in runs)
@@ -88,7 +88,7 @@ def figures(runs: Sequence[dict[str, Run]]) -> dict[str, float]:
 
 
 def throughput(plays: Plays) -> dict[str, float]:
-    """Measure a site that is there, which has its usual pods afterwards."""
+    """Measure an existing site, which has its usual pods afterwards."""
     ground = Ground(plays)
     say("Deploying pods with the front and without it")
     with both_pods(ground) as endpoints, generator(ground) as run:

@@ -1,4 +1,4 @@
-"""The row `upgrade` of `make prove`: a site of an earlier commit is upgraded by the present site.yml under load."""
+"""Scenario `upgrade` of `make prove`: upgrade a site of an earlier commit with the current site.yml under load."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ground import DATABASE, REPLICAS, Ground, Load, Row, eventually
 from plays import PROJECT, Failed, Plays, git, program, say
 
 RESULTS = "bench/prove.json"
-# What deploys the site.
+# Directories whose content deploys the site.
 DEPLOYING = ("roles", "plugins", "playbooks")
 COLLECTION = "cloud_django.kubernetes"
-# In the old commit's run: what the inventories of two commits must agree on.
+# Variables that must be equal in the runs of both commits.
 SHARED = (
     "cluster_name",
     "cluster_state_directory",
@@ -32,9 +32,9 @@ SHARED = (
     "app_namespace",
     "app_image_repository",
 )
-# The present run has prepared the machine and the cluster.
+# The current run has prepared the machine and the cluster.
 PREPARED = "--skip-tags=container_engine,mirror_builds,cluster"
-OUTAGE = 5.0  # Seconds that the outage page may be shown while the only database pod is replaced.
+OUTAGE = 5.0  # Maximum seconds of outage pages while the only database pod is replaced.
 CALM = 5.0  # Seconds of load after the upgrade.
 
 
@@ -42,24 +42,24 @@ CALM = 5.0  # Seconds of load after the upgrade.
 
 
 def commit_before(wanted: str = "", project: Path = PROJECT) -> str:
-    """Return the full name of the commit to upgrade from: the wanted one, or that of the last figures.
+    """Return the full hash of the commit to upgrade from: the given one, or that of the last figures.
 
-    If the commit of the last figures deploys the same as the checkout, it is the last commit that deploys something
-    else. Raises Failed if there is none.
+    If that commit deploys the same as the checkout, it is the last commit that deploys something else. Raises Failed if
+    there is none.
     """
     if wanted:
         try:
             return git("rev-parse", "--verify", "--end-of-options", f"{wanted}^{{commit}}", project=project)
         except Failed as failure:
-            raise Failed(f"UPGRADE_FROM={wanted} names no commit of this checkout. {failure}") from failure
+            raise Failed(f"UPGRADE_FROM={wanted} is not a commit of this checkout. {failure}") from failure
     figures = git("log", "-1", "--format=%H", "--", RESULTS, project=project)
     earlier = git("log", "--format=%H", figures or "HEAD", "--", *DEPLOYING, project=project).split()
     for commit in [figures, *earlier] if figures else earlier:
         if git("diff", "--name-only", commit, "--", *DEPLOYING, project=project):
             return commit
     raise Failed(
-        "This checkout has no earlier commit with other roles, plugins or playbooks. "
-        "Get its history with `git fetch --unshallow`, or name a commit: make prove UPGRADE_FROM=..."
+        "This checkout has no earlier commit with other roles, plugins, or playbooks. "
+        "Fetch its history with `git fetch --unshallow`, or choose a commit: make prove UPGRADE_FROM=..."
     )
 
 
@@ -76,9 +76,9 @@ def checked_out(commit: str, project: Path = PROJECT) -> Iterator[Path]:
 
 
 def plays_of(tree: Path, plays: Plays, shared: Mapping[str, str]) -> Plays:
-    """Return the playbooks of a work tree, with its own inventory and collection. Raises Failed if one is missing."""
+    """Return the playbooks of a work tree with its inventory and collection. Raises Failed if one is missing."""
     inventories = [counterpart(name.partition("=")[2], tree, plays.project) for name in plays.inventories]
-    # Ansible searches these folders before site-packages, where the present collection is.
+    # Ansible searches these directories before site-packages, which has the current collection.
     collections = tree.with_name("collections")
     link = collections.joinpath("ansible_collections", *COLLECTION.split("."))
     link.parent.mkdir(parents=True)
@@ -87,24 +87,26 @@ def plays_of(tree: Path, plays: Plays, shared: Mapping[str, str]) -> Plays:
     path = f"{collections}:{others}" if others else str(collections)
     variables = plays.variables | dict(shared) | {"image_context": str(tree)}
     old = Plays(inventories, variables, {"ANSIBLE_COLLECTIONS_PATH": path}, tree)
-    if (found := collection_folder(old)) != tree:
-        raise Failed(f"The playbooks in {tree} use the collection {COLLECTION} in {found}, not their own.")
+    if (found := collection_directory(old)) != tree:
+        raise Failed(f"The playbooks in {tree} use the collection {COLLECTION} in {found} instead of their own.")
     return old
 
 
 def counterpart(inventory: str, tree: Path, project: Path = PROJECT) -> str:
-    """Return the same inventory of a work tree; one outside of the project is the same for both."""
+    """Return the same inventory in a work tree. An inventory outside of the project is the same for both."""
     path = (project / inventory).resolve()
     if not path.is_relative_to(project):
         return str(path)
     found = tree / path.relative_to(project)
     if not found.exists():
-        raise Failed(f"The commit to upgrade from has no {path.relative_to(project)}: name another with UPGRADE_FROM=")
+        raise Failed(
+            f"The commit to upgrade from has no {path.relative_to(project)}. Choose another commit with UPGRADE_FROM="
+        )
     return str(found)
 
 
-def collection_folder(plays: Plays) -> Path:
-    """Return the folder of the collection that the playbooks use."""
+def collection_directory(plays: Plays) -> Path:
+    """Return the directory of the collection that the playbooks use."""
     module = min(path.stem for path in (plays.project / "plugins" / "modules").glob("[a-z]*.py"))
     name = f"{COLLECTION}.{module}"
     command = [program("ansible-doc"), "--json", "--type=module", name]
@@ -115,21 +117,21 @@ def collection_folder(plays: Plays) -> Path:
     return Path(described[name]["doc"]["filename"]).resolve().parents[2]
 
 
-# ---- The row ---------------------------------------------------------------------------------------------------------
+# ---- Scenario --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class State:
-    """What must not change in an upgrade, and what tells whether the database was unavailable."""
+    """State that an upgrade must not change, and that shows whether the database was unavailable."""
 
-    # The UIDs of the database's pods.
+    # UIDs of the database pods.
     database: Sequence[str]
     # Hashes of passwords and keys, by Secret and key.
     passwords: Mapping[str, str] = field(default_factory=dict)
 
 
 def password_hashes(secrets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return a hash for each value of some Secrets, but not for certificates, their keys, and tokens."""
+    """Return a hash of each value in some Secrets, except certificates, their keys, and tokens."""
     hashes = {}
     for secret in secrets:
         if secret.get("type") == "kubernetes.io/service-account-token":
@@ -148,7 +150,7 @@ def state(ground: Ground) -> State:
 
 
 def upgrade(ground: Ground) -> Row:
-    """Deploy the site with an earlier commit, and upgrade it under load with the present site.yml."""
+    """Deploy the site with an earlier commit, and upgrade it under load with the current site.yml."""
     with checked_out(ground.upgrade_from) as tree:
         old = plays_of(tree, ground.plays, ground.plays.variables_of(SHARED))
         ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
@@ -156,13 +158,13 @@ def upgrade(ground: Ground) -> Row:
         old("site", PREPARED)
         ground.address = old.address()
         ground.wait_until_whole(REPLICAS)
-        ground.settle()
+        ground.wait_for_old_pods()
         before = state(ground)
         with ground.load() as load:
             changed = ground.deploy()
             eventually(lambda: ground.ready(DATABASE) == 1, 60, "the database")
             ground.wait_until_whole(REPLICAS)
-            ground.settle()
+            ground.wait_for_old_pods()
             time.sleep(CALM)
         after = state(ground)
         again = ground.deploy()
@@ -170,7 +172,7 @@ def upgrade(ground: Ground) -> Row:
 
 
 def judged(load: Load, origin: str, before: State, after: State, again: int) -> Row:
-    """Return the row of an upgrade. Only while the only database pod is replaced may the outage page be shown."""
+    """Return the row of an upgrade. Outage pages are allowed only while the only database pod is replaced."""
     replaced = set(before.database) != set(after.database)
     pages = [failure["ended"] for failure in load.failures if failure["outcome"] == "unavailable"]
     seconds = max(pages) - min(pages) if pages else 0.0
@@ -183,7 +185,7 @@ def judged(load: Load, origin: str, before: State, after: State, again: int) -> 
     if differing:
         problems.append(f"these passwords changed: {', '.join(differing)}")
     if again:
-        problems.append(f"the second run still changed {again} things")
+        problems.append(f"the second run reported {again} changes")
     pod = "replaced" if replaced else "not replaced"
     note = f"from {origin}; {len(pages)} outage pages in {seconds:.1f} s, database pod {pod}"
     name = "A site deployed by the commit before is upgraded by one site.yml under load"

@@ -1,4 +1,4 @@
-"""What the tests of all apps share."""
+"""Fixtures that the tests of all apps share."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from testing import PROJECT, Server, run_python
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_static_files() -> Iterator[None]:
-    """Static files without hashed names, so that tests of pages need no collectstatic before them."""
+    """Use static files without hashed names, so that tests of pages need no collectstatic."""
     storages = {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -36,7 +36,7 @@ def plain_static_files() -> Iterator[None]:
 
 @pytest.fixture
 def make_question(db: None) -> Callable[..., Question]:
-    """A question with choices, published an hour ago unless told otherwise."""
+    """Return a function that creates a question with choices, by default published an hour ago."""
 
     def make(text: str = "Tea or coffee?", choices: tuple[str, ...] = ("Tea", "Coffee"), **fields: Any) -> Question:
         fields.setdefault("published_at", timezone.now() - timedelta(hours=1))
@@ -50,19 +50,19 @@ def make_question(db: None) -> Callable[..., Question]:
 
 @pytest.fixture
 def question(make_question: Callable[..., Question]) -> Question:
-    """One open question."""
+    """Return an open question."""
     return make_question()
 
 
 @pytest.fixture
 def administrator(db: None) -> AbstractUser:
-    """Somebody who may do everything."""
+    """Return a superuser."""
     return get_user_model().objects.create_superuser("admin", "admin@example.org", "a long enough passphrase")
 
 
 @pytest.fixture
 def admin_page(administrator: AbstractUser) -> Client:
-    """A browser that is logged in to the admin."""
+    """Return a client that is logged in to the admin."""
     client = Client()
     client.force_login(administrator)
     return client
@@ -70,7 +70,7 @@ def admin_page(administrator: AbstractUser) -> Client:
 
 @pytest.fixture(scope="session")
 def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The static files as the image has them."""
+    """Return the directory of static files as the image has them."""
     folder = tmp_path_factory.mktemp("static")
     result = run_python(
         "manage.py",
@@ -127,5 +127,5 @@ def start(tmp_path: Path, static_root: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def dead_database() -> dict[str, str]:
-    """A port where no database listens."""
+    """Return the settings of a port without a database server."""
     return {"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_SSLMODE": "disable"}

@@ -9,7 +9,7 @@ from django.core.management import execute_from_command_line
 
 
 def main() -> None:
-    """Run a management command; a setting that is missing ends it with its sentence instead of a traceback."""
+    """Run a management command. A missing setting ends it with a one-line message instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         execute_from_command_line(sys.argv)

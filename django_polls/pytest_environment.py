@@ -1,7 +1,6 @@
-"""What the settings require of a machine that runs the tests.
+"""Environment variables that the settings require in tests.
 
-The database comes from the same variables as in production (DATABASE_HOST, DATABASE_NAME …) and is never made up here.
-The rest has no meaning outside the tests, so whoever runs them need not know it.
+The database uses the same variables as in production (DATABASE_HOST, DATABASE_NAME …) and has no defaults here.
 """
 
 import os
@@ -9,14 +8,14 @@ import secrets
 import tempfile
 from pathlib import Path
 
-folder = Path(tempfile.mkdtemp(prefix="django-polls-tests-"))
-key_file = folder / "secret-key"
+directory = Path(tempfile.mkdtemp(prefix="django-polls-tests-"))
+key_file = directory / "secret-key"
 key_file.write_text(secrets.token_urlsafe(50))
 
 os.environ.setdefault("DJANGO_PUBLIC_URL", "http://testserver")
 os.environ.setdefault("DJANGO_SECRET_KEY_FILE", str(key_file))
 os.environ.setdefault("LOG_FORMAT", "text")
-# The tests' own database is made by the login role itself, in the schema that every new database has.
+# The login role itself creates the test database, with the default schema.
 os.environ.pop("DATABASE_SCHEMA", None)
 os.environ.pop("DATABASE_ROLE", None)
 os.environ.pop("CACHE_HOST", None)

@@ -1,7 +1,7 @@
-"""Settings for `collectstatic`, which the image is built with.
+"""Settings for `collectstatic` during the image build.
 
 A build has no database and no secrets, so it cannot use config.settings. The site's settings import these names, so
-that the build and the site have the same list of apps and the same directory of files.
+that the build and the site use the same apps and the same directory.
 """
 
 import os

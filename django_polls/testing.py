@@ -10,12 +10,12 @@ from pathlib import Path
 from django.test.utils import CaptureQueriesContext
 
 PROJECT = Path(__file__).resolve().parent
-# Everything that a password can do to a shell, a URL, a template or an environment, in one text.
-ODD_PASSWORD = "-@:/?#%$$(X)'\"\\ {{ x }} {% y %} é 🔑 end "  # noqa: S105 - made up, and opens nothing outside of the tests
+# Characters with a special meaning in a shell, a URL, a template, or an environment file.
+ODD_PASSWORD = "-@:/?#%$$(X)'\"\\ {{ x }} {% y %} é 🔑 end "  # noqa: S105 - invented for the tests
 
 
 def statements(captured: CaptureQueriesContext) -> list[str]:
-    """The captured SQL without the words that only mark a transaction, which differ between tests and the site."""
+    """Return the captured SQL without statements that control transactions, which differ between tests and the site."""
     marks = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
     return [query["sql"] for query in captured.captured_queries if not query["sql"].startswith(marks)]
 
@@ -46,7 +46,7 @@ class Server:
         self.port, self.log, self.process = port, log, process
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers in lower case, and body."""
+        """Return status, headers in lowercase, and body."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         client.request(method, path, headers={"Host": "testserver", **headers})
         response = client.getresponse()
@@ -55,5 +55,5 @@ class Server:
         return response.status, {name.lower(): value for name, value in response.getheaders()}, body
 
     def lines(self) -> list[dict]:
-        """The log so far, line by line."""
+        """Return the log so far as a list of events."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]

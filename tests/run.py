@@ -1,8 +1,8 @@
-"""Run all tests, or the groups named as arguments, and end with what failed, and how many passed and failed.
+"""Run all tests, or the groups given as arguments, and report failures and totals at the end.
 
-Groups, in this order: lint, unit, site, cluster. The last runs every Molecule scenario on one real cluster. What does
-not get into each other's way runs at the same time, two at most: a test mostly waits for one program on one processor.
-The table at the end has the seconds of each step, and the ten slowest tests and actions of scenarios.
+The groups are lint, unit, site, and cluster, in this order. The last one runs each Molecule scenario on a real cluster.
+Independent steps run in parallel, at most two, because a test mostly waits for a single program. The output ends with
+the seconds of each step, and the ten slowest tests and actions of scenarios.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 MOLECULE_RECAP = re.compile(r"successful=(\d+).*?failed=(\d+)")
 MOLECULE_ACTION = re.compile(r"\[(\S+ > \S+)\] (Executing|Executed)")
-# How many of the slowest tests and actions are named at the end, and how many failures of one step.
+# Number of slowest tests and actions, and of failures of a step, to report at the end.
 SLOWEST = 10
 MOST_FAILURES = 10
-# What Ansible says about the task that failed, and Molecule about the action of the scenario.
+# Messages of Ansible about a failed task, and of Molecule about a failed action.
 ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
 COLOR = re.compile(r"\x1b\[[\d;]*m")
 GROUPS = ("lint", "unit", "site", "cluster")
-# Scenarios of the roles that provide a cluster. They do nothing in the one that the others use.
+# Scenarios of the roles that provide a cluster. They do not use the cluster of the other scenarios.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
-# Scenarios that take minutes.
-LONGEST = ("web", "lifecycle", "image", "postgresql", "seatbelt", "migrations", "superuser")
+# Scenarios that take several minutes, longest first.
+LONGEST = ("web", "lifecycle", "image", "postgresql", "cluster_pin", "migrations", "superuser")
 
 
 @dataclass
 class Count:
-    """Tests that passed, failed and were skipped by themselves."""
+    """Numbers of tests that passed, failed, and were skipped."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    # A line for each that failed: its name, and its error.
+    # A line for each failure, with its name and error.
     failures: tuple[str, ...] = ()
-    # The seconds of each test or action, and its name.
+    # Seconds and name of each test or action.
     times: tuple[tuple[float, str], ...] = ()
 
     def __add__(self, other: Count) -> Count:
@@ -66,18 +66,18 @@ class Count:
 
 @dataclass(frozen=True)
 class Step:
-    """A command that counts tests."""
+    """Command that counts tests."""
 
     group: str
     title: str
     run: Callable[[], Count]
-    # Whether the other steps of its group cannot run if it failed, and whether it runs even then.
+    # `basis`: a failure skips the other steps of the group. `always`: the step runs even then.
     basis: bool = False
     always: bool = False
 
 
 class Output:
-    """What steps print: at once if one runs alone, and in one piece when it has ended if another runs beside it."""
+    """Output of steps: immediate if a step runs alone, else printed as a whole after the step."""
 
     def __init__(self) -> None:
         self.mine = threading.local()
@@ -99,14 +99,14 @@ class Output:
 
 
 OUTPUT = Output()
-# Set when the run is interrupted: no lane starts anything more.
+# Set after an interrupt, so that no lane starts another step.
 OVER = threading.Event()
-# By group, the step that failed and that its other steps need.
+# Failed step of each group that its other steps need.
 MISSING: dict[str, str] = {}
 
 
 def run(*arguments: str, seen: Callable[[str], None] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project; its output is shown, returned, and given to `seen` line by line as it comes."""
+    """Run a command in the project. Its output is printed, returned, and passed to `seen` line by line."""
     OUTPUT.write(f"\n$ {' '.join(arguments)}\n")
     process = subprocess.Popen(
         arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -121,33 +121,33 @@ def run(*arguments: str, seen: Callable[[str], None] | None = None) -> subproces
 
 
 def broken_off(result: subprocess.CompletedProcess[str]) -> Count:
-    """Return the failure of a command as a whole."""
+    """Return the failure of a whole command."""
     return Count(failed=1, failures=(f"exit code {result.returncode}: {'; '.join(last_errors(result))}",))
 
 
 def last_errors(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the last errors of a playbook or a scenario, and the last line of any other command."""
+    """Return the last errors of a playbook or scenario, or the last line of another command."""
     output = COLOR.sub("", result.stdout)
     lines = [line.strip(" =") for line in output.splitlines()]
-    # What pytest prints may hold those of the playbooks that tests run.
+    # The output of pytest can contain errors of playbooks that tests run.
     kinds = ERRORS if result.args[0] in ("ansible-playbook", "molecule") else ()
     errors = [found[-1] for kind in kinds if (found := kind.findall(output))]
     return [shortened(error) for error in errors or list(filter(None, lines))[-1:]]
 
 
 def shortened(text: str) -> str:
-    """Return the first line of a text, so that it fits into a line of a terminal or two."""
+    """Return the first line of a message, at most 200 characters."""
     return text.strip().partition("\n")[0][:200]
 
 
 def command(*arguments: str) -> Count:
-    """Run a command that is one test by itself."""
+    """Run a command that counts as one test."""
     result = run(*arguments)
     return broken_off(result) if result.returncode else Count(passed=1)
 
 
 def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Count:
-    """Run pytest and count its tests. A run that finds none, or breaks off, counts as a failure."""
+    """Run pytest and count its tests. A run without tests, or an aborted one, counts as a failure."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         result = run(*python, "-m", "pytest", f"--junitxml={report}", *arguments)
@@ -158,30 +158,30 @@ def pytest(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> Coun
     total = Count()
     for case in cases:
         outcomes = [outcome for outcome in case if outcome.tag in ("failure", "error", "skipped")]
-        bad = tuple(complaint(case, outcome) for outcome in outcomes if outcome.tag != "skipped")
-        # One that was broken off has no name.
+        bad = tuple(failure(case, outcome) for outcome in outcomes if outcome.tag != "skipped")
+        # An aborted test has no name.
         passed = not outcomes and case.get("name") is not None
         times = ((float(case.get("time") or 0), name_of(case)),)
         total += Count(passed=int(passed), failed=len(bad), failures=bad, times=times)
     return total if result.returncode == (1 if total.failed else 0) else total + broken_off(result)
 
 
-def complaint(case: ElementTree.Element, outcome: ElementTree.Element) -> str:
-    """Return which test failed, and what about."""
+def failure(case: ElementTree.Element, outcome: ElementTree.Element) -> str:
+    """Return the name and the error of a failed test."""
     message = outcome.get("message") or ""
-    # The file could not be imported: why is the last of the lines marked with E.
+    # The file could not be imported. The reason is the last line marked with E.
     if message == "collection failure":
         message = (re.findall(r"^E +(.+)$", outcome.text or "", re.MULTILINE) or [message])[-1]
     return f"{name_of(case)}: {shortened(message)}"
 
 
 def name_of(case: ElementTree.Element) -> str:
-    """Return the name of a test in pytest's report."""
+    """Return the name of a test in the report of pytest."""
     return "::".join(filter(None, (case.get("classname"), case.get("name"))))
 
 
 def molecule(*arguments: str) -> Count:
-    """Run molecule and count the actions of the scenario. One that breaks off counts as a failure."""
+    """Run Molecule and count the actions of the scenario. An aborted scenario counts as a failure."""
     started: dict[str, float] = {}
     times: list[tuple[float, str]] = []
 
@@ -203,23 +203,24 @@ def molecule(*arguments: str) -> Count:
 
 
 def lint() -> list[Step]:
-    """Style and types."""
+    """Return the checks of style and language."""
     commands = {
         "ruff check": ("ruff", "check", "."),
         "ruff format": ("ruff", "format", "--check", "."),
         "yamllint": ("yamllint", "--strict", "."),
         "ansible-lint": ("ansible-lint", "--offline"),
+        "plain English": (sys.executable, "tests/language.py"),
     }
     return [Step("lint", title, lambda words=words: command(*words)) for title, words in commands.items()]
 
 
 def unit() -> list[Step]:
-    """Plugins and role contracts, without a cluster."""
+    """Return the tests of plugins and roles without a cluster."""
     return [Step("unit", "unit tests", lambda: pytest("tests/unit", "--numprocesses=2"))]
 
 
 def site() -> list[Step]:
-    """The site with a real PostgreSQL, behind a real front, and in a real browser."""
+    """Return the tests of the site with PostgreSQL, the front, and a browser."""
     inventory = f"--inventory={PROJECT / os.environ.get('TEST_INVENTORY', 'inventory/mirrors')}"
     with_database = (sys.executable, "tests/site/with_site.py", "--chdir=django_polls")
     manage = (*with_database, "env", "DJANGO_PUBLIC_URL=https://polls.example.org", "python", "manage.py")
@@ -238,40 +239,40 @@ def site() -> list[Step]:
 
 
 def scenario(name: str) -> Step:
-    """A Molecule scenario, which leaves the cluster to the next one."""
+    """Return a Molecule scenario that keeps the cluster for the next one."""
     return Step("cluster", f"molecule {name}", lambda: molecule("test", "--scenario-name", name, "--destroy", "never"))
 
 
 def providers() -> list[Step]:
-    """The scenarios of the roles that provide a cluster."""
+    """Return the scenarios of the roles that provide a cluster."""
     names = [name for name in PROVIDERS if name != "cluster_minikube" or shutil.which("minikube")]
     return [scenario(name) for name in names]
 
 
 def deployments() -> list[Step]:
-    """All other scenarios, each in a namespace of its own, those that take longest first."""
+    """Return all other scenarios, each in its own namespace, longest first."""
     names = {path.parent.name for path in PROJECT.glob("molecule/*/molecule.yml")} - set(PROVIDERS)
     return [scenario(name) for name in sorted(sorted(names), key=lambda name: (*LONGEST, name).index(name))]
 
 
 def tool(name: str, lock: str) -> Step:
-    """The installation of a tool that tests need."""
+    """Return the installation of a tool that tests need."""
     return Step(
         "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt")
     )
 
 
 def stages() -> list[list[list[Step]]]:
-    """What is run one after the other: of each stage the lanes, two at once, and of each lane one step after the other.
+    """Return the stages, which run in sequence. Two lanes of a stage run in parallel, the steps of a lane in sequence.
 
-    The longest lanes of a stage come first, so that the two end at about the same time.
+    The longest lanes of a stage come first, so that both finish at about the same time.
     """
-    # It also starts a cluster that an earlier, interrupted run left stopped, and installs what others need.
+    # Also starts a cluster that an interrupted run left stopped, and installs programs for the other steps.
     create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"), basis=True)
     files = ("--numprocesses=2", "--dist=loadfile")
     on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
     tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom")]
-    # These measure or break what they share with others.
+    # These measure or break shared resources.
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
@@ -280,7 +281,7 @@ def stages() -> list[list[list[Step]]]:
     return [
         [[create, *tools], [*lint(), *unit()]],
         [
-            # Both make clusters of their own, which are too many for some machines at the same time.
+            # Both create clusters. Some machines can't run them in parallel.
             [on_cluster, *providers()],
             [Step("cluster", "security tests", lambda: pytest("tests/security"))],
             site(),
@@ -291,7 +292,7 @@ def stages() -> list[list[list[Step]]]:
 
 
 def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
-    """Run the steps of a lane; return what they counted, and how many seconds they took."""
+    """Run the steps of a lane; return their counts and seconds."""
     results = []
     for step in lane:
         if OVER.is_set():
@@ -301,7 +302,7 @@ def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
             OUTPUT.keep()
         try:
             missing = None if step.always else MISSING.get(step.group)
-            count = Count(failed=1, failures=(f"was not run without {missing!r}",)) if missing else step.run()
+            count = Count(failed=1, failures=(f"was skipped, because {missing!r} failed",)) if missing else step.run()
         finally:
             OUTPUT.show()
         if step.basis and count.failed:
@@ -311,14 +312,14 @@ def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
 
 
 def main(names: list[str]) -> int:
-    """Run the groups and print a table; return 1 if anything failed."""
+    """Run the groups and print a table; return 1 if a test failed."""
     unknown = set(names) - set(GROUPS)
     if unknown:
-        sys.exit(f"No test group {', '.join(sorted(unknown))}: name some of {', '.join(GROUPS)}, or none for all.")
+        sys.exit(f"Unknown test group {', '.join(sorted(unknown))}. Choose from {', '.join(GROUPS)}. Default: all.")
     os.environ.update({"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"})
     os.environ.pop("FORCE_COLOR", None)
     if not shutil.which("minikube") and "cluster" in (names or GROUPS):
-        print("The scenario cluster_minikube is skipped, since there is no minikube on PATH.", flush=True)
+        print("The scenario cluster_minikube is skipped, because minikube is not on PATH.", flush=True)
     total, table, failures = Count(), [], []
     taken_seconds: list[float] = []
     started = time.monotonic()
@@ -339,13 +340,13 @@ def main(names: list[str]) -> int:
             failures += [f"{step.title}: {failure}" for failure in named]
             failures += [f"{step.title}: and {len(more)} more"] if more else []
     print("\n" + "\n".join(table))
-    print(f"{'together, one after the other':<53} {sum(taken_seconds):6.0f} s")
-    print(f"{'from start to end':<53} {time.monotonic() - started:6.0f} s")
-    print("\nThe slowest:")
+    print(f"{'sum of all steps':<53} {sum(taken_seconds):6.0f} s")
+    print(f"{'total elapsed time':<53} {time.monotonic() - started:6.0f} s")
+    print("\nSlowest tests and actions:")
     for seconds, name in sorted(total.times, reverse=True)[:SLOWEST]:
         print(f"{seconds:6.0f} s  {name}")
     if failures:
-        print("\nWhat failed:\n" + "\n".join(failures))
+        print("\nFailures:\n" + "\n".join(failures))
     print(total, flush=True)
     return 1 if total.failed or not total.passed else 0
 

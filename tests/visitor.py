@@ -1,6 +1,6 @@
-"""A visitor without a browser: finds the first question, votes for its first answer, and tells what became of it.
+"""Visitor without a browser: opens the first question, votes for its first choice, and reports the result.
 
-Prints one line of JSON: the question's path, the votes for the answer before and after, and the status of the POST.
+The output is a line of JSON: the question's path, the votes before and after, and the status of the POST.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ TIMEOUT = 10  # seconds, for each request
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The answer to a vote is a redirect, and its status is what matters."""
+    """Handler that does not follow redirects, because the status of a vote matters."""
 
     def redirect_request(self, *_: object) -> None:
         return None
 
 
 class Visitor:
-    """One browser's worth of cookies and manners."""
+    """HTTP client that sends cookies and Origin headers like a browser."""
 
     def __init__(self, site: str, ca_file: str | None) -> None:
         self.site = site.rstrip("/")
@@ -44,7 +44,7 @@ class Visitor:
             return answer.read().decode()
 
     def post(self, path: str, fields: dict[str, str]) -> int:
-        """Send a form as a browser would, with the site's own origin, and return the status."""
+        """Send a form like a browser, with the site's origin, and return the status."""
         headers = {"Origin": self.site, "Referer": f"{self.site}{path}"}
         request = urllib.request.Request(self.site + path, urllib.parse.urlencode(fields).encode(), headers)
         try:
@@ -77,7 +77,7 @@ def one(pattern: str, text: str, what: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", help="address of the site")
-    parser.add_argument("--ca-file", help="certificates to trust instead of the system's")
+    parser.add_argument("--ca-file", help="trusted certificates instead of the system's")
     arguments = parser.parse_args()
     print(json.dumps(Visitor(arguments.site, arguments.ca_file).vote()))
 

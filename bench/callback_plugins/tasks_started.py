@@ -1,4 +1,4 @@
-"""Counts and times the tasks of a run, and writes the figures as JSON to the file that TASKS_STARTED_FILE names."""
+"""Callback that counts and times the tasks of a run, and writes the figures to the file in TASKS_STARTED_FILE."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ name: tasks_started
 type: aggregate
 short_description: Count and time the tasks of a run
 description:
-  - Counts the tasks that start, skipped and included tasks too, and measures the seconds until the next task starts.
-  - Counts the tasks that run, are not skipped, and use a module that sends requests to the Kubernetes API.
+  - Counts all tasks that start, including skipped and included tasks, and measures the seconds until the next one.
+  - Counts the tasks that aren't skipped and use a module that sends requests to the Kubernetes API.
 options: {}
 """
 RUNTIME = Path(__file__).resolve().parents[2] / "meta" / "runtime.yml"
 
 
 def api_modules(runtime: str) -> set[str]:
-    """Return the collection's modules that connect to the Kubernetes API, from the text of meta/runtime.yml."""
+    """Return the collection's modules that connect to the Kubernetes API, from the content of meta/runtime.yml."""
     group = yaml.safe_load(runtime)["action_groups"]["k8s"]
     return {f"cloud_django.kubernetes.{name}" for name in group if isinstance(name, str)}
 
@@ -40,15 +40,15 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self.api_modules = api_modules(RUNTIME.read_text(encoding="utf-8"))
         self.api_tasks = 0
-        # The name of each task, and when it started.
+        # Name and start time of each task.
         self.started: list[tuple[str, float]] = []
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        """Record a task that starts."""
+        """Record the start of a task."""
         self.started.append((task.get_name().strip(), time.monotonic()))
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
-        """Record a handler that starts."""
+        """Record the start of a handler."""
         self.v2_playbook_on_task_start(task, False)
 
     def v2_runner_on_ok(self, result: Any) -> None:

@@ -1,7 +1,7 @@
-"""The settings of the site: read from the environment and from secret files, wherever it runs.
+"""Settings of the site, read from the environment and from secret files.
 
-A required variable that is missing stops the start with one sentence. No default here would only be right on a
-developer's machine.
+The start fails with a one-line message if a required variable is missing. No default is valid only on a developer's
+machine.
 """
 
 from datetime import timedelta
@@ -19,31 +19,31 @@ __all__ = ["INSTALLED_APPS", "STATIC_ROOT", "STATIC_URL", "STORAGES"]
 
 environment = Environment()
 
-# ---- Who we are ------------------------------------------------------------------------------------------------------
+# ---- Identity --------------------------------------------------------------------------------------------------------
 
 DEBUG = environment.flag("DJANGO_DEBUG", default=False)
 
 public_url = PublicURL(
     "DJANGO_PUBLIC_URL",
-    environment.required("DJANGO_PUBLIC_URL", "the address that people will type, such as https://polls.example.org"),
+    environment.required("DJANGO_PUBLIC_URL", "the public URL of the site, such as https://polls.example.org"),
 )
 
 ALLOWED_HOSTS = [public_url.host, *environment.words("DJANGO_ALLOWED_HOSTS")]
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured(
-        "The environment variable DJANGO_ALLOWED_HOSTS contains *, which lets any page on the web pretend to be this "
-        "site. Name the hosts."
+        "The environment variable DJANGO_ALLOWED_HOSTS contains *, so an attacker could send any host name to the "
+        "site. List the host names."
     )
-# The site's own origin has to be named for a proxy that ends TLS and passes on a Host of its own.
+# Required if a proxy ends TLS and forwards its own Host header.
 CSRF_TRUSTED_ORIGINS = [public_url.origin, *environment.words("DJANGO_CSRF_TRUSTED_ORIGINS")]
 
-SECRET_KEY = environment.secret("DJANGO_SECRET_KEY_FILE", "a random text of at least 50 characters")
+SECRET_KEY = environment.secret("DJANGO_SECRET_KEY_FILE", "a random string of at least 50 characters")
 if len(SECRET_KEY) < 50:
     raise ImproperlyConfigured(
         f"The secret in the file that DJANGO_SECRET_KEY_FILE names has {len(SECRET_KEY)} characters. "
-        "Write a random text of at least 50 characters into it."
+        "Write a random string of at least 50 characters to it."
     )
-# Old keys, one a line, newest first: cookies that they signed stay valid while a rotation is under way.
+# Old keys, one per line, newest first. Cookies that they signed stay valid during a key rotation.
 SECRET_KEY_FALLBACKS = [
     line for line in environment.optional_secret("DJANGO_SECRET_KEY_FALLBACKS_FILE").splitlines() if line
 ]
@@ -54,12 +54,12 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 ADMIN_PATH = environment.text("DJANGO_ADMIN_PATH", "admin/").strip("/") + "/"
 
-# Where the client's address comes from: the connection, or a header from the server in front of this one.
+# Source of the client address: the connection, or a header that the server in front of this one sets.
 CLIENT_ADDRESS = environment.choice("WEB_CLIENT_ADDRESS", "connection", ("connection", "header"))
 MIDDLEWARE = [
     *(["cloud_django.middleware.ClientAddressMiddleware"] if CLIENT_ADDRESS == "header" else []),
     "cloud_django.middleware.RequestIDMiddleware",
-    # Before SecurityMiddleware and CommonMiddleware: a probe has the pod's address as its Host and speaks plain http.
+    # Before SecurityMiddleware and CommonMiddleware, because probes use the pod's address as Host and plain HTTP.
     "cloud_django.health.middleware.HealthCheckMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "cloud_django.middleware.PermissionsPolicyMiddleware",
@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # After the others, so that it is the first to hear of an exception in a view.
+    # After the others, so that it handles an exception in a view first.
     "cloud_django.middleware.DatabaseUnavailableMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -91,11 +91,11 @@ TEMPLATES = [
     },
 ]
 
-# The largest honest request is an admin form of some kilobytes, and nobody uploads a file.
+# The largest legitimate request is an admin form of a few kilobytes. The site accepts no file uploads.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
-# ---- Protection in the browser ---------------------------------------------------------------------------------------
+# ---- Browser security ------------------------------------------------------------------------------------------------
 
 SECURE_CSP = {
     "default-src": [CSP.NONE],
@@ -109,14 +109,14 @@ SECURE_CSP = {
 }
 PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 SECURE_REFERRER_POLICY = "same-origin"
-# A browser ignores it without TLS, and complains about it in its console.
+# Without TLS, browsers ignore this header and log a warning.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if public_url.is_https else None
 X_FRAME_OPTIONS = "DENY"
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = public_url.is_https
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-# A browser takes a cookie of such a name from this very host only, and over TLS only: no sister domain can plant one.
+# Browsers accept a __Host- cookie only from this host and over TLS, so a sibling domain cannot set it.
 SESSION_COOKIE_NAME = f"{'__Host-' if public_url.is_https else ''}sessionid"
 CSRF_COOKIE_NAME = f"{'__Host-' if public_url.is_https else ''}csrftoken"
 
@@ -125,10 +125,10 @@ SECURE_SSL_HOST = public_url.netloc if public_url.is_https else None
 SECURE_HSTS_SECONDS = environment.number("DJANGO_HSTS_SECONDS", 365 * 24 * 3600) if public_url.is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.flag("DJANGO_HSTS_INCLUDE_SUBDOMAINS", default=True)
 SECURE_HSTS_PRELOAD = environment.flag("DJANGO_HSTS_PRELOAD", default=False)
-# Being listed in every browser binds a whole domain for years: its owner's decision, not the default of one site on it.
+# Preloading binds the whole domain for years, so it is the decision of the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-# gunicorn speaks no TLS here, so an https address means that a proxy ends it and says so in a header.
+# gunicorn does not handle TLS. An HTTPS URL means that a proxy ends TLS and sets this header.
 if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Proto" if public_url.is_https else ""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
 
@@ -137,12 +137,12 @@ if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Prot
 DATABASES = {"default": database_settings(environment, "django_polls")}
 CACHES = cache_settings(environment, "django_polls")
 
-# A cache in the memory of one worker would go on serving a session that another worker ended, so without a shared cache
-# the database is the only store.
+# Without a shared cache, sessions are in the database only. A cache in a worker's memory would still serve a session
+# that another worker ended.
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if "sessions" in CACHES else "db")
 SESSION_CACHE_ALIAS = "sessions" if "sessions" in CACHES else "default"
 
-# ---- People ----------------------------------------------------------------------------------------------------------
+# ---- Users -----------------------------------------------------------------------------------------------------------
 
 PASSWORD_HASHERS = [
     "cloud_django.hashers.ContainerArgon2PasswordHasher",
@@ -157,8 +157,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
-# Five wrong passwords for one user from one address close that log-in, for this address only: who guesses locks nobody
-# out elsewhere, if the address is a client's own. Attempts are counted in the database, which all pods share.
+# Five failed logins lock the pair of user and address, so that an attacker can't lock the user out at other addresses.
+# Attempts are counted in the database, which all pods share.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = environment.number("DJANGO_LOGIN_ATTEMPTS", 5, least=1, most=1000)
 AXES_COOLOFF_TIME = timedelta(seconds=environment.number("DJANGO_LOGIN_LOCK_SECONDS", 900, least=1, most=7 * 24 * 3600))
@@ -167,9 +167,9 @@ AXES_CLIENT_IP_CALLABLE = "cloud_django.throttle.client_network"
 AXES_LOCKOUT_CALLABLE = "cloud_django.throttle.locked_out"
 AXES_USERNAME_CALLABLE = "cloud_django.throttle.username"
 AXES_RESET_ON_SUCCESS = True
-# Who goes on trying does not prolong it, or an attacker at the same address could keep somebody out for ever.
+# Attempts during a lockout don't extend it. Otherwise an attacker at the same address could block a user indefinitely.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-# What is stored and logged of an attempt. A user name is sometimes a password in the wrong field.
+# Mask the user name in stored and logged attempts, because users sometimes type the password into that field.
 AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False

@@ -1,4 +1,4 @@
-"""The addresses of the site."""
+"""URL configuration of the site."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,7 +14,7 @@ admin.site.site_url = "/"
 
 
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Browsers ask for this address on pages that name no icon, such as the admin's."""
+    """Redirect to the icon. Browsers request this path on pages without an icon, such as those of the admin."""
     return redirect(static("polls/icon.svg"))
 
 

@@ -1,1 +1,1 @@
-"""Questions that people vote on."""
+"""Questions that users vote on."""

@@ -1,4 +1,4 @@
-"""Where questions are written."""
+"""Admin pages for questions and their choices."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from django.utils.safestring import SafeString
 
 from polls.models import Choice, Question, QuestionQuerySet
 
-# 200 characters want more room than the admin gives to a line of text.
+# The admin's default width is too narrow for 200 characters.
 WIDE_TEXT = {models.CharField: {"widget": AdminTextInputWidget(attrs={"class": "vLargeTextField"})}}
 
 
 class ChoiceInline(admin.StackedInline):
-    """The answers, below their question. Votes are shown and can't be typed.
+    """Choices of a question. Votes are shown and read-only.
 
-    Stacked, because a tabular inline has fields without labels, which a screen reader cannot tell apart.
+    Stacked, because fields in a tabular inline have no labels for screen readers.
     """
 
     model = Choice
@@ -52,14 +52,14 @@ class QuestionAdmin(admin.ModelAdmin):
 
     @admin.display(description="Votes", ordering="total_votes")
     def votes(self, question: Any) -> int:
-        """The sum over all choices."""
+        """Return the total votes of all choices."""
         return question.total_votes
 
     @admin.display(description="Results")
     def results(self, question: Question) -> SafeString:
-        """A way to the page with the bars."""
+        """Return a link to the results page."""
         return format_html('<a href="{}">Results</a>', self.view_on_site(question))
 
     def view_on_site(self, question: Question) -> str:
-        """The results rather than the form: whoever writes a question wants to know how it goes."""
+        """Return the URL of the results instead of the form, because authors want to see the results."""
         return reverse("polls:results", args=[question.pk])

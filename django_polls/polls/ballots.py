@@ -1,8 +1,8 @@
-"""One vote per browser and question, remembered by a signed cookie.
+"""One vote per browser and question, stored in a signed cookie.
 
-The cookie belongs to the address of its question, so the browser sends at most one with a request: with one for the
-whole site, somebody who votes a lot would end up with a header that is too long for the server. Whoever deletes the
-cookie can vote again: this is a poll, not an election.
+The cookie's path is the question's URL, so a browser sends at most one with a request. A single cookie for the whole
+site could grow longer than the server's header limit. A user who deletes the cookie can vote again: this is a poll, not
+an election.
 """
 
 from django.conf import settings
@@ -15,18 +15,18 @@ ONE_YEAR = 365 * 24 * 3600
 
 
 def cookie_name(question: Question) -> str:
-    """The question's id is part of the name and so of what is signed: one ballot can't serve for another question."""
+    """Return the cookie's name. It is signed with the question's ID, so a ballot isn't valid for another question."""
     return f"vote_{question.pk}"
 
 
 def choice_voted_for(request: HttpRequest, question: Question) -> int | None:
-    """The id of the choice this browser has voted for; None without a valid cookie."""
+    """Return the ID of the choice that this browser voted for, or None without a valid cookie."""
     value = request.get_signed_cookie(cookie_name(question), default=None, salt=SALT, max_age=ONE_YEAR)
     return int(value) if value and value.isdecimal() else None
 
 
 def remember(response: HttpResponse, question: Question, choice_id: int) -> None:
-    """Have the browser keep what it voted for."""
+    """Store the vote in a cookie of the browser."""
     response.set_signed_cookie(
         cookie_name(question),
         str(choice_id),

@@ -1,4 +1,4 @@
-"""Questions, their choices, and how a vote is counted."""
+"""Questions, their choices, and how votes are counted."""
 
 from typing import Self
 
@@ -11,20 +11,20 @@ from django.utils import timezone
 
 
 def validate_text(value: str) -> None:
-    """Refuse what PostgreSQL cannot store: NUL, and halves of characters that are no characters by themselves."""
+    """Fail for characters that PostgreSQL cannot store: NUL, and single surrogates."""
     if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
         raise ValidationError("This text contains a character that cannot be stored.", code="unstorable")
 
 
 class QuestionQuerySet(models.QuerySet["Question"]):
-    """What visitors may see, and what they may vote on."""
+    """Questions that users can see, and that they can vote on."""
 
     def published(self) -> Self:
-        """Questions whose day has come, closed ones too."""
+        """Return questions whose publication time has passed, including closed ones."""
         return self.filter(published_at__lte=timezone.now())
 
     def open(self) -> Self:
-        """Questions that take votes now and have something to vote for."""
+        """Return questions that accept votes now and have choices."""
         now = timezone.now()
         has_choices = models.Exists(Choice.objects.filter(question=OuterRef("pk")))
         return self.filter(Q(closes_at=None) | Q(closes_at__gt=now), has_choices, published_at__lte=now)
@@ -36,12 +36,15 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 
 
 class Question(models.Model):
-    """Something to decide, between the day it is published and the day it closes."""
+    """Question that accepts votes from its publication until it closes."""
 
     text = models.CharField("question", max_length=200, validators=[validate_text])
     published_at = models.DateTimeField("published", default=timezone.now)
     closes_at = models.DateTimeField(
-        "closes", null=True, blank=True, help_text="Nobody can vote after this. Leave it empty to keep it open."
+        "closes",
+        null=True,
+        blank=True,
+        help_text="No votes are accepted after this time. Leave it empty to keep the question open.",
     )
 
     objects = QuestionQuerySet.as_manager()
@@ -53,7 +56,7 @@ class Question(models.Model):
             models.CheckConstraint(
                 condition=Q(closes_at=None) | Q(closes_at__gt=F("published_at")),
                 name="polls_question_closes_after_publication",
-                violation_error_message="A question has to close after it is published.",
+                violation_error_message="The closing time must be after the publication time.",
             )
         ]
 
@@ -61,20 +64,19 @@ class Question(models.Model):
         return self.text
 
     def get_absolute_url(self) -> str:
-        """Where people vote on it."""
+        """Return the URL of the voting form."""
         return reverse("polls:detail", args=[self.pk])
 
     @property
     def is_closed(self) -> bool:
-        """Whether the last vote has been cast."""
+        """Return whether voting has ended."""
         return self.closes_at is not None and self.closes_at <= timezone.now()
 
     def record_vote(self, choice_id: int, *, instead_of: int | None = None) -> bool:
-        """Count one vote, or move the one that was cast before. False if the choice isn't one of this question's.
+        """Count a vote, or move an earlier one. Return False if the choice doesn't belong to this question.
 
-        A first vote is one UPDATE, which is a transaction of its own that locks one row. Moving a vote takes two rows;
-        they are locked in the order of their ids, so that two people who change their minds in opposite directions
-        cannot wait for each other.
+        A first vote is a single UPDATE, which is its own transaction and locks one row. Moving a vote locks two rows,
+        in the order of their IDs, so that two users who swap their votes cannot deadlock.
         """
         if instead_of is None:
             return self.choices.filter(pk=choice_id).update(votes=F("votes") + 1) == 1
@@ -91,15 +93,13 @@ class Question(models.Model):
 
 
 class Choice(models.Model):
-    """One of the answers, and how many people gave it."""
+    """Answer to a question, with its number of votes."""
 
-    # The index on (question, position) serves look-ups by question as well.
+    # The index on (question, position) also serves lookups by question.
     question = models.ForeignKey(Question, on_delete=models.CASCADE, related_name="choices", db_index=False)
-    position = models.PositiveSmallIntegerField(
-        default=0, help_text="Choices are shown from the lowest to the highest."
-    )
+    position = models.PositiveSmallIntegerField(default=0, help_text="Choices are shown in ascending order.")
     text = models.CharField("choice", max_length=200, validators=[validate_text])
-    # No index: it would have to be written with every vote.
+    # No index, because each vote would have to update it.
     votes = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:

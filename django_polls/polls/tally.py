@@ -1,13 +1,13 @@
-"""From votes to shares."""
+"""Percentages of votes."""
 
 from collections.abc import Sequence
 
 
 def percentages(votes: Sequence[int]) -> list[int]:
-    """Whole percentages that add up to 100, or all zero when nobody has voted.
+    """Return integer percentages that add up to 100, or zeros without votes.
 
-    Rounding each by itself shows 33 % three times; here those with the largest remainders are rounded up, the earlier
-    one first when they are equal.
+    Rounded separately, three equal shares would be 33 % each. Instead, the shares with the largest remainders are
+    rounded up, earlier ones first if they are equal.
     """
     total = sum(votes)
     if total == 0:

@@ -1,4 +1,4 @@
-"""The addresses of the polls."""
+"""URL configuration of the polls."""
 
 from django.urls import path
 from django.views.generic import RedirectView
@@ -9,7 +9,7 @@ app_name = "polls"
 
 urlpatterns = [
     path("", views.index, name="index"),
-    # Where Django's tutorial has the list.
+    # Django's tutorial has the list at this path.
     path("polls/", RedirectView.as_view(pattern_name="polls:index")),
     path("polls/<int:pk>/", views.detail, name="detail"),
     path("polls/<int:pk>/vote/", views.vote, name="vote"),

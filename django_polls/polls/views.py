@@ -1,4 +1,4 @@
-"""The pages: a list, a question, its results."""
+"""Pages of the polls: list, voting form, and results."""
 
 from http import HTTPStatus
 
@@ -16,14 +16,14 @@ from polls.tally import percentages
 
 NOTHING_CHOSEN = "Please choose one of the answers, then vote."
 SEVERAL_CHOSEN = "Please choose one answer only."
-NOT_AN_ANSWER = "That is not one of the answers to this question. Please choose again."
-ALREADY_VOTED = "You have voted on this question already, and each person has one vote."
+NOT_AN_ANSWER = "This is not an answer to this question. Please choose again."
+ALREADY_VOTED = "You have already voted on this question."
 CLOSED = "This question has closed, so your vote was not counted."
 
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """Open questions, newest first. Two queries: how many, and one page of them."""
+    """List open questions, newest first. Two queries: the number of questions, and one page of them."""
     page = Paginator(Question.objects.open().with_total(), settings.POLLS_PAGE_SIZE).get_page(request.GET.get("page"))
     return render(request, "polls/index.html", {"page": page})
 
@@ -31,16 +31,16 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """The form to vote with. Two queries: the question and its choices."""
+    """Show the voting form. Two queries: the question and its choices."""
     return ballot_form(request, published_question(pk))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, pk: int) -> HttpResponse:
-    """Count a vote and show the results. Two queries: the question, and one UPDATE (two when a vote is moved).
+    """Count a vote and redirect to the results. Two queries: the question, and one UPDATE (two to move a vote).
 
-    Whatever is wrong with a vote, the form comes back with a sentence that says so.
+    An invalid vote shows the form again, with the reason.
     """
     question = published_question(pk)
     if request.method != "POST":
@@ -63,7 +63,7 @@ def vote(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, pk: int) -> HttpResponse:
-    """Bars, which the page's script keeps up to date. Two queries: the question and its choices."""
+    """Show the results, which a script updates. Two queries: the question and its choices."""
     question = published_question(pk)
     choices = list(question.choices.all())
     context = {
@@ -81,7 +81,7 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
 @cache_control(no_cache=True)
 @conditional_page
 def results_json(request: HttpRequest, pk: int) -> HttpResponse:
-    """The numbers behind the bars, with an ETag: 304 as long as nobody votes. One query."""
+    """Return the results as JSON with an ETag: 304 until there is a new vote. One query."""
     now = timezone.now()
     rows = list(
         Choice.objects.filter(question=pk, question__published_at__lte=now).values_list(
@@ -89,7 +89,7 @@ def results_json(request: HttpRequest, pk: int) -> HttpResponse:
         )
     )
     if not rows:
-        raise Http404("There is no such question, or it is not open yet.")
+        raise Http404("This question does not exist or is not open yet.")
     closes_at = rows[0][2]
     shares = percentages([votes for _, votes, _ in rows])
     return JsonResponse(
@@ -105,17 +105,17 @@ def results_json(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def published_question(pk: int) -> Question:
-    """The question, or the page that says there is none: before its day a question is nobody's business."""
+    """Return a published question, or raise 404 to hide unpublished ones."""
     return get_object_or_404(Question.objects.published(), pk=pk)
 
 
 def results_url(question: Question) -> str:
-    """Where the results are. Below the question's own address, where its cookie is sent."""
+    """Return the URL of the results. It is below the question's URL, so that browsers send the question's cookie."""
     return f"{question.get_absolute_url()}results/"
 
 
 def chosen_id(data: QueryDict) -> tuple[int | None, str]:
-    """The id that the form sent, or None and a sentence. Strict, as `int()` takes `1_0` and ` 1 ` too."""
+    """Return the submitted ID, or None and the reason. It is strict, because `int()` also accepts `1_0` and ` 1 `."""
     match data.getlist("choice"):
         case []:
             return None, NOTHING_CHOSEN
@@ -130,7 +130,7 @@ def chosen_id(data: QueryDict) -> tuple[int | None, str]:
 def ballot_form(
     request: HttpRequest, question: Question, problem: str = "", status: HTTPStatus = HTTPStatus.OK
 ) -> HttpResponse:
-    """The form, with the reason why it is shown again if there is one."""
+    """Render the voting form, with the reason if it is shown again."""
     voted_for = ballots.choice_voted_for(request, question)
     can_vote = not question.is_closed and (voted_for is None or settings.POLLS_VOTE_CHANGEABLE)
     context = {

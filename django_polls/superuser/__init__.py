@@ -1,1 +1,1 @@
-"""One administrator whose credentials are kept in a Secret, kept up to date by a command that can run often."""
+"""Superuser whose credentials are in a Secret, and a command that creates or updates it."""

@@ -1,11 +1,11 @@
-"""The app."""
+"""App configuration."""
 
 from django.apps import AppConfig
 
 
 class SuperuserConfig(AppConfig):
-    """An administrator from a Secret."""
+    """Superuser from a Secret."""
 
     name = "superuser"
     default_auto_field = "django.db.models.BigAutoField"
-    verbose_name = "administrator from a Secret"
+    verbose_name = "superuser from a Secret"

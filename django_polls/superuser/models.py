@@ -1,4 +1,4 @@
-"""What the command remembers from one run to the next."""
+"""Hash of the last applied Secret."""
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
@@ -6,10 +6,10 @@ from django.db import models
 
 
 class AppliedSecret(models.Model):
-    """The password that was in the Secret when the command last looked, as a hash as strong as the user's own.
+    """Hash of the password that the Secret had in the last run, as strong as the user's own hash.
 
-    Without it nobody could tell a Secret that changed from a password that its owner changed in the admin: the first
-    has to be applied, the second has to be left alone.
+    It shows whether the Secret has changed, which is applied, or the user has changed the password in the admin, which
+    is kept.
     """
 
     user = models.OneToOneField(
@@ -22,10 +22,10 @@ class AppliedSecret(models.Model):
         return f"Secret of {self.user}"
 
     def matches(self, secret: str) -> bool:
-        """Whether this is still the same Secret. Rehashes nothing: it's no log-in."""
+        """Return whether the Secret is unchanged. It never updates the hash, because it isn't a login."""
         return check_password(secret, self.digest)
 
     def remember(self, secret: str) -> None:
-        """Take this Secret as the one that was seen last."""
+        """Store the hash of this Secret."""
         self.digest = make_password(secret)
         self.save()

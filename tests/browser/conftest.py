@@ -1,6 +1,6 @@
-"""A real browser in front of a running site.
+"""Fixtures for a real browser and a running site.
 
-The address and the administrator come from options or from the environment: nothing here starts a server.
+URL and administrator come from options or the environment. The tests start no server.
 """
 
 import os
@@ -16,13 +16,13 @@ from selenium.webdriver.chrome.service import Service
 from people import AXE, HERE, Person, Site
 
 OPTIONS = {
-    "--base-url": ("BASE_URL", "", "Address of the site, such as http://192.0.2.1:30080."),
+    "--base-url": ("BASE_URL", "", "URL of the site, such as http://192.0.2.1:30080."),
     "--admin-name": ("ADMIN_NAME", "admin", "User name of the administrator."),
-    "--admin-password-file": ("ADMIN_PASSWORD_FILE", "", "File that holds the administrator's password."),
-    "--admin-path": ("ADMIN_PATH", "admin/", "Where the admin is, below the address of the site."),
-    "--screenshots": ("SCREENSHOTS", str(HERE / "screenshots"), "Folder for the pictures of all pages."),
+    "--admin-password-file": ("ADMIN_PASSWORD_FILE", "", "File that contains the administrator's password."),
+    "--admin-path": ("ADMIN_PATH", "admin/", "Path of the admin, relative to the URL of the site."),
+    "--screenshots": ("SCREENSHOTS", str(HERE / "screenshots"), "Directory for the screenshots of all pages."),
     "--chromium": ("CHROMIUM", "/usr/bin/chromium", "The browser."),
-    "--chromedriver": ("CHROMEDRIVER", "/usr/bin/chromedriver", "The program that drives the browser."),
+    "--chromedriver": ("CHROMEDRIVER", "/usr/bin/chromedriver", "The WebDriver of the browser."),
 }
 SWITCHES = [
     "--headless",
@@ -39,26 +39,26 @@ SWITCHES = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Each option has an environment variable of its own, for runs in a pipeline."""
+    """Add options, each with an environment variable for CI."""
     for name, (variable, default, meaning) in OPTIONS.items():
         parser.addoption(name, default=os.environ.get(variable) or default, help=f"{meaning} [{variable}]")
 
 
 @pytest.fixture(scope="session")
 def site(pytestconfig: pytest.Config) -> Site:
-    """The site under test."""
+    """Return the site under test."""
     base_url, password_file = pytestconfig.getoption("--base-url"), pytestconfig.getoption("--admin-password-file")
     if not base_url or not password_file:
-        pytest.fail("No site to test. Set BASE_URL and ADMIN_PASSWORD_FILE, or give the options of the same names.")
+        pytest.fail("The site is unknown. Set BASE_URL and ADMIN_PASSWORD_FILE, or use the options of these names.")
     if not AXE.exists():
-        pytest.fail(f"axe-core is not there. Run `npm ci` in {HERE}.")
+        pytest.fail(f"axe-core is missing. Run `npm ci` in {HERE}.")
     password = Path(password_file).read_text().removesuffix("\n")
     return Site(base_url, pytestconfig.getoption("--admin-path"), pytestconfig.getoption("--admin-name"), password)
 
 
 @pytest.fixture(scope="session")
 def new_person(site: Site, pytestconfig: pytest.Config) -> Iterator[Callable[..., Person]]:
-    """Bring in another person, who has no cookie yet."""
+    """Return a function that opens another browser, without cookies."""
     drivers: list[webdriver.Chrome] = []
     folders: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -89,7 +89,7 @@ def new_person(site: Site, pytestconfig: pytest.Config) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def administrator(new_person: Callable[..., Person]) -> Person:
-    """Somebody who is logged in to the admin."""
+    """Return a user who is logged in to the admin."""
     person = new_person()
     person.logs_in()
     return person
@@ -97,15 +97,15 @@ def administrator(new_person: Callable[..., Person]) -> Person:
 
 @pytest.fixture
 def person(new_person: Callable[..., Person]) -> Person:
-    """Somebody who has never been here."""
+    """Return a new user without cookies."""
     return new_person()
 
 
 @pytest.fixture(scope="session")
 def ask(administrator: Person) -> Iterator[Callable[..., tuple[str, str]]]:
-    """Write a question in the admin, the way a person does. Returns its text and its path.
+    """Create a question in the admin like a user; return its text and path.
 
-    All of them are deleted at the end, so that a site in use can be tested.
+    All questions are deleted at the end, so that the tests can run on a site in use.
     """
     written: list[str] = []
 
@@ -113,7 +113,7 @@ def ask(administrator: Person) -> Iterator[Callable[..., tuple[str, str]]]:
         text = text or f"What do you drink? {uuid.uuid4().hex[:8]}"
         administrator.looks()
         administrator.goes_to(administrator.site.admin("polls/question/add/"))
-        # By script, because the driver cannot type characters outside the basic plane.
+        # With a script, because the driver cannot type characters outside of the basic plane.
         fill = "arguments[0].value = arguments[1]"
         administrator.driver.execute_script(fill, administrator.finds("#id_text"), text)
         for number, answer in enumerate(answers):
@@ -135,7 +135,7 @@ def ask(administrator: Person) -> Iterator[Callable[..., tuple[str, str]]]:
 
 @pytest.fixture(scope="session")
 def screenshots(pytestconfig: pytest.Config) -> Path:
-    """Where the pictures go."""
+    """Return the directory of the screenshots."""
     folder = Path(pytestconfig.getoption("--screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""People in front of a site, each with a browser of their own."""
+"""Users of a site, each with a separate browser."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 15
 
 @dataclass
 class Site:
-    """Where the site is and who may administer it."""
+    """URL and administrator of the site."""
 
     base_url: str
     admin_path: str
@@ -26,63 +26,63 @@ class Site:
     admin_password: str = field(repr=False)
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the URL of a path."""
         return self.base_url.rstrip("/") + path
 
     def admin(self, path: str = "") -> str:
-        """The address of a page of the admin."""
+        """Return the URL of an admin page."""
         return self.url(f"/{self.admin_path.strip('/')}/{path}")
 
 
 @dataclass
 class Person:
-    """Somebody with a browser of their own."""
+    """User with a separate browser."""
 
     driver: webdriver.Chrome
     site: Site
 
     def goes_to(self, path: str) -> None:
-        """Open a page by its path or its whole address."""
+        """Open a page by its path or URL."""
         self.driver.get(path if "://" in path else self.site.url(path))
 
     def sees(self, text: str) -> None:
-        """Wait until the page has the text."""
+        """Wait until the page contains the text."""
         self.waits().until(expect.text_to_be_present_in_element((By.TAG_NAME, "body"), text))
 
     def finds(self, selector: str) -> WebElement:
-        """The element, as soon as it is there."""
+        """Return an element as soon as it exists."""
         return self.waits().until(expect.presence_of_element_located((By.CSS_SELECTOR, selector)))
 
     def counts(self, selector: str) -> int:
-        """How many such elements the page has now."""
+        """Return the number of matching elements."""
         return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
     def clicks(self, text: str) -> None:
-        """Press the link or button with this text."""
+        """Click the link or button with this text."""
         xpath = f'//*[self::a or self::button][normalize-space(.)="{text}"]'
         self.waits().until(expect.element_to_be_clickable((By.XPATH, xpath))).click()
 
     def chooses(self, answer: str) -> None:
-        """Press the label of an answer, as somebody with a finger does."""
+        """Click the label of a choice, like a user with a touchscreen."""
         xpath = f'//label[normalize-space(.)="{answer}"]'
         self.waits().until(expect.element_to_be_clickable((By.XPATH, xpath))).click()
 
     def votes(self, question_path: str, answer: str) -> None:
-        """Open the question, choose, vote, and arrive at the results."""
+        """Open the question, choose, vote, and wait for the results."""
         self.goes_to(question_path)
         self.chooses(answer)
         self.clicks("Vote")
         self.waits().until(expect.url_contains("/results/"))
 
     def waits(self) -> WebDriverWait:
-        """Patience, with an end.
+        """Return a wait with a timeout.
 
-        While one page replaces another, the browser may answer with an error of several kinds: it is asked again.
+        While a page replaces another one, the browser can raise several kinds of errors, so the query is repeated.
         """
         return WebDriverWait(self.driver, PATIENCE_SECONDS, ignored_exceptions=[WebDriverException])
 
     def logs_in(self) -> None:
-        """Log in to the admin with the form."""
+        """Log in with the admin's form."""
         self.goes_to(self.site.admin("login/"))
         self.finds("#id_username").send_keys(self.site.admin_name)
         self.finds("#id_password").send_keys(self.site.admin_password)
@@ -90,7 +90,7 @@ class Person:
         self.finds("#user-tools")
 
     def looks(self, *, scheme: str = "light", width: int = 1280, height: int = 900) -> None:
-        """Use a screen of this width, with light or dark colours."""
+        """Use a screen of this width, with light or dark colors."""
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
@@ -99,10 +99,10 @@ class Person:
             "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         )
 
-    def complaints(self) -> list[str]:
-        """What the browser wrote to its console since the last call: errors, and violations of the policy.
+    def console_errors(self) -> list[str]:
+        """Return errors in the browser's console since the last call, including policy violations.
 
-        That a page we asked for answers 404 or 409 is the test's own doing.
+        Status 404 and 409 of a requested page are expected.
         """
         here = self.driver.current_url
         return [
@@ -112,7 +112,7 @@ class Person:
         ]
 
     def barriers(self) -> list[str]:
-        """What axe-core finds on the page, one line for each element."""
+        """Return the findings of axe-core, one line per element."""
         self.driver.execute_script(AXE.read_text())
         result: dict[str, Any] = self.driver.execute_async_script("axe.run(document).then(arguments[0])")
         return [

@@ -1,4 +1,4 @@
-"""Every page, in light and dark, on a telephone and a desk: no barrier, no complaint, and a picture to look at."""
+"""All pages, light and dark, on a phone and a desktop: no accessibility or console errors, and a screenshot."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +12,14 @@ VIEWS = [(scheme, width) for scheme in ("light", "dark") for width in (360, 1280
 
 @pytest.fixture(scope="module")
 def asked(ask: Callable[..., tuple[str, str]]) -> str:
-    """The path of a question that all pages are about."""
+    """Return the path of a question for all pages."""
     _, path = ask("Which of the two would you take to a desert island?", ("A good book", "A radio that works"))
     return path
 
 
 @pytest.fixture(scope="module")
 def voter(new_person: Callable[..., Person], asked: str) -> Person:
-    """Somebody who has voted, after two others."""
+    """Return a user who has voted after two others."""
     for answer in ("A good book", "A radio that works"):
         new_person().votes(asked, answer)
     person = new_person()
@@ -29,12 +29,12 @@ def voter(new_person: Callable[..., Person], asked: str) -> Person:
 
 @pytest.fixture(scope="module")
 def visitor(new_person: Callable[..., Person]) -> Person:
-    """Somebody who has not voted."""
+    """Return a user who has not voted."""
     return new_person()
 
 
 def inspect(person: Person, folder: Path, name: str, address: str, *, after: str = "") -> None:
-    """Look at one page in every way. `after` is a script that brings it into the state that is meant."""
+    """Check a page in all sizes and colors. `after` is a script that brings it into the tested state."""
     problems: list[str] = []
     person.driver.get_log("browser")
     for scheme, width in VIEWS:
@@ -44,7 +44,7 @@ def inspect(person: Person, folder: Path, name: str, address: str, *, after: str
             person.driver.execute_script(after)
             person.finds("#problem")
         problems += [f"{scheme} {width}: {barrier}" for barrier in person.barriers()]
-        problems += [f"{scheme} {width}: {complaint}" for complaint in person.complaints()]
+        problems += [f"{scheme} {width}: {error}" for error in person.console_errors()]
         if person.driver.execute_script("return document.documentElement.scrollWidth") > width and "admin" not in name:
             problems.append(f"{scheme} {width}: the page is wider than the screen")
         height = person.driver.execute_script("return document.documentElement.scrollHeight")
@@ -55,13 +55,13 @@ def inspect(person: Person, folder: Path, name: str, address: str, *, after: str
 
 def test_these_checks_can_fail(person: Person) -> None:
     person.goes_to("/")
-    assert (person.barriers(), person.complaints()) == ([], [])
+    assert (person.barriers(), person.console_errors()) == ([], [])
     person.driver.execute_script(
         "document.body.insertAdjacentHTML('beforeend', '<main><input><p style=\"color: red\">low</p></main>')"
     )
     person.waits().until(lambda driver: driver.find_elements("tag name", "input"))
     assert any(barrier.startswith("label: ") for barrier in person.barriers())
-    assert any("Content Security Policy" in complaint for complaint in person.complaints())
+    assert any("Content Security Policy" in error for error in person.console_errors())
 
 
 def test_list(visitor: Person, asked: str, screenshots: Path) -> None:
@@ -72,7 +72,7 @@ def test_question(visitor: Person, asked: str, screenshots: Path) -> None:
     inspect(visitor, screenshots, "question", asked)
 
 
-def test_question_with_a_mistake(visitor: Person, asked: str, screenshots: Path) -> None:
+def test_question_with_an_error(visitor: Person, asked: str, screenshots: Path) -> None:
     inspect(visitor, screenshots, "mistake", asked, after="document.querySelector('form').submit()")
 
 
@@ -84,15 +84,15 @@ def test_results(voter: Person, asked: str, screenshots: Path) -> None:
     inspect(voter, screenshots, "results", f"{asked}results/")
 
 
-def test_nothing_here(visitor: Person, screenshots: Path) -> None:
+def test_page_not_found(visitor: Person, screenshots: Path) -> None:
     inspect(visitor, screenshots, "404", "/polls/999999999/")
 
 
-def test_log_in(visitor: Person, screenshots: Path) -> None:
+def test_login(visitor: Person, screenshots: Path) -> None:
     inspect(visitor, screenshots, "admin-login", visitor.site.admin("login/"))
 
 
-def test_too_many_log_ins(new_person: Callable[..., Person], screenshots: Path) -> None:
+def test_too_many_failed_logins(new_person: Callable[..., Person], screenshots: Path) -> None:
     person = new_person()
     for answer in ["Please enter the correct"] * 4 + ["Too many attempts"]:
         person.goes_to(person.site.admin("login/"))
@@ -100,7 +100,7 @@ def test_too_many_log_ins(new_person: Callable[..., Person], screenshots: Path) 
         person.finds("#id_password").send_keys("wrong")
         person.finds("[type=submit]").click()
         person.sees(answer)
-    assert (person.complaints(), person.barriers()) == ([], [])
+    assert (person.console_errors(), person.barriers()) == ([], [])
     person.driver.save_screenshot(str(screenshots / "429.png"))
 
 

@@ -1,4 +1,4 @@
-"""What a person does with the site."""
+"""Actions of a user on the site."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Ask = Callable[..., tuple[str, str]]
 WIDTH_OF_FIRST_BAR = "return getComputedStyle(document.querySelector('.share')).width"
 
 
-def test_finds_a_question_votes_and_sees_the_bar_move(person: Person, ask: Ask) -> None:
+def test_vote_moves_the_bar(person: Person, ask: Ask) -> None:
     text, path = ask()
     person.goes_to(f"{path}results/")
     person.sees("0 votes in all")
@@ -26,12 +26,10 @@ def test_finds_a_question_votes_and_sees_the_bar_move(person: Person, ask: Ask) 
     person.sees("your vote")
     assert person.finds(".share").get_attribute("width") == "100%"
     assert person.finds("[data-percent]").text == "100"
-    assert person.complaints() == []
+    assert person.console_errors() == []
 
 
-def test_sees_the_votes_of_others_without_reloading(
-    person: Person, new_person: Callable[..., Person], ask: Ask
-) -> None:
+def test_votes_of_others_appear_without_reload(person: Person, new_person: Callable[..., Person], ask: Ask) -> None:
     _, path = ask()
     person.votes(path, "Tea")
     person.driver.execute_script("window.notReloaded = true")
@@ -44,10 +42,10 @@ def test_sees_the_votes_of_others_without_reloading(
     )
     assert [element.text for element in person.driver.find_elements(By.CSS_SELECTOR, "[data-percent]")] == ["50", "50"]
     assert person.driver.execute_script("return window.notReloaded") is True
-    assert person.complaints() == []
+    assert person.console_errors() == []
 
 
-def test_cannot_vote_twice(person: Person, ask: Ask) -> None:
+def test_second_vote_is_refused(person: Person, ask: Ask) -> None:
     _, path = ask()
     person.votes(path, "Tea")
     person.goes_to(path)
@@ -55,17 +53,17 @@ def test_cannot_vote_twice(person: Person, ask: Ask) -> None:
     assert person.finds("fieldset").get_attribute("disabled")
     assert person.counts("form [type=submit]") == 0
 
-    # Whoever gets around the form meets the same rule on the server.
+    # A user who bypasses the form gets the same error from the server.
     person.driver.execute_script(
         "document.querySelector('fieldset').disabled = false; document.querySelectorAll('[type=radio]')[1].click();"
         "document.querySelector('form').submit()"
     )
-    person.sees("You have voted on this question already")
+    person.sees("You have already voted on this question")
     person.goes_to(f"{path}results/")
     person.sees("1 vote in all")
 
 
-def test_forgets_to_choose_and_is_told(person: Person, ask: Ask) -> None:
+def test_vote_without_a_choice_shows_an_error(person: Person, ask: Ask) -> None:
     _, path = ask()
     person.goes_to(path)
     person.clicks("Vote")
@@ -79,7 +77,7 @@ def test_forgets_to_choose_and_is_told(person: Person, ask: Ask) -> None:
     person.sees("1 vote in all")
 
 
-def test_votes_with_the_keyboard_alone(person: Person, ask: Ask) -> None:
+def test_vote_with_the_keyboard_only(person: Person, ask: Ask) -> None:
     _, path = ask()
     person.goes_to(path)
 
@@ -98,7 +96,7 @@ def test_votes_with_the_keyboard_alone(person: Person, ask: Ask) -> None:
     person.sees("1 vote in all")
 
 
-def test_votes_without_scripts(new_person: Callable[..., Person], ask: Ask) -> None:
+def test_vote_without_scripts(new_person: Callable[..., Person], ask: Ask) -> None:
     _, path = ask()
     person = new_person(scripts=False)
     person.votes(path, "Coffee")
@@ -111,7 +109,7 @@ def test_votes_without_scripts(new_person: Callable[..., Person], ask: Ask) -> N
     ["\u202eesrever <b>&amp;</b> é 🔑 👩‍👩‍👧‍👦", "W" * 200, "🔑" * 200],
     ids=["right to left", "200 letters", "200 emoji"],
 )
-def test_odd_texts_come_out_as_they_went_in(person: Person, ask: Ask, text: str) -> None:
+def test_unusual_texts_are_shown_unchanged(person: Person, ask: Ask, text: str) -> None:
     _, path = ask(text, (f"{text[:190]} 1", f"{text[:190]} 2"))
     person.looks(width=360)
     for page in (path, f"{path}results/", "/"):
@@ -121,10 +119,10 @@ def test_odd_texts_come_out_as_they_went_in(person: Person, ask: Ask, text: str)
         )
         assert text in heading
         assert person.driver.execute_script("return document.documentElement.scrollWidth") <= 360
-    assert person.complaints() == []
+    assert person.console_errors() == []
 
 
-def test_nothing_comes_from_another_host(person: Person, ask: Ask) -> None:
+def test_pages_load_only_from_this_host(person: Person, ask: Ask) -> None:
     _, path = ask()
     for page in ("/", path, f"{path}results/"):
         person.goes_to(page)

@@ -1,7 +1,7 @@
-"""What the tests of PostgreSQL on the real cluster share: plays, SQL as some role, and a namespace of their own.
+"""Helpers of the PostgreSQL tests on a real cluster: plays, SQL as a role, and separate namespaces.
 
-The cluster is the one of the Molecule scenario `default`. TEST_INVENTORY names another inventory than
-`inventory/mirrors`, TEST_KUBECONFIG and TEST_CONTEXT another cluster.
+The cluster is that of the Molecule scenario `default`. TEST_INVENTORY names an inventory other than
+`inventory/mirrors`, and TEST_KUBECONFIG and TEST_CONTEXT name another cluster.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NODE = "cloud-django-test-control-plane"
 # Seconds.
 SERVICE_LAG = 10
 
-# What broke programs that handle passwords: see ansible/awx-operator#837, kubernetes/kubernetes#101137.
+# Characters that broke programs that handle passwords: see ansible/awx-operator#837, kubernetes/kubernetes#101137.
 ODD_PASSWORD = "-@:/?#%41 $$ $(HOME) ${HOME} `id` {{ 1 + 1 }} {% raw %} '\"\\ \\n;-- é 🔑 ﬁ end"
 
 
@@ -52,7 +52,7 @@ def inventory_value(name: str) -> Any:
 
 
 def image() -> str:
-    """Return the image of PostgreSQL: the inventory's, or the role's default."""
+    """Return the PostgreSQL image of the inventory, or the role's default."""
     try:
         return inventory_value("postgresql_image")
     except KeyError:
@@ -61,7 +61,7 @@ def image() -> str:
 
 @dataclass
 class Play:
-    """How a play went."""
+    """Result of a play."""
 
     code: int
     changed: int
@@ -75,7 +75,7 @@ class Play:
 
     @property
     def seconds(self) -> float:
-        """Return how long the tasks of the roles took, without Ansible's own start."""
+        """Return the seconds of the roles' tasks, without the start of Ansible."""
         return sum(duration for _, _, duration in self.results)
 
     def succeeded(self) -> Play:
@@ -83,7 +83,7 @@ class Play:
         return self
 
     def sentence(self) -> str:
-        """Return the one sentence that the play failed with."""
+        """Return the message that the play failed with."""
         assert self.code, "the play should have failed"
         assert len(self.failed) == 1, self.failed
         return self.failed[0]
@@ -97,9 +97,9 @@ def run_play(
     plain: bool = False,
     playbook: str = "tests/cluster/postgresql.yml",
 ) -> Play:
-    """Run roles, or a playbook, with variables.
+    """Run roles or a playbook with variables.
 
-    With `plain` the output is what a person sees, and only its text is returned.
+    With `plain`, return only the output, as a user sees it.
     """
     environment = os.environ | {
         "MOLECULE_PROJECT_DIRECTORY": str(PROJECT),
@@ -119,7 +119,7 @@ def run_play(
 
 @contextmanager
 def extra_variables(variables: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an option for ansible-playbook that names a file with variables, where they stand in no argument."""
+    """Yield an option for ansible-playbook with a file of variables, so that they aren't in any argument."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
         yaml.dump(dict(variables), file, Dumper=UnsafeDumper, allow_unicode=True)
         file.flush()
@@ -127,11 +127,11 @@ def extra_variables(variables: Mapping[str, Any]) -> Iterator[str]:
 
 
 class Unsafe(str):
-    """A text that Ansible must not take for a template."""
+    """A string that Ansible must not treat as a template."""
 
 
 class UnsafeDumper(yaml.SafeDumper):
-    """Writes variables as Ansible reads them."""
+    """YAML dumper for variables of Ansible."""
 
 
 UnsafeDumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
@@ -167,7 +167,7 @@ def cluster(namespace: str) -> Client:
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60.0, pause: float = 0.2) -> Any:
-    """Return the first true answer of `check`. Raises AssertionError after some seconds without."""
+    """Return the first true result of `check`. Raises AssertionError after the given seconds."""
     until = time.monotonic() + seconds
     while True:
         if answer := check():
@@ -202,7 +202,7 @@ def load_image() -> None:
 
 @contextmanager
 def own_namespace(name: str) -> Iterator[Client]:
-    """Yield a new namespace that enforces the profile `restricted`, and remove it at the end."""
+    """Yield a new namespace that enforces the profile `restricted`, then remove it."""
     load_image()
     remove_namespace(name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/managed-by": "cloud-django"}
@@ -218,7 +218,7 @@ SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}
 
 
 def pod(name: str, labels: Mapping[str, str], claim: str = "", **spec: Any) -> dict[str, Any]:
-    """Return the manifest of a pod that sleeps, with PostgreSQL's programs, and a claim at /data if one is named."""
+    """Return the manifest of a sleeping pod with PostgreSQL's programs, and with a claim at /data if one is given."""
     container: dict[str, Any] = {
         "name": "main",
         "image": image(),
@@ -248,7 +248,7 @@ def pod(name: str, labels: Mapping[str, str], claim: str = "", **spec: Any) -> d
 
 @contextmanager
 def running_pod(where: Client, manifest: dict[str, Any]) -> Iterator[Callable[[str], Result]]:
-    """Yield a function that runs shell scripts in a new pod; the pod is removed at the end."""
+    """Yield a function that runs shell scripts in a new pod, then remove the pod."""
     name = manifest["metadata"]["name"]
     where.create(manifest)
     try:
@@ -268,10 +268,10 @@ def secret(where: Client, name: str) -> dict[str, str]:
 def psql(
     where: Client, client_pod: str, access: Mapping[str, str], statement: str, password: str = "", **options: str
 ) -> Result:
-    """Run SQL over the network as the one whom a Secret of ours lets in, from a pod; `options` go to libpq.
+    """Run SQL over the network from a pod, with the login of a Secret; `options` are passed to libpq.
 
-    A Service refuses for a moment after its pod has become ready, until each node knows it: as any client does, this
-    one asks again. Whatever the server itself says is taken for an answer.
+    After a pod becomes ready, its Service refuses connections until each node knows the endpoint. Like any client, this
+    function retries. Errors of the server itself are returned.
     """
     parameters = {
         "host": access["host"],
@@ -298,7 +298,7 @@ def psql(
 
 
 def admin_sql(where: Client, statement: str, database: str = "postgres", server: str = "polls-postgresql-0") -> str:
-    """Run SQL as the administrator inside the server's container."""
+    """Run SQL as the administrator in the server's container."""
     ended = where.exec(
         server, "postgresql", ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement]
     )

@@ -1,4 +1,4 @@
-"""What the tests on a real cluster share: the cluster, and plays as a user runs them."""
+"""Helpers of the tests on a real cluster: the cluster, and plays as a user runs them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ HERE = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that the tests may use."""
+    """Cluster that the tests use."""
 
     kubeconfig: Path
     context: str
 
     def nodes(self) -> list[str]:
-        """Return the containers that are its nodes; none if it is no kind cluster on this machine."""
+        """Return the names of the containers that are nodes, or none unless it is a kind cluster on this machine."""
         label = f"label=io.x-k8s.kind.cluster={self.context.removeprefix('kind-')}"
         return docker("container", "ls", "--filter", label, "--format", "{{.Names}}").split()
 
 
 def the_cluster() -> Cluster:
-    """Return the cluster that the environment names, by default the one of the Molecule scenario `default`."""
+    """Return the cluster in the environment, by default that of the Molecule scenario `default`."""
     kubeconfig = Path(
         os.environ.get("TEST_KUBECONFIG", PROJECT / ".state" / "cloud-django-test" / "kubeconfig")
     ).absolute()
@@ -51,27 +51,27 @@ def the_cluster() -> Cluster:
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """Run docker and return what it printed on standard output."""
+    """Run docker and return its standard output."""
     return subprocess.run(["docker", *arguments], check=check, stdout=subprocess.PIPE, text=True, timeout=300).stdout
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a play ended, and all that it printed."""
+    """Exit status and output of a play."""
 
     code: int
     output: str
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a user who has set nothing for Ansible or kubectl; `folder` holds what it names."""
+    """Return the environment of a user without settings for Ansible or kubectl; `folder` contains the home."""
     configuration = folder / "ansible.cfg"
     configuration.touch()
     return user_environment() | {"ANSIBLE_CONFIG": str(configuration)}
 
 
 def user_environment() -> dict[str, str]:
-    """Return the environment of a user of this checkout who has set nothing for Ansible or kubectl."""
+    """Return the environment of a user of this checkout without settings for Ansible or kubectl."""
     foreign = ("ANSIBLE_", "K8S_AUTH_", "MOLECULE_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign) and k != "KUBECONFIG"}
     return kept | SETTINGS
@@ -84,7 +84,7 @@ def run_playbook(
     prefix: Sequence[str] = (),
     limit: float = 300,
 ) -> Ended:
-    """Run ansible-playbook in a folder; `prefix` is put before the command, and `limit` is in seconds."""
+    """Run ansible-playbook in a directory; `prefix` comes before the command, and `limit` is in seconds."""
     ended = subprocess.run(
         [*prefix, str(ANSIBLE_PLAYBOOK), *arguments],
         cwd=folder,
@@ -105,9 +105,9 @@ def run_play(
     environment: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
 ) -> Ended:
-    """Run a play, given as data, with ansible-playbook on this machine; `prefix` is put before the command."""
+    """Run a play, given as data, on this machine; `prefix` comes before the command."""
     path = folder / "play.yml"
-    # JSON is YAML too.
+    # JSON is valid YAML.
     path.write_text(json.dumps([HERE | dict(play)]), encoding="utf-8")
     return run_playbook(
         folder,
@@ -118,7 +118,7 @@ def run_play(
 
 
 def wait_for[T](found: Callable[[], T], seconds: float, what: str) -> T:
-    """Return the first true value that `found` gives within `seconds`; fail without one."""
+    """Return the first true result of `found` within `seconds`, or fail."""
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"

@@ -1,7 +1,7 @@
-"""The module apply on a real cluster, run by ansible-playbook: what it promises, seen from outside.
+"""Module apply on a real cluster, run by ansible-playbook.
 
-The cluster is the one of TEST_KUBECONFIG and TEST_CONTEXT, or else Molecule's. The namespace test-apply is made and
-removed; nothing else is touched.
+The cluster is that of TEST_KUBECONFIG and TEST_CONTEXT, by default Molecule's. The tests create and remove the
+namespace test-apply, and change nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SENTINEL = "sent1nel/Passw0rd+é"
 OWNER = {"app.kubernetes.io/managed-by": "cloud-django", "app.kubernetes.io/instance": "polls"}
 COMPONENT = {"app.kubernetes.io/component": "web"}
 SELECTOR = {"app.kubernetes.io/instance": "polls", **COMPONENT}
-# In seconds, for what a controller does by itself.
+# Seconds to wait for controllers.
 LIMIT = 60
 
 type Obj = dict[str, Any]
@@ -48,7 +48,7 @@ def cluster_context() -> str:
 
 
 class Api:
-    """The cluster as somebody else sees it."""
+    """Client of the cluster that is independent of the module."""
 
     def __init__(self) -> None:
         self.client = DynamicClient(config.new_client_from_config(str(cluster_kubeconfig()), cluster_context()))
@@ -91,7 +91,7 @@ class Api:
         self.request("delete", self.path(kind, name), body={"propagationPolicy": "Foreground"})
 
     def everything(self) -> dict[str, Obj]:
-        """Return every object of the namespace but events, whatever its kind, by kind and name."""
+        """Return all objects of the namespace except events, by kind and name."""
         found = {}
         groups = self.request("get", "/apis")["groups"]
         roots = ["/api/v1"] + [f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups]
@@ -104,7 +104,7 @@ class Api:
 
 
 def eventually[T](look: Callable[[], T], what: str) -> T:
-    """Return what is true in the end. Fails after LIMIT seconds."""
+    """Wait until a condition is true. Fails after LIMIT seconds."""
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         if found := look():
@@ -126,7 +126,7 @@ def removed_afterwards(api: Api) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def namespace(api: Api) -> None:
-    """An empty namespace for each test."""
+    """Return an empty namespace for each test."""
     remove_namespace(api)
     make_namespace(api)
 
@@ -168,7 +168,7 @@ class Ran:
 
 
 class Playbook:
-    """Runs the module as a play does, with the collection of this checkout."""
+    """Run the module as a play does, with the collection of this checkout."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -181,7 +181,7 @@ class Playbook:
         apply = {"namespace": NAMESPACE, "owner": OWNER, **options}
         tasks = [
             {"name": "Apply", "cloud_django.kubernetes.apply": apply, "register": "applied", "ignore_errors": True},
-            # A registered result is what a role goes on with.
+            # Roles use the registered result.
             {"name": "Tell", "ansible.builtin.debug": {"msg": "RESULT:{{ applied | to_json | b64encode }}"}},
         ]
         play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
@@ -191,7 +191,7 @@ class Playbook:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
         command += [*arguments, str(book)]
         environment = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
-        # The options as the module got them are part of what is shown.
+        # The output contains the options as the module got them.
         environment["ANSIBLE_INJECT_INVOCATION"] = "1"
         done = subprocess.run(
             command,
@@ -210,7 +210,7 @@ class Playbook:
         assert ran.result.get("failed", False) is fails, ran.text
         if fails:
             assert "\n" not in ran.result["msg"]
-            # Ansible's own words about an option are the exception.
+            # Except for messages of Ansible itself about an option.
             assert re.search(r"\.$|^argument|^Unsupported", ran.result["msg"]), ran.result["msg"]
         return ran
 
@@ -261,7 +261,7 @@ def deployment(replicas: int | None = 1, **content: Any) -> Obj:
 
 
 def job(command: str = "migrate", **content: Any) -> Obj:
-    # The image has one program that never ends; the deadline ends the Job.
+    # The image has one program that runs indefinitely. The deadline ends the Job.
     spec = {"backoffLimit": 0, "template": template(restartPolicy="Never", container={"args": [command]})}
     return manifest("batch/v1", "Job", "polls-migrations", spec=spec | content)
 
@@ -283,7 +283,7 @@ def route() -> Obj:
 
 
 def each_kind() -> list[Obj]:
-    """One object of each kind that the roles make, in the order in which they do."""
+    """Return one object of each kind that the roles create, in the same order."""
     service = {
         "type": "NodePort",
         "selector": SELECTOR,
@@ -295,7 +295,7 @@ def each_kind() -> list[Obj]:
         "podSelector": {"matchLabels": SELECTOR},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"ports": [{"port": "http", "protocol": "TCP"}]}],
-        # Lists that are empty are not stored.
+        # Empty lists are not stored.
         "egress": [],
     }
     budget = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": SELECTOR}}
@@ -336,8 +336,8 @@ def each_kind() -> list[Obj]:
     ]
 
 
-def test_every_kind_settles(apply: Playbook, api: Api) -> None:
-    """Check, run, run again, check: the plan is right, the second run changes nothing, drift is taken back."""
+def test_every_kind_is_applied_idempotently(apply: Playbook, api: Api) -> None:
+    """Check, run, run again, check: the plan is right, the second run changes nothing, and drift is reverted."""
     options = {"objects": each_kind(), "unwanted": [route()], "generate": {"polls-web": {"secret-key": "50"}}}
     before = set(api.everything())
     plan = apply("--check", "--diff", **options)
@@ -393,7 +393,7 @@ def annotation(api: Api) -> str:
 
 
 def test_pods_are_replaced_when_and_only_when_what_they_read_changes(apply: Playbook, api: Api) -> None:
-    """One ConfigMap is applied along, one and the Secret are somebody else's."""
+    """One ConfigMap is applied in the same task. The other one and the Secret have another manager."""
     api.create("configmaps", {"metadata": {"name": "elsewhere"}, "data": {"A": "1"}})
     api.create("secrets", {"metadata": {"name": "elsewhere"}, "data": {"password": "b25l"}})
     reads = [{"configMapRef": {"name": name}} for name in ("polls-web", "elsewhere")]
@@ -419,7 +419,7 @@ def test_pods_are_replaced_when_and_only_when_what_they_read_changes(apply: Play
     assert not apply(objects=[other, workload]).changed
 
 
-def test_an_autoscaler_takes_the_replicas_over_as_they_are(apply: Playbook, api: Api) -> None:
+def test_autoscaler_takes_over_the_current_replicas(apply: Playbook, api: Api) -> None:
     def running() -> set[str]:
         return {item["metadata"]["uid"] for item in api.request("get", api.path("pods"))["items"]}
 
@@ -452,7 +452,7 @@ def test_an_autoscaler_takes_the_replicas_over_as_they_are(apply: Playbook, api:
     assert replicas() == 2
 
 
-def test_what_is_somebody_elses_stops_everything(apply: Playbook, api: Api) -> None:
+def test_object_of_another_manager_fails_before_any_change(apply: Playbook, api: Api) -> None:
     theirs = {"metadata": {"name": "polls-web", "labels": {"app.kubernetes.io/managed-by": "Helm"}}, "data": {"A": "1"}}
     api.create("configmaps", theirs)
     before = {name: item["metadata"]["resourceVersion"] for name, item in api.everything().items()}
@@ -469,7 +469,7 @@ def test_what_is_somebody_elses_stops_everything(apply: Playbook, api: Api) -> N
     assert {name: item["metadata"]["resourceVersion"] for name, item in api.everything().items()} == before
 
 
-def test_a_job_is_made_once_for_each_content(apply: Playbook, api: Api) -> None:
+def test_job_is_created_once_for_each_content(apply: Playbook, api: Api) -> None:
     rule = {"api_version": "batch/v1", "kind": "Job", "labels": COMPONENT, "keep": 2}
     made = []
     for command in ("one", "two", "three"):
@@ -480,7 +480,7 @@ def test_a_job_is_made_once_for_each_content(apply: Playbook, api: Api) -> None:
         made.append(next(name.removeprefix("Job/") for name, action in ran.actions.items() if action == "created"))
         assert ran.result["unfinished"] == [{"kind": "Job", "name": made[-1]}]
         assert not apply(**options).changed
-        # Their age is known by the second.
+        # Their age has a resolution of one second.
         time.sleep(1.1)
     assert len(set(made)) == 3
     assert all(name.startswith("polls-migrations-") and len(name) == len("polls-migrations-") + 10 for name in made)
@@ -494,7 +494,7 @@ def test_a_job_is_made_once_for_each_content(apply: Playbook, api: Api) -> None:
     assert not api.names("pods")
 
 
-def test_a_failed_job_is_made_again(apply: Playbook, api: Api) -> None:
+def test_failed_job_is_recreated(apply: Playbook, api: Api) -> None:
     objects = [job(activeDeadlineSeconds=2)]
     first = apply(objects=objects)
     (name,) = api.names("jobs")
@@ -515,11 +515,11 @@ def test_a_failed_job_is_made_again(apply: Playbook, api: Api) -> None:
 
 
 def hold(api: Api, kind: str, name: str, held: bool = True) -> None:
-    """Keep an object from vanishing when it is deleted, or let it go."""
+    """Add a finalizer that blocks the removal of an object, or remove it."""
     api.patch(kind, name, {"metadata": {"finalizers": ["cloud-django.test/hold"] if held else None}})
 
 
-def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api: Api) -> None:
+def test_terminating_object_is_recreated_after_its_removal(apply: Playbook, api: Api) -> None:
     options = {"objects": [config_map(), secret()], "generate": {"polls-web": {"secret-key": 50}}}
     apply(**options)
     old = {kind: api.get(kind, "polls-web") for kind in ("configmaps", "secrets")}
@@ -551,7 +551,7 @@ def test_what_is_being_deleted_is_waited_for_and_made_anew(apply: Playbook, api:
     assert not apply(**options).changed
 
 
-def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> None:
+def test_interrupted_removal_is_waited_for(apply: Playbook, api: Api) -> None:
     slow = deployment(terminationGracePeriodSeconds=20, container={"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}})
     apply(objects=[slow])
     eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
@@ -565,14 +565,14 @@ def test_a_teardown_that_broke_off_is_waited_for(apply: Playbook, api: Api) -> N
     eventually(lambda: api.get("deployments", "polls-web")["status"].get("availableReplicas"), "a pod")
     begun = apply(state="absent", objects=[slow], wait=False)
     assert begun.actions == {"Deployment/polls-web": "removed"}
-    assert api.names("pods"), "nobody waits for the pod"
-    # Its removal is under way, so this changes nothing, and waits.
+    assert api.names("pods"), "no pod is left to wait for"
+    # The removal is in progress, so this run changes nothing and waits.
     assert not apply(state="absent", objects=[slow]).changed
-    assert not api.names("pods"), "an object that is gone has taken its pods along"
+    assert not api.names("pods"), "the run did not wait for the pods"
     assert not apply(state="absent", objects=[slow]).changed
 
 
-def test_an_interrupted_absent_goes_on(apply: Playbook, api: Api) -> None:
+def test_interrupted_absent_continues(apply: Playbook, api: Api) -> None:
     apply(objects=[config_map()])
     hold(api, "configmaps", "polls-web")
     stuck = apply(fails=True, state="absent", objects=[config_map()], timeout=1)
@@ -583,7 +583,7 @@ def test_an_interrupted_absent_goes_on(apply: Playbook, api: Api) -> None:
     assert api.get("configmaps", "polls-web") is None
 
 
-def test_a_namespace_that_is_missing_or_going(apply: Playbook, api: Api) -> None:
+def test_missing_or_terminating_namespace(apply: Playbook, api: Api) -> None:
     apply(objects=[config_map()])
     hold(api, "configmaps", "polls-web")
     api.request("delete", f"/api/v1/namespaces/{NAMESPACE}")
@@ -608,7 +608,7 @@ def test_a_namespace_that_is_missing_or_going(apply: Playbook, api: Api) -> None
     make_namespace(api)
 
 
-def test_objects_of_the_cluster_and_of_a_new_namespace_go_together(apply: Playbook, api: Api) -> None:
+def test_cluster_objects_and_a_new_namespace_in_one_task(apply: Playbook, api: Api) -> None:
     inside = config_map()
     inside["metadata"]["namespace"] = f"{NAMESPACE}-new"
     objects = [
@@ -638,7 +638,7 @@ def test_objects_of_the_cluster_and_of_a_new_namespace_go_together(apply: Playbo
             api.request("get", path)
 
 
-def test_the_hash_of_the_configuration_can_be_left_out(apply: Playbook, api: Api) -> None:
+def test_configuration_hash_is_optional(apply: Playbook, api: Api) -> None:
     objects = [config_map(), deployment(container={"envFrom": [{"configMapRef": {"name": "polls-web"}}]})]
     apply(objects=objects, configuration_hash=False)
     before = api.get("deployments", "polls-web")["spec"]["template"]
@@ -648,7 +648,7 @@ def test_the_hash_of_the_configuration_can_be_left_out(apply: Playbook, api: Api
     assert apply(objects=objects).actions["Deployment/polls-web"] == "changed"
 
 
-def test_an_unknown_kind_is_named_before_anything_changes(apply: Playbook, api: Api) -> None:
+def test_unknown_kind_fails_before_any_change(apply: Playbook, api: Api) -> None:
     refused = apply(fails=True, objects=[config_map(), route()])
     assert refused.result["msg"] == (
         "The cluster has no kind HTTPRoute of gateway.networking.k8s.io/v1. "
@@ -659,7 +659,7 @@ def test_an_unknown_kind_is_named_before_anything_changes(apply: Playbook, api: 
     assert "is cluster-scoped" in apply(fails=True, objects=[cluster_wide]).result["msg"]
 
 
-def test_refusals_of_the_api_are_one_sentence(apply: Playbook, api: Api, tmp_path: Path) -> None:
+def test_api_errors_are_one_message(apply: Playbook, api: Api, tmp_path: Path) -> None:
     said = apply(fails=True, objects=[deployment(replicas="5")]).result["msg"]  # type: ignore[arg-type]
     assert said.startswith("Deployment polls-web in namespace test-apply cannot be applied: ")
     assert ".spec.replicas: expected numeric (int or float), got string. Write it without quotes" in said
@@ -696,7 +696,7 @@ def forms(text: str) -> set[str]:
     return {text, base64.b64encode(plain).decode(), json.dumps(text)[1:-1], text.encode("unicode_escape").decode()}
 
 
-def test_a_password_is_nowhere_but_in_its_secret(apply: Playbook, api: Api) -> None:
+def test_password_is_only_in_its_secret(apply: Playbook, api: Api) -> None:
     loud = ("-vvv", "--diff")
     given = {"polls-web": {"password": SENTINEL, "username": "polls"}}
     options: Obj = {"objects": [secret(), deployment(container={"envFrom": [{"secretRef": {"name": "polls-web"}}]})]}
@@ -704,7 +704,7 @@ def test_a_password_is_nowhere_but_in_its_secret(apply: Playbook, api: Api) -> N
     texts = [apply(*loud, "--check", **options).text, apply(*loud, **options).text, apply(*loud, **options).text]
     encoded = base64.b64encode(SENTINEL.encode()).decode()
     assert api.get("secrets", "polls-web")["data"]["password"] == encoded
-    # kubectl apply leaves a copy of all values in an annotation.
+    # kubectl apply stores all values in an annotation.
     copies = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"data": {"password": encoded}})}
     api.patch("secrets", "polls-web", {"metadata": {"annotations": copies}, "data": {"password": "b2xk"}})
     texts.append(apply(*loud, **options).text)
@@ -723,7 +723,7 @@ def test_a_password_is_nowhere_but_in_its_secret(apply: Playbook, api: Api) -> N
     wrong.append({**options, "mistyped": True})
     for bad in wrong:
         texts.append(apply(*loud, fails=True, **bad).text)
-    # A refusal that quotes what happens to be in the Secret, too.
+    # The same for an API error that quotes values of the Secret.
     quoting = config_map() | {"data": {"key": [f"x{encoded}x"]}}
     said = apply(fails=True, objects=[*options["objects"], quoting], secret_values=given).result["msg"]
     assert ".data.key: expected string, got" in said
@@ -742,7 +742,7 @@ def test_a_password_is_nowhere_but_in_its_secret(apply: Playbook, api: Api) -> N
         assert not [form for form in forms(SENTINEL) if form in text], (number, text)
 
 
-def test_a_password_that_is_part_of_a_name_does_no_harm(apply: Playbook, api: Api) -> None:
+def test_password_that_is_part_of_a_name(apply: Playbook, api: Api) -> None:
     ran = apply(
         "-vvv", objects=[secret(), deployment()], secret_values={"polls-web": {"password": "web", "user": "polls"}}
     )
@@ -750,7 +750,7 @@ def test_a_password_that_is_part_of_a_name_does_no_harm(apply: Playbook, api: Ap
     assert ran.result["unfinished"] == [{"kind": "Deployment", "name": "polls-web"}]
 
 
-def test_a_secret_keeps_what_was_made_and_takes_what_is_given(apply: Playbook, api: Api) -> None:
+def test_secret_keeps_generated_values_and_takes_given_ones(apply: Playbook, api: Api) -> None:
     def data() -> dict[str, str]:
         found = api.get("secrets", "polls-web")["data"]
         return {key: base64.b64decode(value).decode() for key, value in found.items()}
@@ -761,7 +761,7 @@ def test_a_secret_keeps_what_was_made_and_takes_what_is_given(apply: Playbook, a
     apply(objects=[secret()], generate={"polls-web": {"key": 64}}, secret_values={"polls-web": {"password": SENTINEL}})
     assert data() == {"key": made["key"], "password": SENTINEL}
     assert not apply(objects=[secret()], generate={"polls-web": {"key": 64, "password": 20}}).changed
-    # By hand, and back again from a Secret of which a value was lost.
+    # Change it manually, then lose a value of the Secret.
     api.patch("secrets", "polls-web", {"data": {"key": None}})
     assert apply(objects=[secret()], generate={"polls-web": {"key": 64, "password": 20}}).changed
     assert len(data()["key"]) == 64

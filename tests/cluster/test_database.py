@@ -1,4 +1,4 @@
-"""The role `database` on the real cluster: what each login may do, drift, odd passwords, bad input."""
+"""Role `database` on a real cluster: permissions of each login role, drift, unusual passwords, and invalid input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMESPACE = "test-database-cases"
 ROLES = ["postgresql", "database"]
 CLIENT = "client"
 LOGINS = ("migrate", "app", "read", "backup")
-# The database is small, and so are its limits, for a machine that does much at the same time.
+# Low limits, because the database is small and the machine runs other tests.
 SMALL = {"postgresql_storage_size": "1Gi"}
 
 
@@ -66,17 +66,17 @@ def test_a_second_run_changes_nothing(where) -> None:
 
 
 def start_of_ansible() -> float:
-    """How many seconds Ansible takes to do nothing."""
+    """Return the seconds of an empty Ansible run."""
     started = time.monotonic()
     subprocess.run([Path(sys.executable).with_name("ansible-playbook"), "--version"], capture_output=True, check=True)
     return time.monotonic() - started
 
 
 @pytest.mark.alone
-def test_both_roles_take_three_seconds_at_most(where) -> None:
-    """Where Ansible itself starts in a third of a second; a slower machine has as much more time.
+def test_both_roles_take_at_most_three_seconds(where) -> None:
+    """The limit is for machines where Ansible starts in a third of a second. Slower machines get more time.
 
-    The best of some, since other work may share the machine.
+    The fastest of several runs counts, because other work may share the machine.
     """
     roles, start = zip(*((play(roles=ROLES).succeeded().seconds, start_of_ansible()) for _ in range(4)), strict=True)
     assert min(roles) <= 3.0 * max(1.0, min(start) / 0.33)
@@ -92,7 +92,7 @@ def test_secrets_are_complete(where) -> None:
     assert secret(where, "polls-database-migrate")["role"] == "polls_owner"
 
 
-# --- The contract of each login ---------------------------------------------------------------------------------------
+# --- Permissions of login roles ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_secrets_are_complete(where) -> None:
         ("backup", "SELECT * FROM question; SELECT last_value FROM ticket; LOCK TABLE vote IN ACCESS SHARE MODE"),
     ],
 )
-def test_a_login_may(where, login: str, statement: str) -> None:
+def test_login_role_may(where, login: str, statement: str) -> None:
     done = run(where, login, statement)
     assert not done.code, done.err
 
@@ -148,14 +148,14 @@ def test_a_login_may(where, login: str, statement: str) -> None:
         ("migrate", "SELECT * FROM pg_authid", "permission denied for table pg_authid"),
     ],
 )
-def test_a_login_may_not(where, login: str, statement: str, refusal: str) -> None:
+def test_login_role_may_not(where, login: str, statement: str, refusal: str) -> None:
     done = run(where, login, statement)
     assert done.code
     assert refusal in done.err
 
 
 @pytest.mark.parametrize("login", LOGINS)
-def test_nobody_logs_in_without_tls(where, login: str) -> None:
+def test_login_without_tls_fails(where, login: str) -> None:
     done = run(where, login, "SELECT 1", sslmode="disable")
     assert done.code
     assert "no pg_hba.conf entry" in done.err
@@ -163,7 +163,7 @@ def test_nobody_logs_in_without_tls(where, login: str) -> None:
 
 
 @pytest.mark.parametrize("login", LOGINS)
-def test_nobody_logs_in_with_a_wrong_password(where, login: str) -> None:
+def test_login_with_wrong_password_fails(where, login: str) -> None:
     done = run(where, login, "SELECT 1", password="wrong")
     assert "password authentication failed" in done.err
 
@@ -173,7 +173,7 @@ def test_the_owner_cannot_log_in(where) -> None:
     assert psql(where, CLIENT, access, "SELECT 1").code
 
 
-def test_what_migrations_make_belongs_to_the_owner(where) -> None:
+def test_tables_of_migrations_belong_to_the_owner(where) -> None:
     query = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'polls'"
     assert admin_sql(where, query, "polls") == "polls_owner"
 
@@ -193,7 +193,7 @@ def test_connections_are_encrypted_and_limited(where) -> None:
 
 # --- Drift ------------------------------------------------------------------------------------------------------------
 
-# Those of one list do not meet on the same thing, so that each is told by itself.
+# Drifts of a list affect different things, so that each one is reported separately.
 DRIFT = [
     [
         ("ALTER ROLE polls_app PASSWORD 'changed'", "set the password of role polls_app"),
@@ -251,8 +251,8 @@ DRIFT = [
 
 
 @pytest.mark.parametrize("drifts", DRIFT, ids=["each", "again", "gone"])
-def test_drift_is_seen_by_a_dry_run_and_mended_by_the_next(where, drifts) -> None:
-    """One drift after another on the server, then one dry run and one run: each must be named by both."""
+def test_drift_is_reported_in_check_mode_and_reverted_by_a_run(where, drifts) -> None:
+    """Apply each drift on the server, then run check mode and a normal run. Both must report it."""
     for statement, _ in drifts:
         admin_sql(where, statement, "polls")
     wanted = [text for _, text in drifts if text]
@@ -275,8 +275,8 @@ def test_drift_is_seen_by_a_dry_run_and_mended_by_the_next(where, drifts) -> Non
 # --- Passwords --------------------------------------------------------------------------------------------------------
 
 
-def test_a_password_with_every_odd_character_works_and_is_nowhere(where) -> None:
-    """Also after a re-run, and in no output with -vvv --diff, no pod, no annotation, no log of the server."""
+def test_password_with_special_characters_works_and_is_not_printed(where) -> None:
+    """Check a second run, the output with -vvv --diff, pods, annotations, and the server's log."""
     given = {"database_passwords": {"app": Unsafe(ODD_PASSWORD)}}
     told = play("-vvv", "--diff", plain=True, **given)
     assert not told.code, told.text
@@ -286,7 +286,7 @@ def test_a_password_with_every_odd_character_works_and_is_nowhere(where) -> None
     assert done.out.strip() == "1", done.err
     again = play(**given).succeeded()
     assert again.changed == 0
-    # Not given any more, it is kept.
+    # Without the variable, the password is kept.
     assert play().succeeded().changed == 0
     pods = where.request("get", where.path("Pod"))["items"]
     sets = where.request("get", where.path("StatefulSet"))["items"]
@@ -299,7 +299,7 @@ def test_a_password_with_every_odd_character_works_and_is_nowhere(where) -> None
     eventually(lambda: not run(where, "app", "SELECT 1").code)
 
 
-def test_the_password_is_in_no_output_of_a_failed_run_either(where) -> None:
+def test_password_is_not_printed_by_a_failed_run(where) -> None:
     given = {"database_passwords": {"app": Unsafe(ODD_PASSWORD + "2")}, "database_extensions": ["nothing_like_it"]}
     told = play("-vvv", "--diff", plain=True, **given)
     assert told.code
@@ -309,8 +309,8 @@ def test_the_password_is_in_no_output_of_a_failed_run_either(where) -> None:
     assert not run(where, "app", "SELECT 1").code
 
 
-def test_postgresql_prepares_passwords_as_we_do(where) -> None:
-    """libpq hashes what the client types: each log-in proves that our verifier was made from the same bytes."""
+def test_postgresql_prepares_passwords_in_the_same_way(where) -> None:
+    """libpq hashes the password of the client, so each login proves that the stored verifier is from the same bytes."""
     for password in (
         "IX\u00adX",
         "\u2168",
@@ -329,10 +329,10 @@ def test_postgresql_prepares_passwords_as_we_do(where) -> None:
         assert not done.code, f"{password!r}: {done.err}"
 
 
-# --- More, and bad input ----------------------------------------------------------------------------------------------
+# --- Invalid input ----------------------------------------------------------------------------------------------------
 
 
-def test_extensions_come_into_the_schema(where) -> None:
+def test_extensions_are_in_the_schema(where) -> None:
     play(database_extensions=["citext"]).succeeded()
     query = "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'citext'"
     assert admin_sql(where, query, "polls") == "polls"
@@ -340,7 +340,7 @@ def test_extensions_come_into_the_schema(where) -> None:
     assert play(database_extensions=["citext"]).succeeded().changed == 0
 
 
-def test_more_connections_than_the_server_accepts_are_refused_before_anything_changes(where) -> None:
+def test_too_many_connections_fail_before_any_change(where) -> None:
     admin_sql(where, "ALTER ROLE polls_app CONNECTION LIMIT 7")
     sentence = play(database_web_connections=500).sentence()
     assert sentence.startswith("The site may open 515 connections, but the server accepts 200.")
@@ -348,20 +348,20 @@ def test_more_connections_than_the_server_accepts_are_refused_before_anything_ch
     play().succeeded()
 
 
-def test_the_pods_that_an_autoscaler_may_add_count_as_well(where) -> None:
+def test_connections_include_pods_of_the_autoscaler(where) -> None:
     sentence = play(web_replicas_maximum=20).sentence()
     # Twice as many and one, since those that are replaced keep theirs until they have ended.
     assert sentence.startswith(f"The site may open {(2 * 20 + 1) * 8 + 15} connections, but the server accepts 200.")
 
 
-def test_the_postgresql_role_refuses_them_as_well(where) -> None:
+def test_postgresql_role_also_refuses_too_many_connections(where) -> None:
     revision = where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"]
     sentence = play(roles=["postgresql"], postgresql_max_connections=20).sentence()
     assert sentence.startswith("The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved)")
     assert where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"] == revision
 
 
-def test_a_secret_that_lost_a_key_stops_the_play(where) -> None:
+def test_secret_without_a_key_fails(where) -> None:
     whole = where.get("Secret", "polls-database-read")
     broken = {"data": {"password": None}}
     path = where.path("Secret", "polls-database-read")
@@ -375,7 +375,7 @@ def test_a_secret_that_lost_a_key_stops_the_play(where) -> None:
     assert play().succeeded().changed == 0
 
 
-def test_somebody_elses_secret_is_left_alone(where) -> None:
+def test_secret_of_another_manager_is_not_changed(where) -> None:
     path = where.path("Secret", "polls-database-backup")
     label = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
     where.request("patch", path, body=label, content_type="application/merge-patch+json")
@@ -406,7 +406,7 @@ def test_names_that_need_quoting_are_refused(where, name: str) -> None:
         ({"database_extensions": "citext"}, "database_extensions is citext, a string, not a list."),
     ],
 )
-def test_variables_are_refused_before_anything_changes(where, variables: dict[str, Any], words: str) -> None:
+def test_invalid_variables_fail_before_any_change(where, variables: dict[str, Any], words: str) -> None:
     before = secret(where, "polls-database-app")
     told = play(roles=["database"], **variables)
     assert words in told.sentence()
@@ -415,7 +415,7 @@ def test_variables_are_refused_before_anything_changes(where, variables: dict[st
     assert play(roles=["database"]).succeeded().changed == 0
 
 
-def test_absent_keeps_by_default_and_purges_when_told(where) -> None:
+def test_absent_keeps_by_default_and_purges_on_request(where) -> None:
     assert play(database_state="absent").succeeded().changed == 0
     assert secret(where, "polls-database-app")
     dry = play("--check", database_state="absent", database_data="purge").succeeded()

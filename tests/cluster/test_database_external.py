@@ -1,4 +1,4 @@
-"""The role `database` with a server that it did not make: outside of the cluster, with an authority of its own."""
+"""Role `database` with an external server that has its own certificate authority."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def docker(*arguments: str, stdin: str = "") -> str:
 
 
 class Server:
-    """The server in a container of its own, on the network of the cluster's nodes."""
+    """PostgreSQL server in its own container, on the network of the cluster's nodes."""
 
     def __init__(self) -> None:
         subprocess.run(["docker", "rm", "--force", CONTAINER], capture_output=True, check=False)
@@ -58,12 +58,12 @@ class Server:
         self.ca = certs.authority("external", 100, certs.current_time() - timedelta(days=20))
         self.start(self.certificate())
         self.sql(f"CREATE ROLE boss LOGIN SUPERUSER PASSWORD $odd${ADMIN}$odd$")
-        # As managed servers have them: may make roles and databases, and not see how passwords are stored.
+        # Like administrators of managed servers: can create roles and databases, but not read stored passwords.
         self.sql(f"CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD $odd${ADMIN}$odd$")
         self.sql(f"CREATE ROLE nobody LOGIN PASSWORD $odd${ADMIN}$odd$; CREATE ROLE denied LOGIN PASSWORD 'x'")
 
     def certificate(self, days: int = 60, days_ago: int = 0, ca: certs.Pair | None = None) -> certs.Pair:
-        """Return a certificate for the address, since the cluster's resolver knows no name of this server."""
+        """Return a certificate for the address, because the cluster's DNS does not know the server."""
         ca = ca or self.ca
         issuer = x509.load_pem_x509_certificate(ca.certificate.encode())
         start = certs.current_time() - timedelta(days=days_ago)
@@ -123,7 +123,7 @@ def play(server: Server):
 
 
 def untouched(server: Server, where) -> bool:
-    """Tell that nothing of ours is on the server and in the cluster."""
+    """Fail if the collection left objects on the server or in the cluster."""
     roles = server.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'polls%'")
     databases = server.sql("SELECT count(*) FROM pg_database WHERE datname = 'polls'")
     pods = [p["metadata"]["name"] for p in where.request("get", where.path("Pod"))["items"]]
@@ -131,11 +131,11 @@ def untouched(server: Server, where) -> bool:
     return (roles, databases, pods, [s for s in secrets if s]) == ("0", "0", [CLIENT], [])
 
 
-# --- Bad input first: nothing is there yet, and nothing may be after it -----------------------------------------------
+# --- Invalid input: no objects exist before or after the run ----------------------------------------------------------
 
 
-def test_a_dry_run_tells_the_plan_and_leaves_nothing(server: Server, where, play) -> None:
-    """Both before the Secrets are there, and after that by looking at the server."""
+def test_check_mode_reports_the_plan_and_creates_nothing(server: Server, where, play) -> None:
+    """Once without Secrets, and once with them, when it queries the server."""
     assert "create database polls" in play("--check").succeeded().changes
     assert not where.get("Secret", "polls-postgresql-admin")
     play(roles=["postgresql"]).succeeded()
@@ -143,7 +143,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(server: Server, where, play
     assert untouched(server, where)
 
 
-def test_a_server_that_is_down_is_told(server: Server, where, play) -> None:
+def test_stopped_server_is_reported(server: Server, where, play) -> None:
     docker("exec", CONTAINER, "pg_ctl", "--pgdata=/tmp/data", "stop")
     try:
         sentence = play().sentence()
@@ -155,7 +155,7 @@ def test_a_server_that_is_down_is_told(server: Server, where, play) -> None:
     assert untouched(server, where)
 
 
-def test_an_expired_certificate_is_told_with_its_date(server: Server, where, play) -> None:
+def test_expired_certificate_is_reported_with_its_date(server: Server, where, play) -> None:
     server.start(server.certificate(days=3, days_ago=10))
     try:
         sentence = play().sentence()
@@ -168,7 +168,7 @@ def test_an_expired_certificate_is_told_with_its_date(server: Server, where, pla
     assert untouched(server, where)
 
 
-def test_a_certificate_of_another_authority_is_told(server: Server, where, play) -> None:
+def test_certificate_of_another_ca_is_reported(server: Server, where, play) -> None:
     other = certs.authority("other", 10, certs.current_time())
     sentence = play(postgresql_ca_certificate=other.certificate).sentence()
     assert (
@@ -186,12 +186,12 @@ def test_a_certificate_of_another_authority_is_told(server: Server, where, play)
         ("stranger", "rejects the administrator: FATAL: password authentication failed"),
     ],
 )
-def test_a_role_that_is_denied_is_told(server: Server, where, play, user: str, words: str) -> None:
+def test_denied_administrator_is_reported(server: Server, where, play, user: str, words: str) -> None:
     assert words in play(user=user).sentence()
     assert untouched(server, where)
 
 
-def test_missing_secrets_are_told(server: Server, where, play) -> None:
+def test_missing_secrets_are_reported(server: Server, where, play) -> None:
     play(roles=["postgresql"], postgresql_state="absent", postgresql_data="purge").succeeded()
     sentence = play(postgresql_admin_password="").sentence()
     assert sentence.startswith("Secret polls-postgresql-admin with username and password of the external server's")
@@ -200,12 +200,12 @@ def test_missing_secrets_are_told(server: Server, where, play) -> None:
     assert untouched(server, where)
 
 
-# --- And then it works ------------------------------------------------------------------------------------------------
+# --- Valid input ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("user", ["boss", "manager"])
-def test_the_same_roles_keep_the_database_there(server: Server, where, play, user: str) -> None:
-    """As a superuser and as an administrator of a managed server: to the end, and away again."""
+def test_roles_manage_an_external_database(server: Server, where, play, user: str) -> None:
+    """As a superuser, and as an administrator of a managed server, up to the removal."""
     logged = len(docker("exec", CONTAINER, "cat", "/tmp/log"))
     told = play("-vvv", "--diff", plain=True, user=user)
     assert not told.code, told.text
@@ -220,7 +220,7 @@ def test_the_same_roles_keep_the_database_there(server: Server, where, play, use
     assert "permission denied" in run("app", "CREATE TABLE mine ()").err
     assert "read-only" in run("read", "DELETE FROM question").err
     assert run("app", "SELECT 1", sslmode="disable").code
-    # Drift, also of a password, which this administrator can only find out by logging in.
+    # Drift, including a password, which this administrator can detect only by a login.
     server.sql("ALTER ROLE polls_app PASSWORD 'other'; ALTER ROLE polls_read CONNECTION LIMIT 1")
     server.sql(
         "REVOKE SELECT ON polls.question FROM polls_backup; ALTER TABLE polls.question OWNER TO polls_owner", "polls"
@@ -240,9 +240,9 @@ def test_the_same_roles_keep_the_database_there(server: Server, where, play, use
     log = docker("exec", CONTAINER, "cat", "/tmp/log")[logged:]
     for text in (told.text, log):
         assert ODD_PASSWORD[:20] not in text
-    # Only a superuser can keep the server from logging verifiers; nobody has it log a clear password.
+    # Only a superuser can disable the logging of verifiers. No login logs a plain password.
     assert ("SCRAM-SHA-256$" in log) == (user == "manager")
-    # Teardown keeps it, or drops it.
+    # The removal keeps or drops it.
     play(user=user, roles=["database"], database_state="absent").succeeded()
     assert not run("app", "SELECT 1").code
     play(user=user, roles=["database", "postgresql"], database_state="absent", postgresql_data="purge").succeeded()
@@ -251,8 +251,8 @@ def test_the_same_roles_keep_the_database_there(server: Server, where, play, use
     assert again.changes == []
 
 
-def test_a_play_that_is_interrupted_leaves_its_pod_for_ten_minutes_at_most(server: Server, where, play) -> None:
-    """Its deadline is in its manifest."""
+def test_pod_of_an_interrupted_play_has_a_deadline_of_ten_minutes(server: Server, where, play) -> None:
+    """The deadline is in the pod's manifest."""
     seen: list[dict] = []
     known = {CLIENT}
     process = threading.Thread(target=play, daemon=True)

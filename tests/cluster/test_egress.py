@@ -1,4 +1,4 @@
-"""What NetworkPolicies let out on the real cluster: to DNS outside of kube-system, and to an external database."""
+"""Egress that NetworkPolicies allow on a real cluster: DNS outside of kube-system, and an external database."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LISTEN = (
 )
 
 
-def test_a_resolver_of_another_namespace_and_an_external_server_are_reached_and_nothing_else() -> None:
-    """By the policy of the database's client, whose ways out are those of the site and its Jobs."""
+def test_only_a_resolver_and_the_external_server_are_reached() -> None:
+    """Uses the policy of the database client, which has the same egress rules as the site and its Jobs."""
     with (
         own_namespace(NAMESPACE) as site,
         own_namespace(f"{NAMESPACE}-dns") as other,
@@ -24,7 +24,7 @@ def test_a_resolver_of_another_namespace_and_an_external_server_are_reached_and_
         assert not in_resolver(LISTEN).code, in_resolver("cat /tmp/log").out
         address = other.get("Pod", "resolver")["status"]["podIP"]
         external = {"postgresql_backend": "external", "postgresql_host": address, "postgresql_port": 25060}
-        # Without Secrets it ends after it has applied the policy.
+        # Without Secrets, the play fails after it has applied the policy.
         assert "is missing" in run_play(NAMESPACE, ["database"], external).sentence()
 
         def is_open(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a user's environment must not change: a play that reaches the test cluster past the proxies of an office."""
+"""Plays reach the test cluster without the proxies in the user's environment."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from support import clean_environment, run_play, the_cluster
 
 @pytest.fixture
 def proxy() -> Iterator[str]:
-    """The address of a proxy that takes no connection."""
+    """Return the address of a proxy that accepts no connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://localhost:{taken.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("no_proxy", ["localhost,127.0.0.1", "", "10.0.0.0/8"])
-def test_tasks_reach_the_cluster_past_a_proxy(no_proxy: str, proxy: str, tmp_path: Path) -> None:
+def test_tasks_reach_the_cluster_without_the_proxy(no_proxy: str, proxy: str, tmp_path: Path) -> None:
     cluster = the_cluster()
     filtered = f"{{{{ '{cluster.kubeconfig}' | cloud_django.kubernetes.pinned_kubeconfig('{cluster.context}', '') }}}}"
     environment = {name: proxy for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}

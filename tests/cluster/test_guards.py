@@ -1,7 +1,7 @@
-"""Every guard of the roles that provide a cluster, tripped on this machine: one sentence, and nothing was changed.
+"""Guards of the roles that provide a cluster, tested on this machine: each fails with one message and changes nothing.
 
-Where root runs the tests, a machine that lacks something is this one seen through a namespace of its own or by another
-user. Somebody else cannot make such a view, and those tests are skipped.
+If root runs the tests, a mount namespace or another user simulates a machine that lacks something. Other users can't do
+this, and skip these tests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at
 
 @pytest.fixture
 def refused(tmp_path: Path):
-    """Run a role, and return its words if it failed with one error after no more than `changes` changes."""
+    """Run a role; return its message if it failed with one error and at most `changes` changes."""
 
     def run(
         role: str,
@@ -59,7 +59,7 @@ def refused(tmp_path: Path):
 
 
 def programs(folder: Path, **scripts: str) -> dict[str, str]:
-    """Put programs of these names before all others."""
+    """Put programs with these names before all others."""
     folder.mkdir()
     for name, script in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -67,7 +67,7 @@ def programs(folder: Path, **scripts: str) -> dict[str, str]:
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-# Nobody, who may read everything, so that the tests' own programs can be started.
+# The user nobody can read all files, so that the programs of the tests can be started.
 NOBODY = [
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
     *("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--bounding-set=+dac_read_search"),
@@ -75,13 +75,13 @@ NOBODY = [
 
 
 def elsewhere(script: str) -> list[str]:
-    """Run in a mount namespace of its own, after the shell's `script`."""
+    """Run in a separate mount namespace, after `script` of the shell."""
     return ["unshare", "--mount", "sh", "-euc", f'{script}\nexec "$@"', "sh"]
 
 
 @pytest.fixture
 def homeless(tmp_path: Path) -> dict[str, str]:
-    """The environment of nobody: a home of its own, no Docker, and no right to become somebody else."""
+    """Environment of the user nobody: its own home, no Docker, and no permission to become another user."""
     home = tmp_path / "home"
     home.mkdir()
     tmp_path.chmod(0o777)
@@ -91,7 +91,7 @@ def homeless(tmp_path: Path) -> dict[str, str]:
 
 
 @needs_root
-def test_no_engine_and_no_right_to_install_one(refused, homeless: dict[str, str]) -> None:
+def test_missing_engine_without_permission_to_install_it(refused, homeless: dict[str, str]) -> None:
     assert refused("container_engine", prefix=NOBODY, environment=homeless) == (
         "No container engine answers, and user nobody is not allowed to install one. Start Docker and add the user to "
         "its group, or become root or a user with passwordless sudo, then rerun the playbook."
@@ -99,7 +99,7 @@ def test_no_engine_and_no_right_to_install_one(refused, homeless: dict[str, str]
 
 
 @needs_root
-def test_no_engine_on_an_unknown_distribution(refused, tmp_path: Path) -> None:
+def test_missing_engine_on_an_unknown_distribution(refused, tmp_path: Path) -> None:
     release = tmp_path / "os-release"
     release.write_text('NAME="Slackware"\nID=slackware\nVERSION_ID=15.0\nPRETTY_NAME="Slackware 15.0"\n')
     view = f"mount --bind {release} /etc/os-release\nmount --bind /dev/null /etc/debian_version"
@@ -124,7 +124,7 @@ has_systemd = Path("/run/systemd/system").is_dir()
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        # The real engine, too, ends if a file names a process that is there.
+        # The real engine also fails if the file contains the PID of a running process.
         (
             "cd /run && cat docker.pid docker/containerd/containerd.pid && echo is there || echo the disk is broken",
             "Docker Engine has stopped: the disk is broken.",
@@ -134,7 +134,7 @@ has_systemd = Path("/run/systemd/system").is_dir()
     ids=["ends", "is silent"],
 )
 def test_an_engine_that_does_not_start(refused, tmp_path: Path, script: str, error: str) -> None:
-    # A log, a mark and PID files of this view only.
+    # Log, marker, and PID files that exist in this namespace only.
     (tmp_path / "log").mkdir()
     (tmp_path / "run/docker/containerd").mkdir(parents=True)
     for file in ("docker.pid", "docker/containerd/containerd.pid"):
@@ -157,12 +157,12 @@ def test_an_engine_that_does_not_start(refused, tmp_path: Path, script: str, err
     assert has_systemd or written.splitlines()[-1:] == (["the disk is broken"] if "broken" in error else [])
 
 
-# Everything but buildx.
+# All programs except buildx.
 WITHOUT_BUILDX = '[ "$1" != buildx ] || exit 1'
 
 
 @needs_root
-def test_no_buildx_and_no_right_to_install_it(refused, homeless: dict[str, str], tmp_path: Path) -> None:
+def test_missing_buildx_without_permission_to_install_it(refused, homeless: dict[str, str], tmp_path: Path) -> None:
     mine = homeless | programs(tmp_path / "other", docker=WITHOUT_BUILDX, sudo="exit 1")
     assert refused("container_engine", prefix=NOBODY, environment=mine, container_engine_buildx_source="package") == (
         "The program docker buildx is missing: user nobody is not allowed to install packages. "
@@ -170,7 +170,7 @@ def test_no_buildx_and_no_right_to_install_it(refused, homeless: dict[str, str],
     )
 
 
-def test_no_buildx_on_a_processor_that_it_is_not_released_for(refused, tmp_path: Path) -> None:
+def test_missing_buildx_on_an_unsupported_processor(refused, tmp_path: Path) -> None:
     mine = programs(tmp_path / "bin", docker=WITHOUT_BUILDX)
     words = refused(
         "container_engine",
@@ -185,7 +185,7 @@ def test_no_buildx_on_a_processor_that_it_is_not_released_for(refused, tmp_path:
     )
 
 
-def test_a_processor_that_nothing_can_be_built_for(refused, tmp_path: Path) -> None:
+def test_builds_for_an_unsupported_processor(refused, tmp_path: Path) -> None:
     words = refused(
         "mirror_builds",
         "check_machine",
@@ -217,7 +217,7 @@ def test_a_full_disk(refused, tmp_path: Path) -> None:
     )
 
 
-def test_a_go_that_is_too_old(refused, tmp_path: Path) -> None:
+def test_go_is_too_old(refused, tmp_path: Path) -> None:
     mine = programs(tmp_path / "bin", go="echo go version go1.19.8 linux/amd64")
     assert refused("mirror_builds", "go_toolchain", environment=mine) == (
         "The installed Go is too old: go version go1.19.8 linux/amd64. "
@@ -225,12 +225,12 @@ def test_a_go_that_is_too_old(refused, tmp_path: Path) -> None:
     )
 
 
-# ---- The cluster -----------------------------------------------------------------------------------------------------
+# ---- Cluster ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kind(tmp_path: Path) -> dict[str, Any]:
-    """Variables of a kind cluster that nobody has."""
+    """Return variables of a kind cluster that does not exist."""
     return {
         "cluster_provider": "kind",
         "cluster_name": f"guards-{uuid.uuid4().hex[:8]}",
@@ -240,7 +240,7 @@ def kind(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_no_engine_to_look_for_the_cluster(refused, kind: dict[str, Any], tmp_path: Path, state: str) -> None:
+def test_missing_engine_when_the_cluster_is_checked(refused, kind: dict[str, Any], tmp_path: Path, state: str) -> None:
     gone = {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
     words = refused("cluster", environment=gone, **kind, cluster_state=state)
     assert words.startswith(f"No container engine answers, so cluster {kind['cluster_name']} cannot be inspected: ")
@@ -249,7 +249,7 @@ def test_no_engine_to_look_for_the_cluster(refused, kind: dict[str, Any], tmp_pa
 
 @pytest.fixture
 def theirs(kind: dict[str, Any]) -> Iterator[str]:
-    """A node of a cluster that somebody else made by kind, with the same name."""
+    """Create a node of a kind cluster with the same name that this role did not create."""
     image = docker("container", "inspect", "--format", "{{.Image}}", the_cluster().nodes()[0]).strip()
     label = f"io.x-k8s.kind.cluster={kind['cluster_name']}"
     name = f"{kind['cluster_name']}-control-plane"
@@ -273,7 +273,7 @@ def theirs(kind: dict[str, Any]) -> Iterator[str]:
         ),
     ],
 )
-def test_a_cluster_of_somebody_else(refused, kind: dict[str, Any], theirs: str, state: str, sentence: str) -> None:
+def test_cluster_of_another_manager(refused, kind: dict[str, Any], theirs: str, state: str, sentence: str) -> None:
     assert refused("cluster", **kind, cluster_state=state) == sentence.format(kind["cluster_name"])
     assert docker("container", "inspect", "--format", "{{.State.Status}}", theirs).strip() == "created"
 
@@ -291,7 +291,7 @@ def test_a_port_in_use(refused, kind: dict[str, Any], tmp_path: Path, variable: 
     assert not (tmp_path / "state").exists()
 
 
-def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]) -> None:
+def test_kind_on_an_unsupported_processor(refused, kind: dict[str, Any]) -> None:
     words = refused("cluster", prefix=["setarch", "linux32"], **kind | {"cluster_kind_binary": "no-such-kind"})
     assert re.fullmatch(
         r"The binary kind is not on PATH, and has no official release for \w+\. "
@@ -300,7 +300,7 @@ def test_a_processor_that_kind_is_not_released_for(refused, kind: dict[str, Any]
     )
 
 
-def test_a_dry_run_without_a_cluster_ends_with_what_it_knows(kind: dict[str, Any], tmp_path: Path) -> None:
+def test_check_mode_without_a_cluster_ends_early(kind: dict[str, Any], tmp_path: Path) -> None:
     include = {"name": "cloud_django.kubernetes.cluster"}
     after = {"name": "Go on", "ansible.builtin.fail": {"msg": "There is no cluster to ask."}}
     tasks = [{"ansible.builtin.include_role": include, "vars": kind}, after]
@@ -311,11 +311,11 @@ def test_a_dry_run_without_a_cluster_ends_with_what_it_knows(kind: dict[str, Any
     assert kind["cluster_name"] not in docker("container", "ls", "--all", "--format", "{{.Names}}")
 
 
-# ---- A cluster that exists -------------------------------------------------------------------------------------------
+# ---- Existing cluster ------------------------------------------------------------------------------------------------
 
 
 def kubeconfig(path: Path, server: str = "https://127.0.0.1:1", context: str = "staging") -> Path:
-    """Write a kubeconfig of one context."""
+    """Write a kubeconfig with one context."""
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -336,26 +336,26 @@ def existing(path: Path, context: str = "staging") -> dict[str, Any]:
     return {"cluster_provider": "existing", "cluster_kubeconfig": str(path), "cluster_context": context}
 
 
-def test_a_kubeconfig_that_does_not_exist(refused, tmp_path: Path) -> None:
+def test_missing_kubeconfig(refused, tmp_path: Path) -> None:
     path = tmp_path / "none"
     assert refused("cluster", **existing(path)) == (f"Kubeconfig {path} does not exist. {KUBECONFIG_STEP}")
 
 
-def test_a_kubeconfig_that_is_a_folder(refused, tmp_path: Path) -> None:
+def test_kubeconfig_is_a_directory(refused, tmp_path: Path) -> None:
     assert refused("cluster", **existing(tmp_path)) == (f"Kubeconfig {tmp_path} is a directory. {KUBECONFIG_STEP}")
 
 
 @needs_root
-def test_a_kubeconfig_that_cannot_be_read(refused, homeless: dict[str, str], tmp_path: Path) -> None:
+def test_unreadable_kubeconfig(refused, homeless: dict[str, str], tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config")
     path.chmod(0)
-    # Access goes by the user's rights and not by the capability that the test gives.
+    # Access depends on the user's permissions, not on the capability that the test adds.
     words = refused("cluster", prefix=NOBODY, environment=homeless, **existing(path))
     assert words.startswith(f"Kubeconfig {path} cannot be read")
 
 
 @pytest.mark.parametrize("content", ["", "a list: [", "- a\n", "contexts:\n"], ids=["empty", "broken", "list", "none"])
-def test_a_kubeconfig_that_is_none(refused, tmp_path: Path, content: str) -> None:
+def test_invalid_kubeconfig(refused, tmp_path: Path, content: str) -> None:
     path = tmp_path / "config"
     path.write_text(content, encoding="utf-8")
     assert refused("cluster", **existing(path)) == (
@@ -363,14 +363,14 @@ def test_a_kubeconfig_that_is_none(refused, tmp_path: Path, content: str) -> Non
     )
 
 
-def test_a_context_of_another_name(refused, tmp_path: Path) -> None:
+def test_missing_context(refused, tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config", context="production")
     assert refused("cluster", **existing(path)) == (
         f"Kubeconfig {path} has no context staging: its contexts are production. {CONTEXT_STEP}"
     )
 
 
-def test_a_cluster_that_does_not_answer(refused, tmp_path: Path) -> None:
+def test_unreachable_cluster(refused, tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config")
     assert refused("cluster", **existing(path)) == (
         f"The Kubernetes API of context staging of {path} cannot be reached: Connection refused. "
@@ -379,10 +379,10 @@ def test_a_cluster_that_does_not_answer(refused, tmp_path: Path) -> None:
     )
 
 
-# ---- What is there stays as it is ------------------------------------------------------------------------------------
+# ---- Existing objects stay unchanged ---------------------------------------------------------------------------------
 
 
-def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> None:
+def test_second_run_changes_nothing_and_reports_drift(tmp_path: Path) -> None:
     cluster = the_cluster()
     nodes = cluster.nodes()
     if not nodes:
@@ -396,7 +396,7 @@ def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> N
         "cluster_kubeconfig": str(cluster.kubeconfig),
         "cluster_context": cluster.context,
         "cluster_state_directory": str(cluster.kubeconfig.parent.parent),
-        # A dry run has no use for it.
+        # Check mode does not need it.
         "cluster_kind_binary": "true",
         "cluster_metrics_server": False,
         "cluster_workers": 3,
@@ -404,7 +404,7 @@ def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> N
     }
     include = {"name": "cloud_django.kubernetes.cluster"}
     environment = clean_environment(tmp_path) | {"HOME": str(home), "KUBECONFIG": str(home / ".kube" / "config")}
-    # Without metrics-server the cluster's content is another; a dry run says so and leaves it.
+    # Without metrics-server, the cluster has other content. Check mode reports this and changes nothing.
     ended = run_play(
         tmp_path,
         {"tasks": [{"ansible.builtin.include_role": include, "vars": variables}]},
@@ -419,7 +419,7 @@ def test_another_run_changes_nothing_and_tells_what_differs(tmp_path: Path) -> N
     assert (home / ".kube" / "config").read_bytes() == mine
 
 
-def test_nothing_here_is_left_behind() -> None:
+def test_no_test_leaves_files_or_clusters() -> None:
     assert "guards-" not in docker("container", "ls", "--all", "--format", "{{.Names}}")
 
 
@@ -430,7 +430,7 @@ PORTAL = b"<html><body>Log in to the network of this hotel</body></html>"
 
 @contextlib.contextmanager
 def releases(program: bytes, checksum: bytes, length: int, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """A server of releases, whose answers say that a program has this length."""
+    """Server of releases, whose responses report this length of a program."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -470,7 +470,7 @@ not_the_release = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("program", ["kind", "minikube"])
 @not_the_release
-def test_a_download_that_is_not_the_release(
+def test_download_with_a_wrong_checksum(
     refused, tmp_path: Path, program: str, body: bytes, checksum: bytes, length: int
 ) -> None:
     downloads = tmp_path / "downloads"
@@ -493,8 +493,8 @@ def test_a_download_that_is_not_the_release(
 
 @needs_root
 @not_the_release
-def test_a_buildx_that_is_not_the_release(refused, tmp_path: Path, body: bytes, checksum: bytes, length: int) -> None:
-    # One checksum for each line, as buildx is released.
+def test_buildx_with_a_wrong_checksum(refused, tmp_path: Path, body: bytes, checksum: bytes, length: int) -> None:
+    # One checksum per line, like the releases of buildx.
     listed = checksum + b" *buildx-v0.33.0.linux-amd64\n" + checksum + b" *buildx-v0.33.0.linux-arm64\n"
     mine = programs(tmp_path / "bin", docker=WITHOUT_BUILDX)
     plugins = tmp_path / "plugins"
@@ -513,8 +513,8 @@ def test_a_buildx_that_is_not_the_release(refused, tmp_path: Path, body: bytes, 
     assert list(plugins.iterdir()) == []
 
 
-def test_minikube_is_told_what_the_variables_say(refused, tmp_path: Path) -> None:
-    """A program in its place writes down how it was called, since one real profile cannot have all of this."""
+def test_minikube_gets_the_settings_of_the_variables(refused, tmp_path: Path) -> None:
+    """A stand-in records its arguments, because no real profile can have all of these settings."""
     called = tmp_path / "called"
     mine = programs(tmp_path / "bin", minikube=f'[ "$3" != start ] || printf "%s\\n" "$@" > {called}; exit 7')
     words = refused(
@@ -556,19 +556,19 @@ def test_minikube_is_told_what_the_variables_say(refused, tmp_path: Path) -> Non
         "--extra-config=kubelet.max-pods=200",
         "--embed-certs",
     } <= set(told)
-    # So that kubectl with this kubeconfig needs no context.
+    # So that kubectl needs no context with this kubeconfig.
     assert "--keep-context" not in told
-    # It failed, so nothing is left; and a folder that ends in .minikube is MINIKUBE_HOME itself.
+    # The play failed, so no profile is left. A directory that ends with .minikube is MINIKUBE_HOME itself.
     assert list((tmp_path / "home" / ".minikube" / "profiles").iterdir()) == []
 
 
-def test_minikube_has_no_home_that_depends_on_where_one_stands(refused, tmp_path: Path) -> None:
+def test_relative_minikube_home_fails(refused, tmp_path: Path) -> None:
     words = refused("cluster", cluster_provider="minikube", cluster_minikube_home="here", cluster_name="x")
     assert words.endswith("is a relative path. Set cluster_minikube_home to an absolute path, then rerun the playbook.")
 
 
-def test_a_download_goes_through_the_proxy(refused, tmp_path: Path) -> None:
-    """The server of releases is the proxy here, and the address of the releases leads nowhere."""
+def test_download_uses_the_proxy(refused, tmp_path: Path) -> None:
+    """The server of releases is also the proxy here, and the address of the releases does not exist."""
     with releases(PROGRAM, CHECKSUM, len(PROGRAM)) as proxy:
         words = refused(
             "cluster",
@@ -581,13 +581,13 @@ def test_a_download_goes_through_the_proxy(refused, tmp_path: Path) -> None:
             http_proxy=proxy,
             changes=3,
         )
-    # It is no kind, of course.
+    # The content is not a kind binary.
     assert words.startswith("Cluster cloud-django-test-never failed with exit code 7")
     assert (tmp_path / "downloads" / "kind").read_bytes() == PROGRAM
 
 
 @needs_root
-def test_a_download_trusts_the_given_authorities_only(refused, tmp_path: Path) -> None:
+def test_download_trusts_only_the_given_cas(refused, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [

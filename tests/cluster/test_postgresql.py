@@ -1,4 +1,4 @@
-"""The role `postgresql` on the real cluster: hardening, TLS, kills, teardown, and bad input."""
+"""Role `postgresql` on a real cluster: hardening, TLS, kills, removal, and invalid input."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def uid(where) -> str:
 
 
 def access(where, **changes: str) -> dict[str, str]:
-    """Return how the administrator gets in over the network, in the form of the database role's Secrets."""
+    """Return the administrator's login over the network, in the form of the database role's Secrets."""
     admin = secret(where, f"{SERVER}-admin")
     ca = secret(where, f"{SERVER}-ca")["tls.crt"]
     host = {"host": f"{SERVER}.{where.namespace}.svc", "port": "5432", "database": "postgres", "ca.crt": ca}
@@ -70,20 +70,20 @@ def where() -> Iterator:
 
 
 @pytest.mark.alone
-def test_it_accepts_connections_within_twenty_seconds(where) -> None:
-    """From nothing, by the API's clock, and the whole play on top of that."""
+def test_server_accepts_connections_within_twenty_seconds(where) -> None:
+    """From an empty namespace, by the API server's clock, without the rest of the play."""
     made = where.get("StatefulSet", SERVER)["metadata"]["creationTimestamp"]
     ready = next(c for c in where.get("Pod", POD)["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"]
     assert (certificates.datetime.fromisoformat(ready) - certificates.datetime.fromisoformat(made)).seconds <= 20
     print(f"installed in {where.seconds_to_install:.1f} s, play included")
 
 
-def test_a_second_run_and_a_dry_run_change_nothing(where) -> None:
+def test_second_run_and_check_mode_change_nothing(where) -> None:
     assert play().succeeded().changed == 0
     assert play("--check", "--diff").succeeded().changed == 0
 
 
-def test_a_dry_run_on_a_fresh_cluster_tells_a_plan_and_makes_nothing() -> None:
+def test_check_mode_on_a_new_cluster_reports_a_plan() -> None:
     told = play("--check", "--diff", roles=("namespace", "postgresql", "database"), namespace="test-postgresql-none")
     told.succeeded()
     assert "create the server's certificate" in told.changes
@@ -91,8 +91,8 @@ def test_a_dry_run_on_a_fresh_cluster_tells_a_plan_and_makes_nothing() -> None:
     assert not cluster("test-postgresql-none").namespace_exists()
 
 
-def test_numbers_given_on_the_command_line_are_texts_and_work_all_the_same(where) -> None:
-    """Pitfall 4: whatever -e name=value sets is a text."""
+def test_numbers_on_the_command_line_are_strings_and_work(where) -> None:
+    """Pitfall 4: values of -e name=value are strings."""
     texts = {
         "postgresql_stop_seconds": "60",
         "postgresql_timeout": "600",
@@ -111,7 +111,7 @@ def test_numbers_given_on_the_command_line_are_texts_and_work_all_the_same(where
 # --- Hardening --------------------------------------------------------------------------------------------------------
 
 
-def test_the_pod_is_locked_down(where) -> None:
+def test_pod_is_hardened(where) -> None:
     spec = where.get("Pod", POD)["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
@@ -126,12 +126,12 @@ def test_the_pod_is_locked_down(where) -> None:
     assert re.fullmatch("postgres .*pause\n", where.exec(POD, "postgresql", ["sh", "-c", show]).out)
 
 
-def test_the_key_is_as_postgresql_wants_it(where) -> None:
+def test_key_has_the_mode_that_postgresql_requires(where) -> None:
     told = where.exec(POD, "postgresql", ["stat", "-Lc", "%a %u %g", "/run/secrets/tls/tls.key"]).out
     assert told.strip() == "440 0 999"
 
 
-def test_clusters_are_made_as_designed(where) -> None:
+def test_database_cluster_has_the_expected_settings(where) -> None:
     query = (
         "SELECT datlocprovider, datlocale, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'postgres'"
     )
@@ -154,25 +154,25 @@ def test_clients_verify_the_server(where) -> None:
         assert done.out.strip() == "t", done.err
 
 
-def test_a_client_with_the_wrong_authority_refuses_the_server(where) -> None:
+def test_client_with_another_ca_refuses_the_server(where) -> None:
     other = certificates.authority("other", 10, certificates.current_time()).certificate
     done = psql(where, CLIENT, access(where, **{"ca.crt": other}), "SELECT 1")
     assert "certificate verify failed" in done.err
 
 
-def test_a_client_that_wants_another_name_refuses_the_server(where) -> None:
+def test_client_that_expects_another_name_refuses_the_server(where) -> None:
     address = where.get("Pod", POD)["status"]["podIP"]
     done = psql(where, CLIENT, access(where, host=address), "SELECT 1")
     assert "does not match host name" in done.err
 
 
-def test_nobody_gets_in_without_tls(where) -> None:
+def test_connection_without_tls_fails(where) -> None:
     done = psql(where, CLIENT, access(where), "SELECT 1", sslmode="disable")
     assert "no encryption" in done.err
 
 
 def enforces_policies(where, run) -> bool:
-    """Tell whether the cluster really keeps a pod from one that a policy closes: not every network does."""
+    """Return whether the cluster enforces NetworkPolicies, because not every network does."""
     labels = {"test": "closed"}
     listen = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 9); $s->accept while 1"
     canary = pod("canary", labels)
@@ -193,7 +193,7 @@ def enforces_policies(where, run) -> bool:
         where.delete("NetworkPolicy", "canary")
 
 
-def test_a_stranger_reaches_nothing_and_the_server_neither(where) -> None:
+def test_other_pods_and_the_server_reach_nothing(where) -> None:
     with running_pod(where, pod("stranger", {})) as run:
         if not enforces_policies(where, run):
             assert not the_cluster().nodes(), "a cluster that the role cluster made enforces them"
@@ -205,7 +205,7 @@ def test_a_stranger_reaches_nothing_and_the_server_neither(where) -> None:
         assert tried.out.strip() == "124", "a refusal would have come at once"
 
 
-def test_the_policy_lets_clients_in_and_nothing_out(where) -> None:
+def test_policy_allows_clients_and_no_egress(where) -> None:
     spec = where.get("NetworkPolicy", SERVER)["spec"]
     labels = where.get("Pod", POD)["metadata"]["labels"]
     assert spec["podSelector"]["matchLabels"].items() <= labels.items()
@@ -219,8 +219,8 @@ def test_the_policy_lets_clients_in_and_nothing_out(where) -> None:
 # --- Drift ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_volume_with_another_password_is_mended(where) -> None:
-    """Pitfall 21: also an old kind of verifier, and none."""
+def test_volume_with_another_password_is_fixed(where) -> None:
+    """Pitfall 21: also an old verifier, and a missing one."""
     for statement in ("PASSWORD 'other'", "PASSWORD NULL"):
         admin_sql(where, f"ALTER ROLE postgres {statement}")
         assert play("--check").succeeded().changes == ["set the administrator's password on the server"]
@@ -229,7 +229,7 @@ def test_a_volume_with_another_password_is_mended(where) -> None:
         assert not psql(where, CLIENT, access(where), "SELECT 1").code
 
 
-def test_a_given_password_of_the_administrator_is_used_and_kept(where) -> None:
+def test_given_administrator_password_is_used_and_kept(where) -> None:
     play(postgresql_admin_password="given ' \" \\ é").succeeded()
     assert secret(where, f"{SERVER}-admin")["password"] == "given ' \" \\ é"
     assert not psql(where, CLIENT, access(where), "SELECT 1").code
@@ -248,10 +248,10 @@ def test_a_changed_setting_restarts_the_server_once(where) -> None:
 
 
 def versions(where) -> list[str]:
-    """Return the resource versions of the server's objects, and the name of each pod of a rehearsal."""
+    """Return the resource versions of the server's objects, and the names of the rehearsal pods."""
     found = [where.get(kind, SERVER) for kind in (*KINDS, "PersistentVolumeClaim")]
     found += [pod for pod in where.list("Pod") if "-check-" in pod["metadata"]["name"]]
-    # The pod itself has probes, which change its status.
+    # Probes change the status of the pod itself.
     return [f"{item['kind']} {item['metadata']['resourceVersion']}" for item in found]
 
 
@@ -270,7 +270,7 @@ def versions(where) -> list[str]:
         ({"postgresql_settings": {"port": 6000}}, "postgresql_settings has port, which the Service"),
     ],
 )
-def test_what_the_server_would_not_start_with_is_refused_and_it_goes_on(where, variables, words: str) -> None:
+def test_settings_that_prevent_a_start_fail_and_the_server_continues(where, variables, words: str) -> None:
     before = uid(where), versions(where)
     started = time.monotonic()
     refused = play(**variables)
@@ -283,7 +283,7 @@ def test_what_the_server_would_not_start_with_is_refused_and_it_goes_on(where, v
     assert took <= 15
 
 
-def test_settings_of_a_new_server_are_refused_before_it_is_made() -> None:
+def test_invalid_settings_of_a_new_server_fail_before_its_creation() -> None:
     name = "test-postgresql-refused"
     with own_namespace(name) as empty:
         refused = play(namespace=name, postgresql_settings={"work_mem": "lots"})
@@ -291,7 +291,7 @@ def test_settings_of_a_new_server_are_refused_before_it_is_made() -> None:
         assert not [kind for kind in (*KINDS, "PersistentVolumeClaim") if empty.get(kind, SERVER)]
 
 
-def test_a_node_port_of_another_site_is_refused_before_the_namespace_is_made() -> None:
+def test_used_node_port_fails_before_the_namespace_is_created() -> None:
     name = "test-postgresql-port"
     with own_namespace(name) as other:
         spec = {"type": "NodePort", "ports": [{"port": 80}]}
@@ -308,7 +308,7 @@ def test_a_node_port_of_another_site_is_refused_before_the_namespace_is_made() -
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(where) -> None:
-    """Served means that a client sees it; sessions that are open go on."""
+    """A client sees the new certificate, and open sessions continue."""
     where.delete("Secret", f"{SERVER}-tls")
     made = play(postgresql_certificate_days=40).succeeded()
     assert made.changes == ["create the server's certificate", "reload the server's certificate"]
@@ -329,7 +329,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(where) -> None:
 
 
 def served(where) -> int:
-    """Return the serial number of the certificate that the server shows, asked through the node."""
+    """Return the serial number of the server's certificate, queried from the node."""
     address = where.get("Pod", POD)["status"]["podIP"]
     script = (
         "import socket, ssl, struct, sys\n"
@@ -338,7 +338,7 @@ def served(where) -> int:
         "c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE\n"
         "sys.stdout.write(ssl.DER_cert_to_PEM_cert(c.wrap_socket(s).getpeercert(True)))"
     )
-    # The pods' network begins in the node; its policies let the node in.
+    # The pod network starts at the node, which the policies allow.
     pid = subprocess.run(
         ["docker", "inspect", "--format", "{{.State.Pid}}", NODE], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -348,12 +348,12 @@ def served(where) -> int:
     return certificates.x509.load_pem_x509_certificate(told.stdout.encode()).serial_number
 
 
-# --- Stops and kills --------------------------------------------------------------------------------------------------
+# --- Restarts and kills -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.alone
-def test_a_clean_stop_does_not_wait_for_clients(where) -> None:
-    """With an open session; the next start has nothing to recover."""
+def test_clean_stop_does_not_wait_for_clients(where) -> None:
+    """With an open session. The next start needs no recovery."""
     idle = threading.Thread(target=psql, args=(where, CLIENT, access(where), "SELECT pg_sleep(50)"), daemon=True)
     idle.start()
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -372,9 +372,9 @@ def test_a_clean_stop_does_not_wait_for_clients(where) -> None:
 
 @contextmanager
 def writing(where) -> Iterator[None]:
-    """Write rows from a pod until the end of the block, and note there which are acknowledged."""
+    """Write rows from a pod until the block ends, and record there which are acknowledged."""
     entry = access(where)
-    # Numbers go on after a lost connection where they were, so that each is written once.
+    # Numbers continue after a lost connection, so that each is written once.
     script = f"""
 umask 077; rm -f /tmp/stop /tmp/acknowledged; touch /tmp/acknowledged
 cat > /tmp/ca.crt <<'END'
@@ -402,7 +402,7 @@ done
 
 
 def acknowledged(where) -> dict[int, float]:
-    """Return the rows that a client was told of, and the time of each in seconds since the epoch."""
+    """Return the acknowledged rows, and the time of each in seconds since the epoch."""
     told = where.exec(CLIENT, "main", ["sh", "-c", "grep -xE '[0-9]+[|][0-9.]+' /tmp/acknowledged || true"], timeout=60)
     return {int(n): float(at) for n, at in (line.split("|") for line in told.out.split())}
 
@@ -415,7 +415,7 @@ def identity(where) -> tuple[str, str]:
 
 @pytest.mark.alone
 def test_ten_kills_under_write_load_lose_no_acknowledged_row(where) -> None:
-    """Half of them take the pod away by force, half kill the server's processes; writes go on within 15 s."""
+    """Half of them delete the pod by force, half kill the server's processes. Writes continue within 15 s."""
     play(postgresql_admin_password="plain0123456789").succeeded()
     admin_sql(where, "DROP TABLE IF EXISTS numbers; CREATE TABLE numbers (n bigserial PRIMARY KEY)")
     with writing(where):
@@ -445,7 +445,7 @@ def test_ten_kills_under_write_load_lose_no_acknowledged_row(where) -> None:
 
 
 def kill_server(where) -> None:
-    """Kill every process of the server's container at once, as the kernel would for want of memory."""
+    """Kill all processes of the server's container at once, like the kernel when memory runs out."""
     eventually(lambda: is_ready(where))
     name = where.get("Pod", POD)["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
     subprocess.run(
@@ -455,8 +455,8 @@ def kill_server(where) -> None:
     )
 
 
-def test_a_process_that_lost_its_parent_dies_without_the_server(where) -> None:
-    """As the first process of its container the server would take it for one of its own that crashed."""
+def test_orphaned_process_does_not_stop_the_server(where) -> None:
+    """As PID 1 of its container, the server would treat the orphan as its own crashed process."""
     checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
     before = admin_sql(where, checkpointer)
     for signal in ("TERM", "KILL"):
@@ -469,17 +469,17 @@ def test_a_process_that_lost_its_parent_dies_without_the_server(where) -> None:
     assert admin_sql(where, checkpointer) == before
 
 
-def test_two_servers_never_run_on_one_volume(where) -> None:
-    """A second pod on the same volume waits until the first one is gone."""
+def test_two_servers_never_use_one_volume(where) -> None:
+    """A second pod with the same volume waits until the first one is removed."""
     manifest = pod("second", {}, claim=SERVER)
     with running_pod(where, manifest) as run:
         assert run("flock --nonblock --exclusive /data/lock true || echo held").out.strip() == "held"
 
 
-# --- Teardown ---------------------------------------------------------------------------------------------------------
+# --- Removal ----------------------------------------------------------------------------------------------------------
 
 
-def test_teardown_keeps_rows_and_password_or_purges_all(where) -> None:
+def test_removal_keeps_rows_and_password_or_purges_all(where) -> None:
     admin_sql(where, "CREATE TABLE kept AS SELECT 42 AS answer")
     before = secret(where, f"{SERVER}-admin"), secret(where, f"{SERVER}-ca")
     assert play("--check", postgresql_state="absent").succeeded().changed
@@ -501,12 +501,12 @@ def test_teardown_keeps_rows_and_password_or_purges_all(where) -> None:
     assert 'relation "kept" does not exist' in psql(where, CLIENT, access(where), "SELECT answer FROM kept").err
 
 
-# --- Bad input --------------------------------------------------------------------------------------------------------
+# --- Invalid input ----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def stopped(where) -> Iterator:
-    """Yield a shell on the volume while no server runs on it; start the server again at the end."""
+    """Yield a shell on the volume while no server uses it, then start the server again."""
     play(postgresql_state="absent").succeeded()
     try:
         with running_pod(where, pod("volume", {}, claim=SERVER)) as run:
@@ -515,7 +515,7 @@ def stopped(where) -> Iterator:
         play().succeeded()
 
 
-def test_another_major_version_is_refused_with_advice(where) -> None:
+def test_another_major_version_fails_with_advice(where) -> None:
     with stopped(where) as run:
         run("cd /data/pgdata; mv PG_VERSION kept; echo 16 > PG_VERSION")
         started = time.monotonic()
@@ -531,7 +531,7 @@ def test_another_major_version_is_refused_with_advice(where) -> None:
     admin_sql(where, "SELECT 1")
 
 
-def test_an_interrupted_initialisation_is_made_good(where) -> None:
+def test_interrupted_initialization_is_repeated(where) -> None:
     with stopped(where) as run:
         run("mv /data/pgdata /data/aside; mkdir /data/initializing; echo 17 > /data/initializing/PG_VERSION")
         play().succeeded()
@@ -541,7 +541,7 @@ def test_an_interrupted_initialisation_is_made_good(where) -> None:
         run("rm -rf /data/pgdata; mv /data/aside /data/pgdata")
 
 
-def test_a_folder_that_is_no_data_directory_is_left_alone(where) -> None:
+def test_directory_without_a_database_is_not_changed(where) -> None:
     with stopped(where) as run:
         run("mv /data/pgdata /data/aside; mkdir /data/pgdata; echo mine > /data/pgdata/file")
         sentence = play().sentence()
@@ -551,8 +551,8 @@ def test_a_folder_that_is_no_data_directory_is_left_alone(where) -> None:
     assert "is not a data directory of PostgreSQL" in sentence
 
 
-def test_a_volume_that_may_not_be_written_is_refused(where) -> None:
-    """Pitfall 24: a volume that ignores fsGroup and belongs to root."""
+def test_read_only_volume_fails(where) -> None:
+    """Pitfall 24: a volume of root that ignores fsGroup."""
     name = "test-postgresql-root"
     make = "mkdir -p {path}; chmod 0755 {path}"
     with local_volume(name, make, "rm -rf {path}") as class_name, own_namespace(name):
@@ -563,7 +563,7 @@ def test_a_volume_that_may_not_be_written_is_refused(where) -> None:
 @pytest.mark.parametrize(
     ("suffix", "key"), [("admin", "password"), ("admin", "username"), ("ca", "tls.key"), ("tls", "tls.crt")]
 )
-def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -> None:
+def test_secret_without_a_key_fails(where, suffix: str, key: str) -> None:
     path = where.path("Secret", f"{SERVER}-{suffix}")
     whole = where.request("get", path)["data"]
     where.request("patch", path, body={"data": {key: None}}, content_type="application/merge-patch+json")
@@ -588,13 +588,13 @@ def test_a_secret_that_lost_a_key_stops_the_play(where, suffix: str, key: str) -
         ({"postgresql_admin_username": "root"}, "has no role root. Restore the postgresql_admin_username"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_changes(where, variables, words: str) -> None:
+def test_invalid_settings_fail_before_any_change(where, variables, words: str) -> None:
     before = {name: secret(where, f"{SERVER}-{name}") for name in ("ca", "tls")}
     assert words in play(**variables).sentence()
     assert {name: secret(where, f"{SERVER}-{name}") for name in ("ca", "tls")} == before
 
 
-def test_an_object_of_somebody_else_stops_the_play() -> None:
+def test_object_of_another_manager_fails() -> None:
     with own_namespace("test-postgresql-theirs") as theirs:
         theirs.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SERVER}, "data": {"mine": "1"}})
         sentence = play(namespace="test-postgresql-theirs").sentence()
@@ -607,7 +607,7 @@ def test_an_object_of_somebody_else_stops_the_play() -> None:
 
 
 @pytest.mark.alone
-def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
+def test_missing_storage_class_fails_at_once() -> None:
     with own_namespace("test-postgresql-class") as empty:
         told = play(namespace="test-postgresql-class", postgresql_storage_class="nothing-like-it")
         assert told.sentence() == (
@@ -619,7 +619,7 @@ def test_a_storage_class_that_does_not_exist_is_refused_at_once() -> None:
         assert not empty.get("Secret", f"{SERVER}-ca")
 
 
-def test_a_storage_class_that_never_binds_is_told() -> None:
+def test_storage_class_that_never_binds_is_reported() -> None:
     name = "test-postgresql-never"
     path = "/apis/storage.k8s.io/v1/storageclasses"
     body = {
@@ -643,7 +643,7 @@ def test_a_storage_class_that_never_binds_is_told() -> None:
 
 @contextmanager
 def local_volume(name: str, make: str, unmake: str) -> Iterator[str]:
-    """Yield a storage class with one volume, a folder of the node that a script makes."""
+    """Yield a storage class with one volume, a directory on the node that a script creates."""
     path = f"/var/{name}"
 
     def on_node(script: str) -> None:
@@ -687,13 +687,13 @@ def local_volume(name: str, make: str, unmake: str) -> Iterator[str]:
         on_node(unmake)
 
 
-def test_a_full_volume_refuses_writes_and_loses_nothing() -> None:
-    """On a volume that really ends: a file system of its own, of 150 MiB, on the node."""
+def test_full_volume_refuses_writes_and_loses_no_rows() -> None:
+    """On a volume with limited space: a separate file system of 150 MiB on the node."""
     name = "test-postgresql-full"
     make = "mkdir -p {path}; mount -t tmpfs -o size=150m,mode=0777 tmpfs {path}"
     with local_volume(name, make, "umount {path}; rmdir {path}") as class_name, own_namespace(name) as full:
         wanted = {"namespace": name, "postgresql_storage_class": class_name, "roles": ("postgresql", "database")}
-        # Without room in the log that is already there, so that rows and the log fill the volume together.
+        # Fill the existing write-ahead log, so that rows and the log fill the volume together.
         wanted |= {"postgresql_settings": {"min_wal_size": "32MB", "max_wal_size": "48MB"}}
         play(**wanted).succeeded()
         admin_sql(full, "CREATE TABLE big (n bigserial, filling text)")
@@ -709,7 +709,7 @@ def test_a_full_volume_refuses_writes_and_loses_nothing() -> None:
         sentence = told.sentence()
         print(sentence)
         assert "full" in sentence or "No space left on device" in sentence
-        # Somebody makes the volume larger, and all is well again.
+        # The volume is enlarged, and the server works again.
         subprocess.run(
             ["docker", "exec", NODE, "mount", "-o", "remount,size=400m", f"/var/{name}"],
             check=True,

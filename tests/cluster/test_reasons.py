@@ -1,4 +1,4 @@
-"""Why a database does not start or does not go: the reason is told on a real cluster, early, and without bad advice."""
+"""Reasons why a database does not start or stop: reported on a real cluster, early, and with correct advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def play(namespace: str, **variables: Any) -> Play:
     return run_play(namespace, ["postgresql"], SMALL | variables)
 
 
-def test_a_pod_that_is_refused_or_fits_nowhere_is_told_and_its_claim_is_not() -> None:
+def test_refused_or_unschedulable_pod_is_reported_without_its_claim() -> None:
     name = "test-reasons-pod"
     with own_namespace(name) as where:
         limits = [{"type": "Container", "max": {"memory": "128Mi"}}]
@@ -38,7 +38,7 @@ def test_a_pod_that_is_refused_or_fits_nowhere_is_told_and_its_claim_is_not() ->
         assert told.seconds < HOPELESS_WITHIN + PLACING_PATIENCE
 
 
-def test_a_claim_that_another_pod_holds_is_told_by_a_run_and_by_a_removal() -> None:
+def test_claim_of_another_pod_is_reported_by_a_run_and_a_removal() -> None:
     name = "test-reasons-claim"
     with own_namespace(name) as where:
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}

@@ -1,7 +1,7 @@
-"""The module rollout on a real cluster, where controllers and kubelet say what the recorded objects only repeat.
+"""Module rollout on a real cluster, with real controllers and kubelets instead of recorded objects.
 
-The figures that the module promises are measured here as well. Each of them is the best of a few tries, because another
-program on the same machine may slow down any one of them; a module that is too slow is so every time.
+The tests also measure the durations that the module promises. The best of several attempts counts, because other
+programs on the machine can delay single attempts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAMESPACE = "test-rollout"
 PAUSE = "localhost/cloud-django/pause:3.10.2"
 SHELL = "localhost/cloud-django/debian:trixie"
 MODULE = "ansible_collections.cloud_django.kubernetes.plugins.modules.rollout"
-# It has characters that URLs quote, and is in no other text.
+# It has characters that URLs quote, and occurs in no other string.
 PASSWORD = "s3nt!nel/p@ss word"
 
 NOTICED_WITHIN = 0.5
@@ -51,7 +51,7 @@ type Manifest = dict[str, Any]
 
 
 class Namespace:
-    """The namespace of these tests, and its client."""
+    """Namespace of these tests, and its client."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -71,10 +71,10 @@ class Namespace:
             raise
 
     def create(self) -> None:
-        """Make the namespace anew, also after a run that was interrupted."""
+        """Recreate the namespace, also after an interrupted run."""
         self.remove()
         self.api("Namespace").create(body={"metadata": {"name": NAMESPACE}})
-        # Without it pods are refused for the first moments.
+        # Without the service account, pods are refused at first.
         wait_for(lambda: self.get("ServiceAccount", "default"), 60, "the namespace's service account")
 
     def remove(self) -> None:
@@ -114,7 +114,7 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 
 def load_shell(cluster: Cluster) -> None:
-    """Give every node an image with a shell, which a new cluster of ours has none of."""
+    """Load an image with a shell into each node, because a new cluster has none."""
     for node in cluster.nodes():
         there = docker("exec", node, "ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
         if SHELL not in there:
@@ -128,9 +128,9 @@ def load_shell(cluster: Cluster) -> None:
 
 
 def pod(script: str = "", **container: Any) -> Manifest:
-    """Return the spec of a pod that runs a shell script, or that does nothing without one."""
+    """Return the spec of a pod that runs a shell script, or does nothing without one."""
     command = {"image": SHELL, "command": ["sh", "-c", script]} if script else {"image": PAUSE}
-    # It asks for something, so that the quota on pods that ask for nothing leaves it alone.
+    # With a resource request, so that the quota on pods without requests does not apply.
     main = {"name": "main", "resources": {"requests": {"cpu": "1m"}}} | command | container
     return {"containers": [main], "terminationGracePeriodSeconds": 1, "enableServiceLinks": False}
 
@@ -159,12 +159,12 @@ def secret(name: str, **values: str) -> Manifest:
     return {"kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
-# --- Running the module -----------------------------------------------------------------------------------------------
+# --- Runs of the module -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the module returned, and when it said so by the monotonic clock."""
+    """Result of the module, and the time of its return by the monotonic clock."""
 
     result: dict[str, Any]
     at: float
@@ -175,12 +175,12 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The error's first line."""
+        """Return the first line of the error."""
         return self.result["msg"].splitlines()[0]
 
 
 def rollout(cluster: Cluster, *manifests: Manifest, **options: Any) -> Verdict:
-    """Run the module's file as Ansible would, but for the start of Ansible itself."""
+    """Run the module's file as Ansible does, but without the start of Ansible."""
     workloads = [{"kind": m["kind"], "name": m["metadata"]["name"]} for m in manifests]
     connection = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context}
     arguments = connection | {"namespace": NAMESPACE, "workloads": workloads, "timeout": 120} | options
@@ -190,7 +190,7 @@ def rollout(cluster: Cluster, *manifests: Manifest, **options: Any) -> Verdict:
     with process:
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
         process.stdin.close()
-        # Nothing is printed before the result.
+        # The module prints nothing before the result.
         first = process.stdout.read(1)
         at = time.monotonic()
         output = first + process.stdout.read()
@@ -199,12 +199,12 @@ def rollout(cluster: Cluster, *manifests: Manifest, **options: Any) -> Verdict:
     return Verdict(json.loads(output), at)
 
 
-# --- What cannot get better -------------------------------------------------------------------------------------------
+# --- Permanent problems -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Hopeless:
-    """What is made for a test, the last of it the workload, and what the module must say; `{name}` is its name."""
+    """Objects that a test creates, the workload last, and the expected message; `{name}` is its name."""
 
     make: Callable[[str], list[Manifest]]
     reasons: tuple[str, ...]
@@ -224,7 +224,7 @@ HOPELESS = {
         r"Check that the image is loaded, then rerun the playbook\.",
     ),
     "crash loop": Hopeless(
-        # Without minReadySeconds or a probe it would be available, and so done, for the moment before it crashes.
+        # Without minReadySeconds or a probe, the pod would be available for a moment before it crashes.
         make=lambda name: [deployment(name, pod("echo connecting; echo no database; exit 3"), minReadySeconds=20)],
         reasons=("CrashLoopBackOff",),
         sentence=r"Deployment {name} is stuck: container main of pod {name}-\S+ keeps crashing \(exit code 3\)\. "
@@ -295,7 +295,7 @@ HOPELESS = {
         reasons=("DeadlineExceeded",),
         sentence=r"Job {name} has failed: DeadlineExceeded: .*\. Find in its log .*",
         log=("waiting for a lock",),
-        # Its pod is being removed while the module asks.
+        # Its pod is terminating while the module queries it.
         log_may_be_gone=True,
     ),
     "workload that does not exist": Hopeless(
@@ -308,7 +308,7 @@ HOPELESS = {
 
 
 @pytest.mark.parametrize("case", HOPELESS.values(), ids=HOPELESS.keys())
-def test_what_is_hopeless_is_told_within_ten_seconds(
+def test_permanent_problem_is_reported_within_ten_seconds(
     namespace: Namespace, request: pytest.FixtureRequest, case: Hopeless
 ) -> None:
     tries = []
@@ -336,18 +336,18 @@ def test_what_is_hopeless_is_told_within_ten_seconds(
 
 
 def quota_in_force(namespace: Namespace) -> None:
-    """Make the quota, and wait until the API server counts by it: before that it lets the first pods through."""
+    """Create the quota, and wait until the API server enforces it, because the first pods would pass."""
     namespace.apply(BEST_EFFORT)
     wait_for(
         lambda: ((namespace.get("ResourceQuota", "nothing") or {}).get("status") or {}).get("hard"), 30, "the quota"
     )
 
 
-# --- What is done -----------------------------------------------------------------------------------------------------
+# --- Finished rollouts ------------------------------------------------------------------------------------------------
 
 
 class Witness:
-    """Watches a Deployment and its ReplicaSets beside the module, and notes since when all of it is done."""
+    """Watch a Deployment and its ReplicaSets beside the module, and record when all of it is finished."""
 
     def __init__(self, namespace: Namespace, name: str) -> None:
         self.selector = f"app.kubernetes.io/name={name}"
@@ -373,7 +373,7 @@ class Witness:
 
 
 def is_really_done(deployment: Manifest, replicasets: list[Manifest]) -> bool:
-    """Tell in the fewest words whether all pods are of the new revision and available, and no other is left."""
+    """Return whether all pods have the new revision and are available, and no other pod is left."""
     want, status = deployment["spec"]["replicas"], deployment["status"]
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
     pods = sorted(replicaset["status"].get("replicas", 0) for replicaset in replicasets)
@@ -381,8 +381,8 @@ def is_really_done(deployment: Manifest, replicasets: list[Manifest]) -> bool:
     return observed and counts == [want] * 3 and pods == [0] * (len(pods) - 1) + [want]
 
 
-def test_the_end_of_a_rolling_update_is_noticed_within_half_a_second(namespace: Namespace) -> None:
-    """And not before it: one replica at a time is replaced here, and each takes two seconds to be available."""
+def test_end_of_a_rolling_update_is_reported_within_half_a_second(namespace: Namespace) -> None:
+    """And not before: this rollout replaces one replica at a time, and each needs 2 s to be available."""
 
     def revision(number: int) -> Manifest:
         env = [{"name": "REVISION", "value": str(number)}]
@@ -405,12 +405,12 @@ def test_the_end_of_a_rolling_update_is_noticed_within_half_a_second(namespace: 
     finally:
         namespace.delete(revision(0))
     print(f"\nnoticed after {', '.join(f'{t:.2f}' for t in tries)} s")
-    # A replica that was not yet available would be two seconds early.
+    # Without the wait for availability, the result would be 2 s early.
     assert min(tries) > -1
     assert min(tries[1:]) < NOTICED_WITHIN
 
 
-def test_what_is_done_already_is_told_at_once(namespace: Namespace) -> None:
+def test_finished_rollout_is_reported_at_once(namespace: Namespace) -> None:
     pause = deployment("done", pod())
     namespace.apply(pause)
     try:
@@ -421,7 +421,7 @@ def test_what_is_done_already_is_told_at_once(namespace: Namespace) -> None:
     assert min(waits) < NOTICED_WITHIN
 
 
-def test_no_replicas_are_done_in_seconds_down_and_up(namespace: Namespace) -> None:
+def test_scaling_to_zero_and_back_takes_seconds(namespace: Namespace) -> None:
     try:
         for replicas in (0, 1, 0):
             scaled = deployment("scaled", pod(), replicas=replicas)
@@ -435,7 +435,7 @@ def test_no_replicas_are_done_in_seconds_down_and_up(namespace: Namespace) -> No
         namespace.delete(scaled)
 
 
-def test_every_kind_is_waited_for_in_one_call(namespace: Namespace) -> None:
+def test_one_call_waits_for_every_kind(namespace: Namespace) -> None:
     together = [
         deployment("together-web", pod(), replicas=2),
         workload("StatefulSet", "together-database", pod(), serviceName="together", replicas=2),
@@ -457,7 +457,7 @@ def test_every_kind_is_waited_for_in_one_call(namespace: Namespace) -> None:
     assert found["Job"]["succeeded"] == 1
 
 
-def test_a_broken_update_is_told_though_the_old_pods_go_on(namespace: Namespace) -> None:
+def test_broken_update_is_reported_while_old_pods_serve(namespace: Namespace) -> None:
     whole, broken = deployment("update", pod()), deployment("update", pod(image="localhost/nothing:2"))
     namespace.apply(whole)
     try:
@@ -466,17 +466,17 @@ def test_a_broken_update_is_told_though_the_old_pods_go_on(namespace: Namespace)
         refused = rollout(namespace.cluster, broken)
         assert refused.result["reason"] in ("ErrImagePull", "ImagePullBackOff")
         assert namespace.get("Deployment", "update")["status"]["availableReplicas"] == 1
-        # Rolled back, it is done: the broken revision is of no interest any more.
+        # After the rollback, the broken revision no longer matters.
         namespace.apply(whole)
         assert not rollout(namespace.cluster, whole).failed
     finally:
         namespace.delete(whole)
 
 
-# --- Reaching the cluster ---------------------------------------------------------------------------------------------
+# --- Connection -------------------------------------------------------------------------------------------------------
 
 
-def test_a_context_that_the_kubeconfig_does_not_have_is_one_sentence(namespace: Namespace) -> None:
+def test_missing_context_is_one_message(namespace: Namespace) -> None:
     verdict = rollout(namespace.cluster, deployment("any", {}), context="nowhere")
     assert verdict.failed
     assert re.fullmatch(
@@ -486,7 +486,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_one_sentence(namespace: 
     )
 
 
-def test_check_mode_waits_for_nothing_and_fails_for_nothing(namespace: Namespace) -> None:
+def test_check_mode_neither_waits_nor_fails(namespace: Namespace) -> None:
     stuck = deployment("checked", pod(image="localhost/nothing:1"))
     namespace.apply(stuck)
     try:
@@ -498,11 +498,11 @@ def test_check_mode_waits_for_nothing_and_fails_for_nothing(namespace: Namespace
     assert verdict.result["seconds"] == 0
 
 
-# --- In a play, with a secret -----------------------------------------------------------------------------------------
+# --- Secrets in plays -------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_is_in_what_a_play_prints(namespace: Namespace, tmp_path: Path) -> None:
-    """As a user runs it, with -vvv --diff: a good rollout, then a broken one whose pod tells its password."""
+def test_secrets_are_not_in_the_output_of_a_play(namespace: Namespace, tmp_path: Path) -> None:
+    """As a user runs it, with -vvv --diff: a good rollout, then a broken one whose pod prints its password."""
     extra = "an0ther-s3ntinel"
     reference = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "sentinel", "key": "password"}}}]
     script = f"""

@@ -1,4 +1,4 @@
-"""A project with an asynchronous server: WebSockets that echo, and server-sent events."""
+"""Project with an asynchronous server: WebSockets that echo, and server-sent events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer one request."""
+    """Respond to a request."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.split(b"\r\n")

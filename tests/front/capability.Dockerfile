@@ -1,4 +1,4 @@
-# Caddy as the official image has it: in a distribution with cp, run by root, and with a file capability.
+# Caddy like in the official image: in a distribution with cp, run by root, and with a file capability.
 ARG CADDY
 ARG DEBIAN
 FROM ${CADDY} AS caddy

@@ -1,4 +1,4 @@
-"""The front before a project, as two processes of this machine: with the configuration that the role `web` renders."""
+"""Front and project as two processes on this machine, with the configuration that the role `web` renders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from talk import Answer, get
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 SITE = PROJECT / ".venv" / "site" / "bin"
-# Put there by tests/site/prepare.yml.
+# tests/site/prepare.yml creates this link.
 CADDY = os.environ.get("CADDY", str(SITE / "caddy"))
 PATIENCE_SECONDS = 20
 
@@ -63,7 +63,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def rendered(folder: Path, variables: dict[str, Any], name: str = "__web_front_text") -> str:
-    """Return a variable of the role as it follows from others."""
+    """Return a computed variable of the role."""
     folder.mkdir(parents=True, exist_ok=True)
     playbook, target = folder / "render.yml", folder / "rendered"
     playbook.write_text(json.dumps(RENDER))
@@ -78,13 +78,13 @@ def rendered(folder: Path, variables: dict[str, Any], name: str = "__web_front_t
 
 @functools.cache
 def configuration(variables: str) -> str:
-    """Return the configuration of the front for variables of the role in JSON; each is rendered once."""
+    """Return the configuration of the front for variables of the role, rendered once for each JSON string."""
     with tempfile.TemporaryDirectory() as folder:
         return rendered(Path(folder), json.loads(variables))
 
 
 class Pod:
-    """The front and the project, each a group of processes with a log."""
+    """Front and project, each a process group with a log."""
 
     def __init__(self, folder: Path, config: dict[str, Any], ports: tuple[int, int], settings: dict[str, str]) -> None:
         self.folder, self.config, self.settings = folder, config, settings
@@ -92,13 +92,13 @@ class Pod:
         self.front: subprocess.Popen[bytes] | None = None
         self.project: subprocess.Popen[bytes] | None = None
         self.seen_path = folder / "seen"
-        # As in a pod: there is no home, and nothing can be written there.
+        # As in a pod, without a writable home.
         self.front_environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
     live_path = "/front-livez"
 
     def probe(self) -> Answer:
-        """Ask as the kubelet does whether the pod is ready."""
+        """Return whether the pod is ready, as the kubelet checks it."""
         key = re.findall(r'"X-Front-Probe": \["(\w{10})"\]', json.dumps(self.config))
         return get(self.port, "/readyz", X_Front_Probe=key[0])
 
@@ -141,7 +141,7 @@ class Pod:
         wait_for_port(self.project_port, self.project, log)
 
     def kill_project(self) -> None:
-        """Kill all of its processes, as the kernel does when memory runs out."""
+        """Kill all processes of a container, like the kernel when memory runs out."""
         assert self.project
         os.killpg(self.project.pid, signal.SIGKILL)
         self.project.wait()
@@ -154,7 +154,7 @@ class Pod:
                 process.wait()
 
     def seen(self, path: str) -> list[str]:
-        """What reached the application at a path."""
+        """Return the requests that reached the application at a path."""
         lines = self.seen_path.read_text().splitlines() if self.seen_path.exists() else []
         return [line for line in lines if line.split()[1] == path]
 
@@ -164,7 +164,7 @@ class Pod:
 
 @pytest.fixture(scope="module")
 def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Pod]]:
-    """Start pods by variables of the role; they are gone at the end of the module."""
+    """Return a function that starts pods with variables of the role; they stop after the module."""
     with contextlib.ExitStack() as stack:
 
         def make(settings: dict[str, str] | None = None, start: bool = True, **variables: Any) -> Pod:
@@ -184,5 +184,5 @@ def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 
 @pytest.fixture(scope="module")
 def pod(make_pod: Callable[..., Pod]) -> Pod:
-    """A pod with the defaults of the role."""
+    """Return a pod with the role's defaults."""
     return make_pod()

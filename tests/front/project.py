@@ -1,4 +1,4 @@
-"""A project that tells what reaches it: a WSGI application without a database, served by gunicorn as in a pod."""
+"""Project that reports the requests that it gets: a WSGI application without a database, for gunicorn as in a pod."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-# A line for each request that reached the application: its method, its path and the length of its body.
+# A line for each request to the application: method, path, and length of the body.
 SEEN = Path(os.environ["SEEN"])
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer by path."""
+    """Respond by path."""
     path, query = environ["PATH_INFO"], parse_qs(environ.get("QUERY_STRING", ""))
     body = environ["wsgi.input"].read()
     with SEEN.open("a") as seen:

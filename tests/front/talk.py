@@ -1,4 +1,4 @@
-"""A client that says what it likes, byte by byte."""
+"""Client that sends any bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; its seconds are those until the last byte of it."""
+    """Response; `seconds` is the time until its last byte."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -26,7 +26,7 @@ class Answer:
 def get(
     port: int, path: str, method: str = "GET", body: bytes | None = None, timeout: float = 40, **headers: str
 ) -> Answer:
-    """Ask over a connection of its own. An underscore in a header's name stands for a dash."""
+    """Send a request over a new connection. Underscores in names of headers become dashes."""
     started = time.monotonic()
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     with contextlib.closing(client):
@@ -38,7 +38,7 @@ def get(
 
 @contextlib.contextmanager
 def raw(port: int, *parts: bytes, timeout: float = 40):  # type: ignore[no-untyped-def]
-    """A connection on which these bytes have been sent."""
+    """Yield a connection on which these bytes have been sent."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         for part in parts:
             connection.sendall(part)
@@ -46,7 +46,7 @@ def raw(port: int, *parts: bytes, timeout: float = 40):  # type: ignore[no-untyp
 
 
 def read_exactly(connection: socket.socket, number: int) -> bytes:
-    """Return the next bytes, in however many parts they come; fewer if the other side closes."""
+    """Return the next bytes, in any number of parts, or fewer if the server closes the connection."""
     received = b""
     while len(received) < number and (data := connection.recv(number - len(received))):
         received += data
@@ -54,7 +54,7 @@ def read_exactly(connection: socket.socket, number: int) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What comes until the other side closes, or nothing more if it resets."""
+    """Return the bytes until the server closes or resets the connection."""
     received = b""
     with contextlib.suppress(ConnectionError):
         while data := connection.recv(65536):

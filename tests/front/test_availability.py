@@ -1,4 +1,4 @@
-"""What visitors notice of a project that is killed, hangs or is busy, and of clients that are slow."""
+"""Effects of killed, hanging, and busy projects, and of slow clients, on other clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IS_ALIVE = PROJECT / "roles" / "web" / "files" / "is_alive.py"
 
 @contextlib.contextmanager
 def visits(pod: Pod, path: str, clients: int = 20) -> Iterator[list[tuple[str, int]]]:
-    """Clients that ask all the time, each fifth of them by POST; what they got is complete afterwards."""
+    """Run clients that send requests continuously, a fifth of them by POST; return the responses at the end."""
     over, outcomes = threading.Event(), []
 
     def visit(number: int) -> None:
@@ -50,7 +50,7 @@ def visits(pod: Pod, path: str, clients: int = 20) -> Iterator[list[tuple[str, i
             thread.join()
 
 
-# What the role sets for several processes, to which the front keeps no connections.
+# Settings of the role for several processes, to which the front keeps no connections.
 SEVERAL = {"WEB_CONCURRENCY": "2", "WEB_THREADS": "4", "WEB_KEEPALIVE": "0"}
 BOTH = pytest.mark.parametrize(
     ("settings", "variables"), [({}, {}), (SEVERAL, {"web_workers": 2, "web_threads": 4})], ids=["one", "several"]
@@ -58,7 +58,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-def test_a_project_that_is_killed_costs_only_what_may_not_be_repeated(
+def test_killed_project_fails_only_requests_that_cannot_be_repeated(
     make_pod: Callable[..., Pod], settings: dict[str, str], variables: dict[str, int]
 ) -> None:
     pod = make_pod(settings, **variables)
@@ -70,13 +70,13 @@ def test_a_project_that_is_killed_costs_only_what_may_not_be_repeated(
         time.sleep(1.5)
     counted = Counter(outcomes)
     failed = {outcome: number for outcome, number in counted.items() if outcome[1] != 200}
-    # Four clients vote at a time. A page whose first bytes have come cannot be repeated either, which is rare.
+    # Four clients vote at a time. In rare cases a page has started, so that it cannot be repeated either.
     assert sum(number for (method, _), number in failed.items() if method == "POST") <= 4, failed
     assert sum(number for (method, _), number in failed.items() if method == "GET") <= 1, failed
     assert counted["GET", 200] > 200
 
 
-def test_requests_wait_through_the_back_off_of_a_second_kill(make_pod: Callable[..., Pod]) -> None:
+def test_requests_wait_during_the_back_off_of_a_second_kill(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod()
     pod.kill_project()
     with ThreadPoolExecutor(10) as pool:
@@ -87,7 +87,7 @@ def test_requests_wait_through_the_back_off_of_a_second_kill(make_pod: Callable[
     assert len(pod.seen("/echo")) == 10
 
 
-def test_without_a_project_there_is_a_page_that_asks_to_come_back(make_pod: Callable[..., Pod]) -> None:
+def test_outage_page_without_a_project(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(web_front_retry_seconds=1)
     pod.kill_project()
     page, form = get(pod.port, "/"), get(pod.port, "/vote", "POST", b"a=b")
@@ -97,26 +97,26 @@ def test_without_a_project_there_is_a_page_that_asks_to_come_back(make_pod: Call
         assert 1 <= answer.seconds < 3
     assert "may have been carried out" in form.text
     assert "carried out" not in page.text
-    # The front is well, and says so; the pod is not ready.
+    # The front itself is alive, but the pod is not ready.
     assert get(pod.port, pod.live_path).status == 200
     assert pod.probe().status == 503
 
 
-def test_a_form_that_breaks_is_not_sent_again(pod: Pod) -> None:
+def test_aborted_form_is_not_repeated(pod: Pod) -> None:
     answer = get(pod.port, "/die", "POST", b"vote")
     assert answer.status == 503
     assert "may have been carried out" in answer.text
     assert len(pod.seen("/die")) == 1
 
 
-def test_a_page_that_kills_its_worker_is_not_repeated_for_ever(make_pod: Callable[..., Pod]) -> None:
+def test_page_that_kills_its_worker_is_not_repeated_indefinitely(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod()
     answer = get(pod.port, "/die")
     assert (answer.status, answer.seconds < 8) == (503, True)
     assert 2 <= len(pod.seen("/die")) <= 25
 
 
-def test_a_project_that_does_not_answer_is_given_up(make_pod: Callable[..., Pod]) -> None:
+def test_request_to_an_unresponsive_project_times_out(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(web_front_response_timeout=1)
     answer = get(pod.port, "/wait?seconds=3", "POST", b"vote")
     assert (answer.status, len(pod.seen("/wait"))) == (503, 1)
@@ -131,18 +131,18 @@ def test_probes_do_not_wait_behind_visitors(
         waiting = [pool.submit(get, pod.port, "/wait?seconds=2") for _ in range(30)]
         time.sleep(0.5)
         probes = [ask() for _ in range(20) for ask in (pod.probe, lambda: get(pod.port, pod.live_path))]
-        # Others who ask for that page are visitors.
+        # Other requests for that page count as visitors.
         forged = pool.submit(get, pod.port, "/readyz", X_Front_Probe="0123456789")
         assert not forged.done()
-        assert complaint(pod) == ""
+        assert liveness_error(pod) == ""
         assert {answer.result().status for answer in [*waiting, forged]} == {200}
     assert forged.result().seconds > 1
     assert {probe.status for probe in probes} == {200}
     assert max(probe.seconds for probe in probes) < 1
 
 
-def complaint(pod: Pod, seconds: float = 1) -> str:
-    """What the kubelet is told of the project, whose processes are all that it sees in a container."""
+def liveness_error(pod: Pod, seconds: float = 1) -> str:
+    """Return the error of the liveness check of the project, which sees only the processes of its container."""
     command = [sys.executable, "-IS", str(IS_ALIVE), str(pod.project_port), "0", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (done.stderr == "")
@@ -151,7 +151,7 @@ def complaint(pod: Pod, seconds: float = 1) -> str:
 
 @pytest.fixture
 def workers(pod: Pod) -> Iterator[list[int]]:
-    """The processes of the project, its parent first."""
+    """Return the PIDs of the project, the parent first."""
     assert pod.project
     children = Path(f"/proc/{pod.project.pid}/task/{pod.project.pid}/children")
     until = time.monotonic() + 10
@@ -163,14 +163,14 @@ def workers(pod: Pod) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("which", [slice(0, 1), slice(1, 2), slice(None)], ids=["parent", "worker", "all"])
-def test_a_stopped_process_is_found(pod: Pod, workers: list[int], which: slice) -> None:
-    assert complaint(pod) == ""
+def test_stopped_process_is_detected(pod: Pod, workers: list[int], which: slice) -> None:
+    assert liveness_error(pod) == ""
     for number in workers[which]:
         os.kill(number, signal.SIGSTOP)
-    assert complaint(pod).endswith("of the project is stopped.")
+    assert liveness_error(pod).endswith("of the project is stopped.")
     for number in workers[which]:
         os.kill(number, signal.SIGCONT)
-    assert complaint(pod) == ""
+    assert liveness_error(pod) == ""
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def test_a_stopped_process_is_found(pod: Pod, workers: list[int], which: slice) 
     [(1, "1"), (7, "7"), (9, "9"), (20, ""), (21, "")],
     ids=["first", "worker", "child of a worker", "shell", "child of a shell"],
 )
-def test_a_stopped_process_of_a_shell_is_none_of_the_project(
+def test_stopped_process_of_a_shell_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int, found: str
 ) -> None:
-    """The parent of a shell that `kubectl exec` starts is outside of the container, which is shown as 0."""
+    """For a shell of `kubectl exec`, the parent is outside of the container and has the PID 0."""
     for number, parent in {1: 0, 7: 1, 9: 7, 20: 0, 21: 20}.items():
         (tmp_path / str(number)).mkdir()
         state = "T" if number == stopped else "S"
@@ -195,8 +195,8 @@ def test_a_stopped_process_of_a_shell_is_none_of_the_project(
     assert program.stopped_process() == found
 
 
-def test_a_server_that_takes_no_connections_is_found() -> None:
-    """As one does that waits for a lock for ever, which no state of a process shows."""
+def test_server_that_accepts_no_connections_is_detected() -> None:
+    """The server waits for a lock, which no process state shows."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         command = [sys.executable, "-IS", str(IS_ALIVE), str(port), "0", "1"]
@@ -209,7 +209,7 @@ def test_a_server_that_takes_no_connections_is_found() -> None:
     assert gone.stderr == f"The project does not listen on 127.0.0.1:{port}: Connection refused.\n"
 
 
-def test_a_project_on_the_port_of_the_front_is_told() -> None:
+def test_project_on_the_port_of_the_front_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         front = str(listener.getsockname()[1])
         command = [sys.executable, "-IS", str(IS_ALIVE), "1", front, "1"]
@@ -221,7 +221,7 @@ def test_a_project_on_the_port_of_the_front_is_told() -> None:
 
 
 def memory(pod: Pod) -> float:
-    """The memory of the front, in MiB."""
+    """Return the memory of the front in MiB."""
     assert pod.front
     status = Path(f"/proc/{pod.front.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
@@ -241,11 +241,11 @@ LIMIT = 256000
     ],
     ids=["silent", "head", "body", "all but one byte", "not reading"],
 )
-def test_500_slow_clients_hold_nobody_up(
+def test_500_slow_clients_do_not_delay_others(
     make_pod: Callable[..., Pod], beginning: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     pod = make_pod(start=False)
-    # As Caddy sets it from the limit of the container, 384 MiB.
+    # Caddy sets this from the memory limit of the container, 384 MiB.
     pod.front_environment |= {"GOMEMLIMIT": "345MiB", "GOGC": "200", "GOMAXPROCS": "1"}
     pod.start_project()
     pod.start_front()
@@ -254,7 +254,7 @@ def test_500_slow_clients_hold_nobody_up(
         for connection in slow:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(beginning)
-        # The project answers those who ask for something, however long they take to read it.
+        # The project responds to clients that send complete requests, even if they read slowly.
         time.sleep(3)
         answers: list[Answer] = [get(pod.port, "/") for _ in range(40)]
         used = memory(pod)
@@ -263,15 +263,15 @@ def test_500_slow_clients_hold_nobody_up(
     print(f"slowest of 40 {max(answer.seconds for answer in answers):.3f} s, front {used:.0f} MiB")
     assert {answer.status for answer in answers} == {200}
     assert pod.seen("/slow") == []
-    # A limit for this machine, on which other tests run. The goal is 0.1 s.
+    # A limit for this machine, which runs other tests. The goal is 0.1 s.
     assert sorted(answer.seconds for answer in answers)[35] < 0.5
     assert used < 384
 
 
-# --- The end of a pod -------------------------------------------------------------------------------------------------
+# --- Termination of a pod ---------------------------------------------------------------------------------------------
 
 
-def test_the_front_asks_clients_to_go_elsewhere_and_answers_what_it_has(make_pod: Callable[..., Pod]) -> None:
+def test_terminating_front_closes_connections_and_finishes_requests(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(web_stop_delay=3)
     assert pod.front
     with (
@@ -286,13 +286,13 @@ def test_the_front_asks_clients_to_go_elsewhere_and_answers_what_it_has(make_pod
         time.sleep(1)
         kept.sendall(head("GET / HTTP/1.1"))
         assert b"Connection: close" in read_all(kept)
-        # The nodes may not know yet, so it still accepts.
+        # The front still accepts connections, because the nodes may not know yet.
         assert get(pod.port, "/").headers["Connection"] == "close"
         assert slow.result().status == 200
     assert pod.front.wait(10) == 0
 
 
-def test_the_end_is_bounded(make_pod: Callable[..., Pod]) -> None:
+def test_termination_has_a_time_limit(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(web_stop_delay=1, web_graceful_timeout=2)
     assert pod.front
     with ThreadPoolExecutor(1) as pool:
@@ -305,7 +305,7 @@ def test_the_end_is_bounded(make_pod: Callable[..., Pod]) -> None:
 
 
 def test_500_forms_around_the_keep_alive_limit_of_a_server(make_pod: Callable[..., Pod]) -> None:
-    """The front keeps a connection for less time than stock gunicorn (2 s), so none can be closed under a form."""
+    """The front closes idle connections before stock gunicorn (2 s), so that no form meets a closed connection."""
     pods = [make_pod({"WEB_KEEPALIVE": "2"}) for _ in range(5)]
 
     def send(number: int, pause: float) -> int:

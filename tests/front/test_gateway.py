@@ -1,4 +1,4 @@
-"""The gateway of `make prove`, before servers of which one breaks off each request, as a pod that is killed does."""
+"""Gateway of `make prove`, in front of servers of which one aborts each request, like a killed pod."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(PROJECT / "bench"))
 
 @contextmanager
 def server(answer: bytes) -> Iterator[str]:
-    """A server that reads a request, sends an answer and closes the connection."""
+    """Server that reads a request, sends a response, and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -49,7 +49,7 @@ def gateway(folder: Path, addresses: list[str], **load_balancing: Any) -> Iterat
     configuration = gateway_configuration(addresses)
     [proxy] = configuration["apps"]["http"]["servers"]["gateway"]["routes"][0]["handle"]
     proxy["load_balancing"] |= load_balancing
-    # Else only one request would come to the server that breaks it off.
+    # Without this, only one request would reach the server that aborts it.
     del proxy["health_checks"]
     path.write_text(json.dumps(configuration).replace(f":{GATEWAY_PORT}", f":{port}"))
     with log.open("wb") as output:
@@ -66,13 +66,13 @@ def gateway(folder: Path, addresses: list[str], **load_balancing: Any) -> Iterat
     ("method", "load_balancing", "failed"),
     [
         ("GET", {}, 0),
-        # A form may have been counted.
+        # A form may have been processed.
         ("POST", {}, 10),
         ("GET", {"try_duration": 0}, 10),
     ],
     ids=["GET", "POST", "GET without another try"],
 )
-def test_the_gateway_repeats_a_get_that_broke(
+def test_gateway_repeats_an_aborted_get(
     tmp_path: Path, method: str, load_balancing: dict[str, Any], failed: int
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""Caddy's image, and the file capability of the official one, in a container as hardened as a pod's."""
+"""Caddy's image and the file capability of the official image, in a container that is hardened like a pod."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 IMAGE = os.environ.get("TEST_FRONT_IMAGE", "localhost/cloud-django/caddy:2.11.9")
 DEBIAN = os.environ.get("TEST_DEBIAN_IMAGE", "localhost/cloud-django/debian:trixie")
-# This inventory has the images built. Others may lack them.
+# This inventory builds the images. Other inventories may not have them.
 BUILDS = Path(os.environ.get("TEST_INVENTORY", "inventory/mirrors")).name == "mirrors"
 OFFICIAL = "localhost/cloud-django-test/caddy:capability"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,23 +24,25 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def images() -> None:
-    """Skip these tests where no inventory has the images built."""
+    """Skip these tests if the inventory does not build the images."""
     missing = [image for image in (IMAGE, DEBIAN) if docker("image", "inspect", image).returncode]
     if missing and not BUILDS:
         names = " and ".join(missing)
-        pytest.skip(f"TEST_INVENTORY builds no {names}: set TEST_FRONT_IMAGE and TEST_DEBIAN_IMAGE to images of yours")
+        pytest.skip(
+            f"TEST_INVENTORY does not build {names}. Set TEST_FRONT_IMAGE and TEST_DEBIAN_IMAGE to existing images."
+        )
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Return a function that runs a program in an image, with one folder at /front as an emptyDir is."""
+    """Return a function that runs a program in an image, with a directory at /front like an emptyDir."""
     tmp_path.chmod(0o777)
     return lambda image, *words: docker("run", "--rm", *HARDENED, f"--volume={tmp_path}:/front", image, *words)
 
 
 @pytest.fixture(scope="module")
 def official() -> Iterator[str]:
-    """An image whose program has the file capability of the official one."""
+    """Return an image whose program has the file capability of the official image."""
     recipe = Path(__file__).with_name("capability.Dockerfile")
     arguments = [f"--build-arg=CADDY={IMAGE}", f"--build-arg=DEBIAN={DEBIAN}", f"--tag={OFFICIAL}"]
     built = docker("build", "--quiet", f"--file={recipe}", *arguments, str(recipe.parent))
@@ -49,19 +51,19 @@ def official() -> Iterator[str]:
     docker("image", "rm", "--force", OFFICIAL)
 
 
-def test_the_image_that_is_built_here_runs(run: Run) -> None:
+def test_built_image_runs(run: Run) -> None:
     started = run(IMAGE, "/usr/bin/caddy", "version")
     assert started.stdout.strip() == f"v{IMAGE.rpartition(':')[2]}", started.stderr
 
 
-def test_a_file_capability_keeps_the_program_from_starting(run: Run, official: str) -> None:
+def test_file_capability_prevents_the_start(run: Run, official: str) -> None:
     started = run(official, "/usr/bin/caddy", "version")
     assert started.returncode != 0
     assert "operation not permitted" in started.stderr
 
 
 @pytest.mark.parametrize("name", ["image that is built here", "official image"])
-def test_a_copy_has_no_capability_and_starts_from_either_image(
+def test_copy_has_no_capability_and_starts_from_both_images(
     run: Run, name: str, request: pytest.FixtureRequest
 ) -> None:
     image = IMAGE if name == "image that is built here" else request.getfixturevalue("official")

@@ -1,4 +1,4 @@
-"""How the front names its release to the last request of a run, and to no other."""
+"""The front names its release to the last request of a run only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = "X-Front-Release"
 
 @pytest.fixture(scope="module")
 def named(make_pod: Callable[..., Pod]) -> Pod:
-    """A pod whose front knows its release, from the annotations of the pod."""
+    """Return a pod whose front reads its release from the pod's annotations."""
     pod = make_pod(start=False, web_front_retry_seconds=1)
     pod.front_environment |= {"FRONT_PROOF_KEY": KEY, "FRONT_RELEASE": RELEASE}
     pod.start_project()
@@ -32,18 +32,18 @@ def prove(pod: Pod, path: str, **options: Any) -> page.Proof:
         raise AssertionError("the cluster was asked")
 
     params = {"url": f"http://127.0.0.1:{pod.port}{path}", "release": RELEASE, "configuration_hash": KEY, "timeout": 9}
-    # With this pause there is one attempt.
+    # With this interval, there is a single attempt.
     return page.prove(params | {"marked": True, "address": "require"} | options, open_client, pause=9)
 
 
 def comparable(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """Return an answer without what differs each time."""
+    """Return a response without values that differ each time."""
     headers = {name: value for name, value in answer.headers.items() if name not in ("Date", "X-Request-Id")}
     return answer.status, headers, answer.body
 
 
 @pytest.mark.parametrize("path", ["/", "/error?status=404", "/error?status=302", "/large?bytes=1000000"])
-def test_the_release_is_proven_by_any_page(named: Pod, path: str) -> None:
+def test_any_page_proves_the_release(named: Pod, path: str) -> None:
     assert prove(named, path).way == "address"
     answer = get(named.port, path, X_Front_Proof=KEY)
     assert (answer.headers.get_all(MARK), answer.headers.get_all("Cache-Control")) == ([RELEASE], ["no-store"])
@@ -59,18 +59,18 @@ def test_another_release_is_not_proven(named: Pod, options: dict[str, str]) -> N
     "key", ["", "*", f"{KEY[:-1]}*", "*" + KEY[1:], KEY[:-1], f"{KEY}0", KEY.upper(), "0" * 32, "{env.FRONT_PROOF_KEY}"]
 )
 @pytest.mark.parametrize("path", ["/", "/error?status=500"])
-def test_who_has_not_the_key_gets_the_answer_of_any_visitor(named: Pod, path: str, key: str) -> None:
+def test_request_without_the_key_gets_a_normal_response(named: Pod, path: str, key: str) -> None:
     answer = get(named.port, path, X_Front_Proof=key)
     assert MARK not in answer.headers
     assert comparable(answer) == comparable(get(named.port, path))
 
 
-def test_a_front_that_does_not_know_its_release_names_none(pod: Pod) -> None:
+def test_front_without_a_release_sends_none(pod: Pod) -> None:
     for key in ("", KEY):
         assert MARK not in get(pod.port, "/", X_Front_Proof=key).headers
 
 
-def test_neither_the_project_nor_the_log_sees_the_key(named: Pod) -> None:
+def test_key_is_not_in_the_log_or_the_project(named: Pod) -> None:
     told = json.loads(get(named.port, "/environ", X_Front_Proof=KEY).text)
     assert "HTTP_X_FRONT_PROOF" not in told
     log = (named.folder / "front.log").read_text()
@@ -79,8 +79,8 @@ def test_neither_the_project_nor_the_log_sees_the_key(named: Pod) -> None:
     assert RELEASE not in log
 
 
-def test_a_release_whose_project_is_gone_is_not_proven(make_pod: Callable[..., Pod]) -> None:
-    """The front's own page with status 503 is from this release, and no answer of the project."""
+def test_stopped_project_is_no_proof(make_pod: Callable[..., Pod]) -> None:
+    """The outage page of the front has this release, but does not come from the project."""
     pod = make_pod(start=False, web_front_retry_seconds=1)
     pod.front_environment |= {"FRONT_PROOF_KEY": KEY, "FRONT_RELEASE": RELEASE}
     pod.start_front()

@@ -1,4 +1,4 @@
-"""What the front lets through, what it refuses, and what it says about a request to the project."""
+"""Requests that the front forwards or refuses, and the headers that it adds for the project."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT = 256000
 
 @pytest.fixture(scope="module")
 def hasty(make_pod: Callable[..., Pod]) -> Pod:
-    """A pod that gives a request two seconds."""
+    """Return a pod with a request timeout of 2 s."""
     return make_pod(web_front_request_timeout=2)
 
 
@@ -28,12 +28,12 @@ def environ(pod: Pod, **headers: str) -> dict[str, str]:
     return json.loads(get(pod.port, "/environ", **headers).body)
 
 
-# --- Whole requests ---------------------------------------------------------------------------------------------------
+# --- Complete requests ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [500, 5000, 50_000, LIMIT])
 @pytest.mark.parametrize("ending", ["close", "shutdown", "silence"])
-def test_a_body_that_breaks_off_reaches_no_project(hasty: Pod, size: int, ending: str) -> None:
+def test_aborted_body_does_not_reach_the_project(hasty: Pod, size: int, ending: str) -> None:
     path = f"/cut-{size}-{ending}"
     request = head(f"POST {path} HTTP/1.1", f"Content-Length: {size}", "Content-Type: text/plain")
     with raw(hasty.port, request, b"x" * (size - 1)) as connection:
@@ -49,19 +49,19 @@ def test_a_body_that_breaks_off_reaches_no_project(hasty: Pod, size: int, ending
     assert hasty.seen(path) == []
 
 
-def test_a_chunked_body_that_breaks_off_reaches_no_project(hasty: Pod) -> None:
+def test_aborted_chunked_body_does_not_reach_the_project(hasty: Pod) -> None:
     with raw(hasty.port, head("POST /chunk HTTP/1.1", "Transfer-Encoding: chunked"), b"5\r\nhello\r\n") as connection:
         assert read_all(connection).startswith(b"HTTP/1.1 408 ")
     assert hasty.seen("/chunk") == []
 
 
-def test_a_chunked_body_arrives_whole(pod: Pod) -> None:
+def test_chunked_body_is_complete(pod: Pod) -> None:
     request = head("POST /echo HTTP/1.1", "Transfer-Encoding: chunked", "Connection: close")
     assert send_raw(pod.port, request, b"5\r\nhello\r\n0\r\n\r\n").endswith(b"\r\n\r\nhello")
     assert pod.seen("/echo")[-1].startswith("POST /echo 5")
 
 
-def test_the_largest_body_arrives_and_a_larger_one_is_refused(pod: Pod) -> None:
+def test_largest_body_is_accepted_and_a_larger_one_is_refused(pod: Pod) -> None:
     assert len(get(pod.port, "/echo", "POST", b"x" * LIMIT).body) == LIMIT
     refused = get(pod.port, "/over", "POST", b"x" * (LIMIT + 1))
     assert (refused.status, refused.headers["Cache-Control"]) == (413, "no-store")
@@ -72,7 +72,7 @@ def test_the_largest_body_arrives_and_a_larger_one_is_refused(pod: Pod) -> None:
     assert get(pod.port, "/").status == 200
 
 
-def test_a_head_that_is_too_long_or_too_slow_is_refused(pod: Pod) -> None:
+def test_too_long_or_too_slow_head_is_refused(pod: Pod) -> None:
     assert send_raw(pod.port, head("GET / HTTP/1.1", f"X-Long: {'x' * 40_000}")).startswith(b"HTTP/1.1 431 ")
     started = time.monotonic()
     assert send_raw(pod.port, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")[:10] in (b"HTTP/1.1 4", b"")
@@ -133,8 +133,8 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: site.example\r\n\r\n"
         (["PROXY: TCP4"], b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + SMUGGLED),
     ],
 )
-def test_nothing_is_smuggled(pod: Pod, headers: list[str], body: bytes) -> None:
-    """Whatever a client says about lengths, the project sees the requests that the front has seen, or fewer."""
+def test_no_request_is_smuggled(pod: Pod, headers: list[str], body: bytes) -> None:
+    """For any length that a client states, the project gets no more requests than the front."""
     path = f"/outer-{abs(hash((tuple(headers), body)))}"
     with raw(pod.port, head(f"POST {path} HTTP/1.1", *headers), body, timeout=4) as connection:
         with contextlib.suppress(OSError):
@@ -142,7 +142,7 @@ def test_nothing_is_smuggled(pod: Pod, headers: list[str], body: bytes) -> None:
         answers = read_all(connection)
     time.sleep(0.2)
     logged = [line["request"]["uri"] for line in pod.log() if "request" in line]
-    # A client may send two requests, one after the other. Smuggled is one that the front does not know of.
+    # A client may send two requests in a row. A smuggled request is one that the front does not know.
     assert len(pod.seen("/smuggled")) <= logged.count("/smuggled")
     assert len(pod.seen(path)) <= 1
     assert answers.count(b"HTTP/1.1 ") <= 2
@@ -153,7 +153,7 @@ def test_a_line_of_the_proxy_protocol_is_no_request(pod: Pod) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_odd_requests_get_an_answer_of_the_client_s_fault(pod: Pod) -> None:
+def test_invalid_requests_get_a_client_error(pod: Pod) -> None:
     for line in ("GET http://evil.example/ HTTP/1.1", "GET / HTTP/9.9", "GET  / HTTP/1.1", "G\x00T / HTTP/1.1"):
         status = send_raw(pod.port, head(line, "Connection: close")).split(b" ")[1:2]
         assert status in ([b"200"], [b"400"], [b"505"]), line
@@ -163,7 +163,7 @@ def test_odd_requests_get_an_answer_of_the_client_s_fault(pod: Pod) -> None:
     assert send_raw(pod.port, head("GET / HTTP/1.1", "Host: two.example")).startswith(b"HTTP/1.1 400 ")
 
 
-# --- Who and what the project sees ------------------------------------------------------------------------------------
+# --- Headers for the project ------------------------------------------------------------------------------------------
 
 FORGED = {
     "X_Forwarded_For": "192.0.2.66",
@@ -180,14 +180,14 @@ FORGED = {
 }
 
 
-def test_a_client_cannot_choose_its_address_or_anything_else(pod: Pod) -> None:
+def test_client_cannot_set_its_address_or_other_headers(pod: Pod) -> None:
     seen = environ(pod, **FORGED)
     assert (seen["HTTP_X_FORWARDED_FOR"], seen["HTTP_X_FORWARDED_PROTO"]) == ("127.0.0.1", "http")
     assert "evil" not in json.dumps(seen)
     assert "192.0.2.66" not in json.dumps(seen)
 
 
-def test_no_header_with_an_underscore_or_a_dot_arrives(pod: Pod) -> None:
+def test_headers_with_underscores_or_dots_are_dropped(pod: Pod) -> None:
     names = ("X_Forwarded_For", "X_Real_IP", "X.Forwarded.For", "Remote_User", "X_Any")
     told = send_raw(
         pod.port, head("GET /environ HTTP/1.1", *(f"{name}: 192.0.2.66" for name in names), "Connection: close")
@@ -198,7 +198,7 @@ def test_no_header_with_an_underscore_or_a_dot_arrives(pod: Pod) -> None:
 
 @pytest.fixture(scope="module")
 def behind(make_pod: Callable[..., Pod]) -> Pod:
-    """A pod behind proxies that are named, this machine among them, with a site by https."""
+    """Return a pod behind trusted proxies, this machine among them, with an HTTPS site."""
     return make_pod(web_trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"], django_public_url="https://site.example")
 
 
@@ -215,34 +215,34 @@ def behind(make_pod: Callable[..., Pod]) -> Pod:
         ("", "127.0.0.1"),
     ],
 )
-def test_the_client_is_the_last_address_that_is_no_proxy(behind: Pod, header: str, client: str) -> None:
+def test_client_is_the_last_address_that_is_no_trusted_proxy(behind: Pod, header: str, client: str) -> None:
     assert environ(behind, X_Forwarded_For=header)["HTTP_X_FORWARDED_FOR"] == client
 
 
 @pytest.mark.parametrize(("told", "scheme"), [(None, "https"), ("https", "https"), ("http", "http"), ("evil", "https")])
-def test_a_named_proxy_tells_the_scheme(behind: Pod, told: str | None, scheme: str) -> None:
+def test_trusted_proxy_sets_the_scheme(behind: Pod, told: str | None, scheme: str) -> None:
     seen = environ(behind, **({"X_Forwarded_Proto": told} if told else {}))
     assert (seen["HTTP_X_FORWARDED_PROTO"], seen["wsgi.url_scheme"]) == (scheme, scheme)
 
 
-def test_a_proxy_that_is_not_named_does_not_and_causes_no_redirects(make_pod: Callable[..., Pod]) -> None:
+def test_untrusted_proxy_does_not_set_the_scheme(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(django_public_url="https://site.example")
     assert environ(pod, X_Forwarded_Proto="http")["HTTP_X_FORWARDED_PROTO"] == "https"
     assert environ(pod)["HTTP_X_FORWARDED_PROTO"] == "https"
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_server_can_learn_the_address_by_the_proxy_protocol(make_pod: Callable[..., Pod], version: str) -> None:
+def test_server_gets_the_address_by_the_proxy_protocol(make_pod: Callable[..., Pod], version: str) -> None:
     pod = make_pod({"WEB_PROXY_PROTOCOL": version}, web_front_proxy_protocol=version, web_trusted_proxies=["127.0.0.1"])
     for client in ("192.0.2.9", "2001:db8::9"):
         assert environ(pod, X_Forwarded_For=f"192.0.2.66, {client}")["REMOTE_ADDR"] == client
     assert get(pod.port, "/echo", "POST", b"vote").status == 200
 
 
-# --- Answers ----------------------------------------------------------------------------------------------------------
+# --- Responses --------------------------------------------------------------------------------------------------------
 
 
-def test_no_answer_names_a_server(pod: Pod) -> None:
+def test_no_response_has_a_server_header(pod: Pod) -> None:
     for path in ("/", "/error?status=502", pod.live_path):
         headers = get(pod.port, path).headers
         assert not {"Server", "Via", "Alt-Svc"} & set(headers), path
@@ -250,16 +250,16 @@ def test_no_answer_names_a_server(pod: Pod) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 503, 504])
-def test_errors_of_the_project_stay_its_own(pod: Pod, status: int) -> None:
+def test_errors_of_the_project_are_forwarded(pod: Pod, status: int) -> None:
     answer = get(pod.port, f"/error?status={status}")
     assert (answer.status, answer.text, answer.headers["Retry-After"]) == (status, "own page\n", None)
 
 
-def test_what_holds_no_secrets_is_compressed(pod: Pod) -> None:
+def test_only_content_without_secrets_is_compressed(pod: Pod) -> None:
     for accepted in ("gzip", "zstd"):
         assert get(pod.port, "/style.css", Accept_Encoding=accepted).headers["Content-Encoding"] == accepted
     assert get(pod.port, "/style.css").headers["Content-Encoding"] is None
-    # The length of a compressed page would tell a secret in it (BREACH).
+    # The compressed length of a page would reveal a secret in it (BREACH).
     assert get(pod.port, "/page", Accept_Encoding="gzip, zstd").headers["Content-Encoding"] is None
 
 
@@ -283,13 +283,13 @@ def test_the_log_has_a_line_of_json_for_each_request_and_no_secrets(pod: Pod) ->
     assert environ(pod, X_Request_ID="given-identifier")["HTTP_X_REQUEST_ID"] == "given-identifier"
 
 
-def test_an_answer_that_breaks_leaves_no_secret_in_the_log(pod: Pod) -> None:
+def test_aborted_response_leaves_no_secret_in_the_log(pod: Pod) -> None:
     with socket.create_connection(("127.0.0.1", pod.port)) as client:
         client.sendall(
             b"GET /large?bytes=30000000&password=sentinel HTTP/1.1\r\nHost: a\r\nReferer: http://x/?sentinel\r\n\r\n"
         )
         assert client.recv(1000)
-        # Closed with an error, as by a client that is gone.
+        # The connection is reset, as if the client were gone.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     until = time.monotonic() + 5
     while not (lines := [line for line in pod.log() if "aborting" in line.get("msg", "")]):

@@ -1,4 +1,4 @@
-"""How the front starts, and what it says where it cannot: the pods of the release before go on then."""
+"""Start of the front, and its errors. After an error, the pods of the previous release keep serving."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conftest import CADDY, Pod, rendered
 
 
 def last_line(pod: Pod) -> str:
-    """What the front leaves for the kubelet, whose messages end with the end of its log."""
+    """Return the end of the front's log, as the kubelet shows it."""
     path = pod.folder / "caddy.json"
     path.write_text(json.dumps(pod.config))
     command = [CADDY, "run", f"--config={path}"]
@@ -40,7 +40,7 @@ def test_an_override_is_merged(make_pod: Callable[..., Pod]) -> None:
         ({"apps": {"http": {"grace_period": "soon"}}}, "soon"),
     ],
 )
-def test_a_wrong_override_is_named_in_one_sentence(
+def test_invalid_override_fails_with_one_message(
     make_pod: Callable[..., Pod], overrides: dict[str, Any], reason: str
 ) -> None:
     told = last_line(make_pod(start=False, web_front_overrides=overrides))
@@ -48,7 +48,7 @@ def test_a_wrong_override_is_named_in_one_sentence(
     assert "\n" not in told
 
 
-def test_a_port_that_is_in_use_is_named(make_pod: Callable[..., Pod]) -> None:
+def test_used_port_is_reported(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(start=False)
     with socket.create_server(("", pod.port)):
         assert f":{pod.port}: bind: address already in use" in last_line(pod)
@@ -68,8 +68,10 @@ def with_certificate(pod: Pod, key: str = "tls.key") -> None:
 
 
 @pytest.mark.parametrize(("protocol", "name"), [("http/1.1", "localhost"), ("h2", "localhost"), ("http/1.1", None)])
-def test_it_shows_the_certificate_of_a_secret(make_pod: Callable[..., Pod], protocol: str, name: str | None) -> None:
-    """Also to a client that asks for an address, as the kubelet does."""
+def test_front_serves_the_certificate_of_a_secret(
+    make_pod: Callable[..., Pod], protocol: str, name: str | None
+) -> None:
+    """Also for a client that requests an IP address, like the kubelet."""
     pod = make_pod(start=False, web_front_tls_secret="site-tls", web_front_protocols=["h1", "h2"])
     certificate(pod.folder)
     with_certificate(pod)
@@ -88,15 +90,15 @@ def test_it_shows_the_certificate_of_a_secret(make_pod: Callable[..., Pod], prot
             assert secure.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_certificate_without_its_key_is_named(make_pod: Callable[..., Pod]) -> None:
+def test_certificate_without_its_key_is_reported(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(start=False, web_front_tls_secret="site-tls")
     certificate(pod.folder)
     with_certificate(pod, key="none.key")
     assert "none.key: no such file" in last_line(pod)
 
 
-def test_it_writes_no_file(make_pod: Callable[..., Pod], tmp_path: Path) -> None:
-    """Its file system is read-only, and in a directory of its own nothing appears."""
+def test_front_writes_no_files(make_pod: Callable[..., Pod], tmp_path: Path) -> None:
+    """The root file system is read-only, and its own directory stays empty."""
     pod = make_pod(start=False)
     pod.front_environment["HOME"] = str(tmp_path)
     pod.start_project()
@@ -105,14 +107,14 @@ def test_it_writes_no_file(make_pod: Callable[..., Pod], tmp_path: Path) -> None
     assert not [line for line in pod.log() if line["level"] == "error"]
 
 
-def test_nothing_but_the_port_listens(pod: Pod) -> None:
+def test_only_the_port_listens(pod: Pod) -> None:
     """The endpoint that changes the configuration is off."""
     assert pod.front
     descriptors = Path(f"/proc/{pod.front.pid}/fd").iterdir()
     own = {str(path.readlink()).partition("[")[2].rstrip("]") for path in descriptors}
     tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6", "udp", "udp6")]
     lines = [line.split() for table in tables for line in table]
-    # Of TCP those that listen, of UDP all.
+    # Listening TCP sockets, and all UDP sockets.
     assert {int(line[1].rpartition(":")[2], 16) for line in lines if line[9] in own and line[3] in ("0A", "07")} == {
         pod.port
     }
@@ -141,7 +143,7 @@ def test_nothing_but_the_port_listens(pod: Pod) -> None:
         ({}, ""),
     ],
 )
-def test_variables_that_do_not_fit_are_refused(tmp_path: Path, variables: dict[str, Any], reason: str) -> None:
+def test_invalid_variables_fail(tmp_path: Path, variables: dict[str, Any], reason: str) -> None:
     told = rendered(tmp_path, variables, "__web_refusals")
     assert reason in "".join(told)
     assert (told != "[]") is bool(reason)

@@ -1,4 +1,4 @@
-"""What is sent on at once: WebSockets, server-sent events, and what is too large for the memory of the front."""
+"""Streams: WebSockets, server-sent events, and content that is too large for the front's buffer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UPGRADE = head(
 
 @pytest.fixture
 def asynchronous(make_pod: Callable[..., Pod]) -> Pod:
-    """A pod whose project has an asynchronous server, with a path for streams."""
+    """Return a pod whose project has an asynchronous server and a path for streams."""
     pod = make_pod(
         start=False,
         web_front_stream_paths=["/events/*"],
@@ -37,10 +37,10 @@ def asynchronous(make_pod: Callable[..., Pod]) -> Pod:
     return pod
 
 
-def test_a_web_socket_stays_open_until_the_pod_ends(asynchronous: Pod) -> None:
+def test_web_socket_stays_open_until_the_pod_terminates(asynchronous: Pod) -> None:
     with raw(asynchronous.port, UPGRADE) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 101 ")
-        # No limit of a request is for what comes after it.
+        # Limits of requests do not apply to the WebSocket.
         for _ in range(3):
             connection.sendall(b"\x81\x05hello")
             assert read_exactly(connection, 7) == b"\x81\x05hello"
@@ -49,20 +49,20 @@ def test_a_web_socket_stays_open_until_the_pod_ends(asynchronous: Pod) -> None:
         os.kill(asynchronous.front.pid, signal.SIGTERM)
         started = time.monotonic()
         ending = read_all(connection)
-    # The client is told that the server goes away (1001), and may come back at another pod.
+    # Code 1001 means that the server terminates. The client can reconnect to another pod.
     assert ending[:1] == b"\x88"
     assert ending[2:4] == (1001).to_bytes(2)
     assert 0.5 < time.monotonic() - started < 6
     asynchronous.front.wait(10)
 
 
-def test_elsewhere_there_are_no_web_sockets(asynchronous: Pod) -> None:
-    """A client could else choose to be served without the front's memory."""
+def test_other_paths_have_no_web_sockets(asynchronous: Pod) -> None:
+    """Otherwise a client could bypass the buffers of the front."""
     with raw(asynchronous.port, UPGRADE.replace(b"/events/socket", b"/socket")) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_events_come_one_by_one_where_the_path_is_named(asynchronous: Pod) -> None:
+def test_events_are_streamed_at_the_configured_path(asynchronous: Pod) -> None:
     for path, is_stream in (("/events/1", True), ("/other/events", False)):
         started = time.monotonic()
         with raw(asynchronous.port, head(f"GET {path} HTTP/1.1", "Accept: text/event-stream")) as connection:
@@ -76,14 +76,14 @@ def test_events_come_one_by_one_where_the_path_is_named(asynchronous: Pod) -> No
         assert time.monotonic() - started > 1.5
 
 
-def test_a_large_answer_is_streamed(pod: Pod) -> None:
+def test_large_response_is_streamed(pod: Pod) -> None:
     before = time.monotonic()
     answer = get(pod.port, "/large?bytes=30000000")
     assert (answer.status, len(answer.body)) == (200, 30_000_000)
     assert time.monotonic() - before < 20
 
 
-def test_a_large_body_is_streamed_where_the_limit_allows_it(make_pod: Callable[..., Pod]) -> None:
+def test_large_body_is_streamed_within_the_limit(make_pod: Callable[..., Pod]) -> None:
     pod = make_pod(web_front_body_limit=5_000_000)
     assert get(pod.port, "/upload", "POST", b"x" * 4_000_000).status == 200
     assert pod.seen("/upload") == ["POST /upload 4000000 4000000"]

@@ -1,4 +1,4 @@
-"""A site of its own under load, on the cluster of the Molecule scenario `default`, and a table at the end."""
+"""Site under load on the cluster of the Molecule scenario `default`, and a table at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS: list[Any] = []
 
 @pytest.fixture
 def keep() -> Callable[[Any], Any]:
-    """Print a row at the end of the run, whatever becomes of the test."""
+    """Return a function that adds a row to the table at the end, even if the test fails."""
 
     def kept(row: Any) -> Any:
         ROWS.append(row)
@@ -37,14 +37,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Any]:
-    """The site."""
+    """Return the site."""
     from ground import Ground
     from plays import Plays
 
     os.environ.update({"MOLECULE_PROJECT_DIRECTORY": str(PROJECT), "MOLECULE_SCENARIO_NAME": "load"})
     inventories = [os.environ.get("TEST_INVENTORY", "inventory/mirrors"), "molecule/inventory"]
     variables = {"image_context": str(PROJECT), "postgresql_storage_size": "1Gi", "web_replicas": 3}
-    # Any machine should be able to answer so many, beside all that is done to the site. `make prove` has more.
+    # A rate that each machine can handle beside the actions of the tests. `make prove` has a higher rate.
     ground = Ground(Plays(inventories, variables), rate=60)
     ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
     ground.deploy()
@@ -54,7 +54,7 @@ def deployed() -> Iterator[Any]:
 
 @pytest.fixture
 def ground(deployed: Any) -> Any:
-    """The site as it should be, even if the test before has failed."""
+    """Reset the site, even if the previous test failed."""
     from plays import Failed
 
     try:
@@ -62,12 +62,12 @@ def ground(deployed: Any) -> Any:
     except Failed:
         deployed.deploy()
         deployed.wait_until_whole(3)
-    deployed.settle()
+    deployed.wait_for_old_pods()
     return deployed
 
 
 @pytest.fixture
 def spoiled(ground: Any) -> Iterator[Any]:
-    """A site for a test that takes something away from it, which is put back afterwards."""
+    """Return a site for a test that removes a protection, and restore it afterwards."""
     yield ground
     ground.deploy()

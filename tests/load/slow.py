@@ -1,4 +1,4 @@
-"""Clients that are slow, and others that are not."""
+"""Slow clients, and normal clients beside them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from visitors import CHOICE, LINK, TOKEN, found
 
 CLIENTS = 500
-# How long a request of another client may take, beside so many slow ones.
+# Maximum seconds of a normal request beside the slow clients.
 GOAL_SECONDS = 0.1
-# How long the slowest of them may take on a machine that others use too.
+# Maximum seconds of the slowest request on a shared machine.
 SLOWEST_SECONDS = 0.5
 
-# As the defaults of the role `web` have it.
+# From the defaults of the role `web`.
 LARGEST_BODY = 256000
-# Bytes that the kernel of a client takes when the client reads nothing.
+# Bytes that a client's kernel accepts while the client reads nothing.
 WINDOW = 4096
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a site is."""
+    """Host, port, and Host header of a site."""
 
     host: str
     port: int
@@ -40,7 +40,7 @@ class Address:
         return "\r\n".join([line, f"Host: {self.host}:{self.port}", *headers, "", ""]).encode()
 
     def seconds(self, timeout: float = 20) -> float:
-        """Return how long a request for the first page takes. Raises OSError if there is none in time."""
+        """Return the seconds of a request for the first page. Raises OSError after the timeout."""
         started = time.monotonic()
         with closing(http.client.HTTPConnection(self.host, self.port, timeout=timeout)) as client:
             client.request("GET", "/")
@@ -50,14 +50,14 @@ class Address:
         return time.monotonic() - started
 
     def page(self, path: str) -> tuple[str, str]:
-        """Return a page, and what its cookie says."""
+        """Return a page and the value of its cookie."""
         with closing(http.client.HTTPConnection(self.host, self.port, timeout=20)) as client:
             client.request("GET", path)
             response = client.getresponse()
             return response.read().decode(), (response.headers["Set-Cookie"] or "").partition(";")[0]
 
     def vote(self) -> bytes:
-        """Return a request with a vote and the largest body that is accepted. Its last byte changes nothing."""
+        """Return a vote with the largest accepted body. Its last byte has no effect."""
         path = found(LINK, self.page("/")[0])
         form, cookie = self.page(path)
         fields = {"csrfmiddlewaretoken": found(TOKEN, form), "choice": found(CHOICE, form), "filler": ""}
@@ -69,7 +69,7 @@ class Address:
 
 
 def status(connection: socket.socket) -> int:
-    """Return the status of an answer; 0 if the other side closes without one."""
+    """Return the status of a response, or 0 if the server closes without one."""
     try:
         line = connection.recv(12)
     except ConnectionError:
@@ -78,7 +78,7 @@ def status(connection: socket.socket) -> int:
 
 
 def connected(address: Address) -> socket.socket:
-    """Return a connection on which the client takes little that it does not read."""
+    """Return a connection with a small receive buffer."""
     connection = socket.socket()
     connection.settimeout(20)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
@@ -88,7 +88,7 @@ def connected(address: Address) -> socket.socket:
 
 @contextmanager
 def slow_clients(address: Address, number: int, beginning: bytes) -> Iterator[list[socket.socket]]:
-    """Have so many connections on which a request was begun, and nothing is read."""
+    """Open connections, each with a partial request, and read nothing."""
     with ExitStack() as stack:
         connections = [stack.enter_context(connected(address)) for _ in range(number)]
         for connection in connections:

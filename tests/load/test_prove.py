@@ -1,4 +1,4 @@
-"""No request fails and no vote is lost: a short form of `make prove`, and proof that each part of it can fail."""
+"""No request fails and no vote is lost: a short form of `make prove`, and proof that each check can fail."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Keep = Callable[[Row], Row]
 MOST_ROLLOUTS = 6
 
 
-# First, since a pod whose containers were never started again is back at once.
-def test_gunicorn_that_is_killed(ground: Ground, keep: Keep) -> None:
+# First, because the kubelet restarts a container at once only the first time.
+def test_gunicorn_killed(ground: Ground, keep: Keep) -> None:
     assert keep(prove.gunicorn_killed(ground, pods=2)).wrong == []
 
 
@@ -27,7 +27,7 @@ def test_scaling(ground: Ground, keep: Keep) -> None:
     assert keep(prove.scaling(ground)).wrong == []
 
 
-def test_pods_that_are_killed_behind_a_gateway(ground: Ground, keep: Keep) -> None:
+def test_pods_killed_behind_a_gateway(ground: Ground, keep: Keep) -> None:
     assert keep(prove.kills_behind_gateway(ground, each=False)).wrong == []
 
 
@@ -39,20 +39,20 @@ def test_broken_releases(ground: Ground, keep: Keep) -> None:
     assert keep(prove.broken_releases(ground)).wrong == []
 
 
-def test_a_database_that_is_killed(ground: Ground, keep: Keep) -> None:
+def test_database_killed(ground: Ground, keep: Keep) -> None:
     assert keep(prove.database_killed(ground, seconds=8)).wrong == []
 
 
-# ---- Each of these is needed -----------------------------------------------------------------------------------------
+# ---- Proof of the checks ---------------------------------------------------------------------------------------------
 
 
-def test_without_the_pause_before_the_end_requests_fail(spoiled: Ground) -> None:
-    """The front then closes its port at once, before the nodes have learned that the pod ends.
+def test_requests_fail_without_the_stop_delay(spoiled: Ground) -> None:
+    """The front closes its port at once, before the nodes know that the pod terminates.
 
-    How soon they learn it is chance: at one rollout in many each of them is quick enough, so there may be more.
+    The delay of the nodes varies: in some rollouts each of them is fast enough, so the test may repeat the rollout.
     """
     spoiled.deploy("--tags=web", web_stop_delay=0)
-    spoiled.settle()
+    spoiled.wait_for_old_pods()
     with spoiled.load() as load:
         for _ in range(MOST_ROLLOUTS):
             spoiled.replace_pods()
@@ -61,10 +61,10 @@ def test_without_the_pause_before_the_end_requests_fail(spoiled: Ground) -> None
     assert "requests failed and 0 may" in str(load.row("without a pause").wrong)
 
 
-def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
-    """With a front that takes a little longer to start, since some nodes need longer than it to send visitors.
+def test_requests_fail_without_the_readiness_gate(spoiled: Ground) -> None:
+    """The front starts later, because some nodes need longer to send traffic.
 
-    The image of the project has a shell for that, and the program of the front is in a volume.
+    The image of the project has a shell for the delay, and a volume contains the program of the front.
     """
     front = spoiled.path("front")
     slow = "sleep 5; exec /front/caddy run --config /etc/front/caddy.json"
@@ -81,10 +81,10 @@ def test_without_the_readiness_gate_requests_fail(spoiled: Ground) -> None:
     assert "requests failed and 0 may" in str(load.row("without a gate").wrong)
 
 
-def test_without_the_transaction_votes_are_lost(spoiled: Ground, tmp_path: Path) -> None:
-    """Whoever reads the number, and writes it back when somebody else has, takes that vote away.
+def test_votes_are_lost_without_the_transaction(spoiled: Ground, tmp_path: Path) -> None:
+    """A request that writes back an old number overwrites a vote of another request.
 
-    Votes come at even intervals, so whoever takes less than one meets nobody.
+    Votes come at regular intervals, so requests shorter than one interval never overlap.
     """
     context = copied_context(tmp_path / "context")
     counted = 'return self.choices.filter(pk=choice_id).update(votes=F("votes") + 1) == 1'
@@ -100,11 +100,11 @@ def test_without_the_transaction_votes_are_lost(spoiled: Ground, tmp_path: Path)
     assert "acknowledged votes are lost" in str(load.row("without a transaction").wrong)
 
 
-def test_without_a_commit_to_the_disk_votes_are_lost(spoiled: Ground) -> None:
+def test_votes_are_lost_without_a_commit_to_the_disk(spoiled: Ground) -> None:
     spoiled.deploy("--tags=postgresql", postgresql_settings={"synchronous_commit": "off", "wal_writer_delay": "10s"})
     with spoiled.load() as load:
         await_write(spoiled)
-        # Until the next write, ten seconds later, all votes are in memory only.
+        # Until the next write, 10 s later, all votes are only in memory.
         time.sleep(1)
         before = sum(spoiled.restarts(DATABASE).values())
         spoiled.kill("polls-postgresql-0", component=DATABASE)
@@ -114,7 +114,7 @@ def test_without_a_commit_to_the_disk_votes_are_lost(spoiled: Ground) -> None:
 
 
 def await_write(ground: Ground) -> None:
-    """Wait until the database has written what it kept in memory."""
+    """Wait until the database has written its memory to the disk."""
     kept = [0]
 
     def fell() -> bool:

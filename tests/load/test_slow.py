@@ -1,4 +1,4 @@
-"""Many slow clients do not keep the site from answering others, and no part of a form is taken for the whole."""
+"""Slow clients don't block other clients, and a partial form is never processed as a complete one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ground import Ground, eventually
 from slow import CLIENTS, GOAL_SECONDS, SLOWEST_SECONDS, Address, connected, slow_clients, status
 
 HONEST = 40
-# So many of them reach the goal. The others may have waited for the machine.
+# Number of requests that must reach the goal. The others may have been delayed by the machine.
 QUICK = 36
-# The largest file of Django's admin, which a project has without a file of its own.
+# The largest file of Django's admin, which each project has.
 LARGE = "/static/admin/js/vendor/xregexp/xregexp.js"
 
 
@@ -23,7 +23,7 @@ def address(ground: Ground) -> Address:
 
 
 @pytest.mark.parametrize("kind", ["silent", "head", "body", "all but one byte", "not reading"])
-def test_500_slow_clients_hold_up_no_other(ground: Ground, address: Address, kind: str) -> None:
+def test_500_slow_clients_do_not_delay_others(ground: Ground, address: Address, kind: str) -> None:
     form = address.vote()
     beginning = {
         "silent": b"",
@@ -34,20 +34,20 @@ def test_500_slow_clients_hold_up_no_other(ground: Ground, address: Address, kin
     }[kind]
     restarts, votes = ground.restarts(), ground.votes()
     with slow_clients(address, CLIENTS, beginning) as connections:
-        # The project answers those who request something, however long they take to read it.
+        # The project responds to clients that send complete requests, even if they read slowly.
         time.sleep(2)
         times = []
         for turn in range(HONEST):
             times.append(address.seconds())
             if kind in ("head", "body") and turn % 10 == 0:
-                # Once the front has given one up, it takes no more.
+                # After the front has closed a connection, it accepts no more bytes on it.
                 for connection in connections:
                     with suppress(OSError):
                         connection.sendall(b"x")
         memory = ground.front_memory()
         if kind == "not reading":
             assert status(connections[0]) == 200
-        # One half ends the form, and the other half is gone all at once.
+        # Half of the clients complete the form, and the other half disconnect at once.
         for connection in connections[::2]:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
@@ -64,7 +64,7 @@ def test_500_slow_clients_hold_up_no_other(ground: Ground, address: Address, kin
 
 
 def test_the_largest_form_is_accepted(ground: Ground, address: Address) -> None:
-    """Else a form that lacks its last byte would prove nothing."""
+    """Otherwise a form without its last byte would prove nothing."""
     votes = ground.votes()
     with connected(address) as connection:
         connection.sendall(address.vote())

@@ -1,4 +1,4 @@
-"""What the front prevents happens to a site that has none."""
+"""Failures of a site without a front, which the front prevents."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from slow import CLIENTS, SLOWEST_SECONDS, Address, connected, slow_clients, sta
 def without_front(deployed: Ground) -> Iterator[Ground]:
     deployed.deploy("--tags=web", web_front_enabled=False)
     deployed.wait_until_whole(prove.REPLICAS)
-    deployed.settle()
+    deployed.wait_for_old_pods()
     yield deployed
     deployed.deploy("--tags=web")
 
 
-def test_gunicorn_that_is_killed_breaks_connections(without_front: Ground, keep: Callable[[Row], Row]) -> None:
+def test_killed_gunicorn_breaks_connections(without_front: Ground, keep: Callable[[Row], Row]) -> None:
     assert "not the page of the front" in str(keep(prove.gunicorn_killed(without_front, pods=1)).wrong)
 
 
-def test_a_part_of_a_form_is_taken_for_the_whole(without_front: Ground) -> None:
+def test_partial_form_is_processed_as_a_complete_one(without_front: Ground) -> None:
     address = Address.of(without_front.address)
     votes = without_front.votes()
     with connected(address) as connection:
@@ -35,7 +35,7 @@ def test_a_part_of_a_form_is_taken_for_the_whole(without_front: Ground) -> None:
     eventually(lambda: without_front.votes() == votes + 1, 5, "the vote")
 
 
-def test_slow_clients_hold_up_others(without_front: Ground) -> None:
+def test_slow_clients_delay_others(without_front: Ground) -> None:
     address = Address.of(without_front.address)
     seconds = 2.0
     with slow_clients(address, CLIENTS, address.head("GET / HTTP/1.1")[:-2]), suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""Visitors of the site at a fixed rate, who vote, try nothing twice, and write down what became of each request.
+"""Visitors that vote at a fixed rate, never retry, and record the outcome of each request.
 
-Runs by itself, with nothing but Python's standard library, so that any container can have it. It goes on until its
-standard input ends. Each line that it prints is a request, as JSON; see `Request`.
+The program uses only Python's standard library, so that it runs in any container. It runs until its standard input
+ends. Each line of output is a request as JSON; see `Request`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import urllib.parse
 from collections import deque
 from dataclasses import asdict, dataclass
 
-TIMEOUT = 10  # Seconds for a connection, and for each part of an answer.
+TIMEOUT = 10  # Seconds for a connection, and for each part of a response.
 PORTS = range(10000, 65000)
 PAUSE = 0.4  # Seconds between the requests of a visitor.
-# Seconds before a form is sent: around those after which the front (1 s) and gunicorn (2 s) close an idle connection.
+# Seconds before a form is sent: around the idle timeouts of the front (1 s) and gunicorn (2 s).
 FORM_PAUSES = (0.95, 1.0, 1.05, 1.9, 1.95, 2.0, 2.05, 2.1)
 
 LINK = re.compile(r'href="(/polls/\d+/)"')
@@ -36,41 +36,41 @@ TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 @dataclass
 class Request:
-    """One request. Times are of CLOCK_MONOTONIC, in seconds, which all processes of a machine share."""
+    """Request. Times are from CLOCK_MONOTONIC in seconds, which all processes of a machine share."""
 
     started: float
     path: str
-    # Whether it went over a connection that had been used before.
+    # Whether the connection was used before.
     kept_alive: bool
     is_vote: bool = False
     ended: float = 0.0
-    # `ok`; `unavailable`, which is a 503 with a page and Retry-After; or whatever a browser would have shown.
+    # `ok`; `unavailable`, a 503 with a page and Retry-After; or the error that a browser would show.
     outcome: str = ""
 
 
 class Refused(Exception):
-    """An answer that is not the page that was asked for; its text is the outcome to write down."""
+    """Response that is not the expected page; the message is the outcome to record."""
 
 
 class Connections:
-    """Connections that visitors leave open for each other, as a proxy or a browser does; the oldest is used first."""
+    """Connections that visitors leave open for each other, like a proxy or a browser. The oldest is used first."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.idle: deque[http.client.HTTPConnection] = deque()
         self.lock = threading.Lock()
-        # Further on than any run that started before and opened fewer connections in a second.
+        # Higher than the ports of earlier runs with fewer connections per second.
         self.number = int(time.monotonic() * 300)
 
     def take(self, mine: http.client.HTTPConnection | None) -> http.client.HTTPConnection:
-        """Return a connection that is still open as far as one can see, by preference `mine`, or a new one."""
+        """Return an open connection, preferably `mine`, or a new one."""
         connection = mine
         while True:
             try:
                 connection = connection or self.idle.popleft()
             except IndexError:
                 return self.new()
-            # Closed by the server while nobody used it: everybody notices that before the next request.
+            # The server closed the idle connection. Each client detects this before the next request.
             look = select.poll()
             look.register(connection.sock, select.POLLIN)
             if not look.poll(0):
@@ -82,10 +82,10 @@ class Connections:
         return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT, source_address=("", self.next_port()))
 
     def next_port(self) -> int:
-        """Return a port that no visitor had for minutes, in this run or the one before.
+        """Return a port that no visitor used in the last minutes, in this run or the previous one.
 
-        A node remembers for two minutes where it sent a connection that nobody answered, and sends one from the same
-        port there again. Real visitors have addresses of their own, so it does not happen to them.
+        A node remembers the target of an unanswered connection for two minutes, and sends connections from the same
+        port there again. Real visitors have different addresses, so this does not affect them.
         """
         with self.lock:
             while True:
@@ -101,7 +101,7 @@ class Connections:
 
 
 class Visitor:
-    """Somebody who looks at the list, votes, and looks at the results."""
+    """Visitor that opens the list, votes, and opens the results."""
 
     def __init__(self, connections: Connections, keep_alive: bool) -> None:
         self.connections, self.keep_alive = connections, keep_alive
@@ -110,7 +110,7 @@ class Visitor:
         self.host = f"{connections.host}:{connections.port}"
 
     def visit(self) -> None:
-        """Make all requests, whatever becomes of the ones before: the rate stays what it is."""
+        """Send all requests, even after failures, so that the rate stays the same."""
         page = self.ask("/")
         question = found(LINK, page) or "/polls/1/"
         self.ask(found(STYLE, page) or "/favicon.ico")
@@ -127,7 +127,7 @@ class Visitor:
             self.connections.give_back(self.connection)
 
     def send_form(self, pause: float) -> None:
-        """Vote, and be slow to fill in the form."""
+        """Vote after a pause for the form."""
         question = found(LINK, self.ask("/")) or "/polls/1/"
         form = self.ask(question, pause=pause)
         choices, token = CHOICE.findall(form), found(TOKEN, form)
@@ -137,7 +137,7 @@ class Visitor:
             self.connections.give_back(self.connection)
 
     def ask(self, path: str, fields: dict[str, str] | None = None, pause: float = PAUSE) -> str:
-        """Return the page, or nothing if the request failed; either way it is written down, after a pause."""
+        """Return the page, or None if the request failed. Record the outcome, then pause."""
         started = time.monotonic()
         connection = self.connections.take(self.connection) if self.keep_alive else self.connections.new()
         request = Request(started, path, connection.sock is not None, fields is not None)
@@ -151,7 +151,7 @@ class Visitor:
             request.outcome = outcome(error)
             connection.close()
         request.ended = time.monotonic()
-        # In one piece, since others write too.
+        # Write the line at once, because other threads also write.
         sys.stdout.write(json.dumps(asdict(request)) + "\n")
         self.connection = connection if self.keep_alive and connection.sock else None
         if self.connection is None:
@@ -182,10 +182,10 @@ class Visitor:
 
     @staticmethod
     def judge(response: http.client.HTTPResponse, page: str, is_vote: bool) -> None:
-        """Raise Refused for everything but the page that was asked for."""
+        """Raise Refused unless the response is the expected page."""
         if response.status == 503 and response.headers["Retry-After"] and "We will be right back" in page:
             raise Refused("unavailable")
-        # A vote was counted if it leads to the results, which a form that is shown again does not.
+        # A counted vote redirects to the results. A rejected one shows the form again.
         if is_vote and not (response.status == 302 and (response.headers["Location"] or "").endswith("/results/")):
             raise Refused(f"vote not taken: status {response.status}")
         if response.status >= 400:
@@ -198,7 +198,7 @@ def found(pattern: re.Pattern[str], page: str) -> str:
 
 
 def outcome(error: Exception) -> str:
-    """What a browser would call it."""
+    """Return the name of the error in a browser."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, TimeoutError):
@@ -214,9 +214,9 @@ def main() -> None:
     parser.add_argument("port", type=int)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--rate", type=float, help="requests per second")
-    kind.add_argument("--forms", type=int, help="visitors who send a form at the same time, again and again")
+    kind.add_argument("--forms", type=int, help="number of visitors that send forms at the same time, repeatedly")
     arguments = parser.parse_args()
-    # A visitor who vanishes without a word would be counted by nobody.
+    # An unexpected error terminates the program, because no outcome of that visitor would be counted.
     threading.excepthook = lambda failure: (sys.excepthook(*failure[:3]), os._exit(3))
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
@@ -229,11 +229,11 @@ def main() -> None:
 
 
 def send_visitors(connections: Connections, rate: float, over: threading.Event) -> None:
-    """Have visitors at a fixed rate. Each comes when it is due, however many are waiting for the site."""
+    """Run visitors at a fixed rate. Each starts on time, even if others still wait for the site."""
     first, number, threads = time.monotonic(), 0, deque[threading.Thread]()
-    # A visitor makes six requests.
+    # Each visitor sends six requests.
     while not over.wait(max(0.0, first + number * 6 / rate - time.monotonic())):
-        # Every other one keeps its connection.
+        # Every second visitor keeps its connection.
         thread = threading.Thread(target=Visitor(connections, keep_alive=number % 2 == 0).visit)
         thread.start()
         threads.append(thread)
@@ -245,7 +245,7 @@ def send_visitors(connections: Connections, rate: float, over: threading.Event) 
 
 
 def send_forms(connections: Connections, together: int, over: threading.Event) -> None:
-    """Have so many visitors send a form at the same time, in rounds, between which the site has nothing to do."""
+    """Run visitors that send a form at the same time, in rounds with idle time between them."""
     number = 0
     while not over.is_set():
         pause = FORM_PAUSES[number % len(FORM_PAUSES)]

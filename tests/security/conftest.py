@@ -1,4 +1,4 @@
-"""A site of their own for the attacks, and the figures that come of it."""
+"""Site for the attacks, and the table of figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIGURES: list[str] = []
 
 @pytest.fixture
 def tell() -> Callable[[str], None]:
-    """Print a figure at the end of the run, whatever becomes of the test."""
+    """Return a function that adds a figure to the table at the end, even if the test fails."""
     return FIGURES.append
 
 
@@ -27,7 +27,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[object]:
-    """The site under attack, with odd passwords."""
+    """Return the site under attack, with special characters in its passwords."""
     from support_security import deployed
 
     yield from deployed()

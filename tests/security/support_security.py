@@ -1,6 +1,6 @@
-"""What the attacks share: a site of their own with odd passwords, and a record of all that playbooks printed.
+"""Helpers of the attacks: a site with special characters in its passwords, and all output of playbooks.
 
-The cluster is the one of the Molecule scenario `default`; postgresql_support.py tells how to name another.
+The cluster is that of the Molecule scenario `default`. See postgresql_support.py for other clusters.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from support import run_playbook
 NAMESPACE = "test-security"
 STRANGERS = "test-security-strangers"
 SUPERUSER = "admin"
-# Given by the user. What is not given here is generated, and looked for as well.
+# Given by the user. Other secrets are generated, and the tests search for these too.
 GIVEN = {
     "superuser_password": Unsafe(f"superuser {ODD_PASSWORD}"),
     "database_passwords": {"app": Unsafe(f"app {ODD_PASSWORD}"), "migrate": Unsafe(f"{ODD_PASSWORD} migrate")},
     "postgresql_admin_password": Unsafe(f"{ODD_PASSWORD} administrator"),
 }
-# With images of its own, which another test that deploys other images does not prune.
+# A separate image repository, because tests that deploy other images would prune these.
 SMALL = {
     "postgresql_storage_size": "1Gi",
     "web_replicas": 2,
     "app_image_repository": "localhost/cloud-django-test/security",
 }
-# Values of Secrets that are no secrets.
+# Values of Secrets that are not secret.
 PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a playbook was called with, how it ended and all that it printed."""
+    """Arguments, exit status, and output of a playbook."""
 
     arguments: list[str]
     code: int
@@ -63,7 +63,7 @@ class Ended:
 
     @property
     def unfolded(self) -> str:
-        """The output without the line feeds that Ansible puts into long sentences."""
+        """Return the output without the line breaks that Ansible inserts in long sentences."""
         return " ".join(self.output.split())
 
     @property
@@ -73,9 +73,9 @@ class Ended:
 
 @dataclass
 class Record:
-    """All playbooks that ran, and what stood in the process list of this machine meanwhile.
+    """All playbook runs, and the process list of this machine during the runs.
 
-    The nodes are containers on this machine, so the processes in pods are seen too.
+    The nodes are containers on this machine, so the list includes the processes in pods.
     """
 
     runs: list[Ended] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Record:
     started: float = field(default_factory=time.time)
 
     def play(self, playbook: str, *options: str, inventory: Path = PROJECT / INVENTORY, **variables: Any) -> Ended:
-        """Run a playbook as loudly as possible, as a user does who keeps passwords in a file of variables."""
+        """Run a playbook with full verbosity, as a user who keeps passwords in a file of variables."""
         mine = os.environ | {"MOLECULE_PROJECT_DIRECTORY": str(PROJECT), "MOLECULE_SCENARIO_NAME": "security"}
         extra = {"app_namespace": NAMESPACE, "image_context": str(PROJECT)} | SMALL | GIVEN | variables
         with extra_variables(extra) as option, self.watched():
@@ -99,7 +99,7 @@ class Record:
 
 
 class Watch:
-    """Looks at arguments and environment of every process, many times a second."""
+    """Record arguments and environment of all processes, many times per second."""
 
     def __init__(self, seen: set[bytes]) -> None:
         self.seen = seen
@@ -119,20 +119,20 @@ class Watch:
                 for name in ("cmdline", "environ"):
                     try:
                         self.seen.add((process / name).read_bytes())
-                    except OSError:  # It has ended.
+                    except OSError:  # The process has exited.
                         continue
 
 
 @dataclass
 class Site:
-    """The site under attack."""
+    """Site under attack."""
 
     where: Client
     record: Record
 
     @cached_property
     def address(self) -> tuple[str, int]:
-        """Host and port at which this machine finds it."""
+        """Return host and port of the site, as seen from this machine."""
         nodes = self.where.request("get", "/api/v1/nodes")["items"]
         known = [entry for node in nodes for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
         service = self.where.get("Service", "polls-web")
@@ -143,7 +143,7 @@ class Site:
         return "{}:{}".format(*self.address)
 
     def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
-        """Ask for one page, from this machine and over a connection of its own."""
+        """Request a page from this machine over a new connection."""
         client = http.client.HTTPConnection(*self.address, timeout=20)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -151,26 +151,26 @@ class Site:
             response = client.getresponse()
             try:
                 body = response.read()
-            except ConnectionResetError:  # By a server that has said what it thinks of the rest.
+            except ConnectionResetError:  # The server has already responded and closed the connection.
                 body = b""
             return Answer(response.status, response.headers, body.decode(errors="replace"))
         finally:
             client.close()
 
     def send(self, request: str) -> int:
-        """Send bytes as they are, and return the status of the first answer."""
+        """Send raw bytes, and return the status of the first response."""
         with socket.create_connection(self.address, timeout=20) as connection:
             connection.sendall(request.encode())
             return int(connection.recv(1000).split(b" ")[1])
 
     @staticmethod
     def project(pod: dict[str, Any]) -> dict[str, Any]:
-        """The container of a pod that runs the project."""
+        """Return the container of a pod that runs the project."""
         spec = pod["spec"]
         return next(c for c in spec.get("initContainers", []) + spec["containers"] if c["name"] == "web")
 
     def log_in(self, password: str, username: str = SUPERUSER) -> Answer:
-        """Fill in the form of the admin as a browser does."""
+        """Submit the login form of the admin like a browser."""
         form = self.get("/admin/login/")
         token = form.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
         body = urllib.parse.urlencode({"username": username, "password": password, "csrfmiddlewaretoken": token})
@@ -183,12 +183,12 @@ class Site:
         return self.where.request("get", self.where.path("Pod"), label_selector=selector)["items"]
 
     def in_pod(self, *command: str, stdin: str = "") -> Any:
-        """Run a program where an intruder would be: in a container of the site."""
+        """Run a program in a container of the site, where an intruder would be."""
         pod = next(entry["metadata"]["name"] for entry in self.pods() if not entry["metadata"].get("deletionTimestamp"))
         return self.where.exec(pod, "web", list(command), stdin)
 
     def secrets(self) -> dict[str, str]:
-        """All secret values of the site, by what they are."""
+        """Return all secret values of the site by name."""
         found = {}
         for item in self.where.request("get", self.where.path("Secret"))["items"]:
             for key, value in (item.get("data") or {}).items():
@@ -199,7 +199,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the site answered."""
+    """Response of the site."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -213,7 +213,7 @@ class Answer:
 
 
 def written(text: str) -> set[str]:
-    """Return a secret in every way in which it may be written somewhere, without what the place puts around it."""
+    """Return a secret in each form in which it may be written, without the surrounding characters."""
     raw = text.encode()
     forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
     forms |= {urllib.parse.quote(text), urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)}
@@ -222,17 +222,17 @@ def written(text: str) -> set[str]:
     forms |= {yaml.safe_dump(text, default_style='"', width=10**6, allow_unicode=True)[1:-2]}
     forms |= {json.dumps(form)[1:-1] for form in tuple(forms)}
     for shift in range(3):
-        # As a part of something longer; the characters at both ends depend on what stands there.
+        # As part of a longer string, whose encoding changes the characters at both ends.
         inside = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
         forms.add(inside[4 if shift else 0 : -1])
-    # A log or an error may break it at its end of a line. The first line of a key is that of each key.
+    # A log or an error may wrap at line ends. The first line is equal for all keys.
     forms |= {line for line in text.splitlines() if len(line) > 20 and not line.startswith("-----")}
     return {form for form in forms if len(form) >= 12}
 
 
 def leaks(secrets: Mapping[str, str], text: str) -> list[str]:
-    """Return the names of the secrets that are in a text."""
-    # Ansible folds long lines at a space.
+    """Return the names of the secrets in a string."""
+    # Ansible wraps long lines at spaces.
     unfolded = " ".join(text.split())
     found = []
     for name, value in secrets.items():
@@ -243,7 +243,7 @@ def leaks(secrets: Mapping[str, str], text: str) -> list[str]:
 
 
 def outside_address() -> str:
-    """Return the address of this machine as the nodes see it."""
+    """Return the address of this machine, as seen from the nodes."""
     nodes = cluster(NAMESPACE).request("get", "/api/v1/nodes")["items"]
     node = next(entry["address"] for entry in nodes[0]["status"]["addresses"] if entry["type"] == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
@@ -252,7 +252,7 @@ def outside_address() -> str:
 
 
 def deployed() -> Iterator[Site]:
-    """Yield a new site, and remove it at the end."""
+    """Yield a new site, then remove it."""
     for name in (NAMESPACE, STRANGERS):
         remove_namespace(name)
     site = Site(cluster(NAMESPACE), Record())

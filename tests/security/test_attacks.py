@@ -1,4 +1,4 @@
-"""What a stranger and an intruder try, on the real site: each attempt fails, and what is allowed works."""
+"""Attempts of strangers and intruders on a real site: each attempt fails, and allowed actions work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support_security import GIVEN, STRANGERS, SUPERUSER, Answer, Site, outside_
 PYTHON_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
 PAGES = ["/", "/polls/1/", "/polls/1/results/", "/polls/1/results.json", "/admin/", "/admin/login/", "/none/", "/livez"]
 METRICS_PORTS = (9090, 9100, 9187, 2019, 10250)
-# The front listens on the first for all clients, and the project on the second for the front alone.
+# The front listens on the first port for all clients, the project on the second one for the front only.
 FRONT_PORT, PROJECT_PORT = 8080, 8000
 
 
@@ -26,7 +26,7 @@ FRONT_PORT, PROJECT_PORT = 8080, 8000
 
 @pytest.fixture(scope="module")
 def stranger(site: Site) -> Iterator[Callable[[str], Any]]:
-    """A shell in a pod of another namespace."""
+    """Return a shell in a pod of another namespace."""
     where = cluster(STRANGERS)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGERS, "labels": labels}}
@@ -37,21 +37,21 @@ def stranger(site: Site) -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture(scope="module")
 def neighbour(site: Site) -> Iterator[Callable[[str], Any]]:
-    """A shell in a pod of the site's namespace that is no part of the site."""
+    """Return a shell in a pod of the site's namespace that does not belong to the site."""
     with running_pod(site.where, pod("neighbour", {})) as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
 def client(site: Site) -> Iterator[Callable[[str], Any]]:
-    """A shell in a pod that may talk to the database."""
+    """Return a shell in a pod that may connect to the database."""
     with running_pod(site.where, pod("client", {"cloud-django/postgresql-client": "true"})) as shell:
         yield shell
 
 
 def attempts(shell: Callable[[str], Any], targets: list[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """Try to connect, to all at once. An attempt is `open`, `refused` by the host, or `dropped` on the way to it."""
-    # bash's own connections, since the image has no other program for it.
+    """Connect to all targets in parallel. A result is `open`, `refused` by the host, or `dropped` on the way."""
+    # Connections of bash, because the image has no other program for them.
     try_one = "(code=0; timeout 2 bash -c ': < /dev/tcp/{0}/{1}' 2> /dev/null || code=$?; echo {0} {1} $code) &"
     told = shell("\n".join([*(try_one.format(*target) for target in targets), "wait"])).out.split()
     outcomes = {"0": "open", "124": "dropped"}
@@ -64,18 +64,18 @@ def connects(shell: Callable[[str], Any], host: str, port: int) -> bool:
 
 
 def targets(site: Site) -> list[tuple[str, int]]:
-    """Everything of the site that listens and is not for everybody, or might."""
+    """Return all ports of the site that are not public."""
     server = site.where.get("Pod", "polls-postgresql-0")["status"]["podIP"]
     web = [entry["status"]["podIP"] for entry in site.pods()]
     found = [(server, 5432), (f"polls-postgresql.{site.where.namespace}.svc.cluster.local", 5432)]
     return found + [(host, port) for host in [server, *web] for port in (6379, 26379, *METRICS_PORTS)]
 
 
-def test_the_allowed_connections_work(
+def test_allowed_connections_work(
     site: Site, client: Callable[[str], Any], stranger: Callable[[str], Any], tell: Callable[[str], None]
 ) -> None:
     tried = list(attempts(client, [target for target in targets(site) if target[1] == 5432]).values())
-    # The site itself is for everybody, and its own way to the database is what makes its pods ready.
+    # The site itself is public, and pods are ready only with a connection to the database.
     tried += attempts(stranger, [(entry["status"]["podIP"], FRONT_PORT) for entry in site.pods()]).values()
     tried += ["open" if site.get("/readyz").status == 200 else "not ready"]
     tell(f"{tried.count('open')} of {len(tried)} allowed connections succeeded")
@@ -83,10 +83,10 @@ def test_the_allowed_connections_work(
 
 
 @pytest.mark.parametrize("who", ["stranger", "neighbour"])
-def test_no_connection_of_a_stranger_succeeds(
+def test_connections_of_strangers_fail(
     site: Site, who: str, request: pytest.FixtureRequest, tell: Callable[[str], None]
 ) -> None:
-    """Nor does any come as far as to be refused, which would prove only that nobody listens there today."""
+    """No connection is refused either, which would prove only that no process listens there now."""
     tried = attempts(request.getfixturevalue(who), targets(site))
     succeeded = [target for target, outcome in tried.items() if outcome == "open"]
     tell(f"{len(succeeded)} of {len(tried)} connections of the {who} succeeded")
@@ -94,8 +94,8 @@ def test_no_connection_of_a_stranger_succeeds(
     assert {target: outcome for target, outcome in tried.items() if outcome != "dropped"} == {}
 
 
-def test_the_project_is_reached_by_its_front_alone(site: Site, stranger: Callable[[str], Any]) -> None:
-    """Not even where a NetworkPolicy lets all pods in: nothing listens there but for the pod itself."""
+def test_only_the_front_reaches_the_project(site: Site, stranger: Callable[[str], Any]) -> None:
+    """Even if a NetworkPolicy allows all pods, the port is open only inside the pod."""
     site.where.create(
         ALLOW_ALL
         | {
@@ -121,14 +121,14 @@ ALLOW_ALL = {
 FORBIDDEN = "could connect to another pod of the site, which its NetworkPolicy forbids"
 
 
-def test_the_probe_is_silent_where_policies_are_enforced(site: Site) -> None:
+def test_probe_has_no_warning_if_policies_are_enforced(site: Site) -> None:
     ended = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require")
     assert (ended.code, ended.changed) == (0, 0), ended.output[-2000:]
     assert FORBIDDEN not in ended.unfolded
 
 
-def test_the_probe_tells_where_they_are_not(site: Site) -> None:
-    """As in a cluster that enforces none, the pods may do everything here."""
+def test_probe_warns_if_policies_are_not_enforced(site: Site) -> None:
+    """As in a cluster without enforcement, the pods may open any connection here."""
     site.where.create(ALLOW_ALL)
     try:
         required = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require")
@@ -143,15 +143,15 @@ def test_the_probe_tells_where_they_are_not(site: Site) -> None:
         site.where.delete("NetworkPolicy", "somebody-allows-all")
 
 
-def test_the_probe_does_not_take_silence_for_good_news(site: Site) -> None:
-    """One pod alone cannot find out."""
+def test_probe_fails_if_enforcement_is_unknown(site: Site) -> None:
+    """A single pod can't check enforcement."""
     ended = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require", web_replicas=1)
     assert ended.code != 0
     assert "NetworkPolicy enforcement of the cluster is unknown" in ended.unfolded
     assert site.record.play("site.yml", "--tags=web").code == 0
 
 
-def test_with_peers_named_nobody_else_reaches_the_pods(
+def test_only_configured_peers_reach_the_pods(
     site: Site, stranger: Callable[[str], Any], neighbour: Callable[[str], Any]
 ) -> None:
     peers = [{"podSelector": {}, "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": STRANGERS}}}]
@@ -178,7 +178,7 @@ def test_the_intruder_can_write_to_tmp_only(site: Site) -> None:
     assert site.in_pod("python", "-c", "open('/tmp/file', 'w').write('x')").code == 0
 
 
-def test_the_intruder_is_nobody(site: Site) -> None:
+def test_intruder_has_no_privileges(site: Site) -> None:
     script = "import os; print(os.getuid(), os.getgid()); print(open('/proc/self/status').read())"
     told = site.in_pod("python", "-c", script)
     assert told.out.startswith("10001 10001\n")
@@ -205,7 +205,7 @@ def test_the_intruder_cannot_reach_the_api_server(site: Site) -> None:
 
 
 def test_the_intruder_cannot_reach_the_internet(site: Site, stranger: Callable[[str], Any]) -> None:
-    """A server outside of the cluster stands for it; a pod without a NetworkPolicy reaches it."""
+    """A server outside of the cluster stands for the internet. A pod without a NetworkPolicy reaches it."""
     gateway = outside_address()
     with http.server.ThreadingHTTPServer((gateway, 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -218,7 +218,7 @@ def test_the_intruder_cannot_reach_the_internet(site: Site, stranger: Callable[[
 
 
 def sql(site: Site, statement: str) -> str:
-    """Run SQL as the site does; returns the result or the error."""
+    """Run SQL as the site does; return the result or the error."""
     code = (
         "import django, sys; django.setup(); from django.db import connection\n"
         "with connection.cursor() as c:\n  c.execute(sys.argv[1]); print(c.fetchall() if c.description else 'done')"
@@ -250,14 +250,14 @@ def sql(site: Site, statement: str) -> str:
         "SELECT lo_import('/etc/passwd')",
     ],
 )
-def test_the_intruder_has_no_rights_in_the_database(site: Site, other_table: None, statement: str) -> None:
+def test_intruder_has_no_database_privileges(site: Site, other_table: None, statement: str) -> None:
     answer = sql(site, statement)
     assert "InsufficientPrivilege" in answer or "permission denied" in answer or "must be" in answer, answer
 
 
 @pytest.fixture(scope="module")
 def other_table(site: Site) -> None:
-    """A table of another role in the same database."""
+    """Return a table of another role in the same database."""
     database = secret(site.where, "polls-database-app")["database"]
     admin_sql(site.where, "CREATE ROLE other; CREATE SCHEMA other AUTHORIZATION other", database)
     admin_sql(site.where, "CREATE TABLE other.diary (entry text); ALTER TABLE other.diary OWNER TO other", database)
@@ -351,7 +351,7 @@ print(json.dumps(statuses))
 
 
 def python_pod(site: Site, name: str) -> dict[str, Any]:
-    """A pod in the strangers' namespace that has Python: the image of the site."""
+    """Return a pod in the strangers' namespace with the site's image, which has Python."""
     manifest = pod(name, {})
     manifest["spec"]["containers"][0] |= {
         "image": site.project(site.pods()[0])["image"],
@@ -361,7 +361,7 @@ def python_pod(site: Site, name: str) -> dict[str, Any]:
     return manifest
 
 
-def test_ten_bad_log_ins_lock_out_their_address_only(site: Site, stranger: Callable[[str], Any]) -> None:
+def test_ten_failed_logins_lock_only_their_address(site: Site, stranger: Callable[[str], Any]) -> None:
     where = cluster(STRANGERS)
     web = site.pods()[0]["status"]["podIP"]
 
@@ -383,7 +383,7 @@ def test_ten_bad_log_ins_lock_out_their_address_only(site: Site, stranger: Calla
 
 
 def test_clients_from_outside_have_their_own_address(site: Site) -> None:
-    """Behind one address for all, the first attacker would lock out everybody."""
+    """With one address for all clients, the first attacker would lock out all users."""
     assert site.log_in("guess", "marker").status == 200
     database = secret(site.where, "polls-database-app")["database"]
     address = admin_sql(
@@ -392,7 +392,7 @@ def test_clients_from_outside_have_their_own_address(site: Site) -> None:
     assert address == outside_address()
 
 
-# --- (h) Tricks -------------------------------------------------------------------------------------------------------
+# --- (h) Odd paths ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,9 @@ def test_clients_from_outside_have_their_own_address(site: Site) -> None:
         ("/admin/login/?next=//evil.example/", "GET", {}, {200}),
     ],
 )
-def test_tricks(site: Site, path: str, method: str, headers: dict[str, str], status: set[int]) -> None:
+def test_odd_paths_get_the_expected_status(
+    site: Site, path: str, method: str, headers: dict[str, str], status: set[int]
+) -> None:
     answer = site.get(path, method, **headers)
     assert answer.status in status
     location = answer.headers["Location"] or ""
@@ -441,8 +443,8 @@ def test_tricks(site: Site, path: str, method: str, headers: dict[str, str], sta
     assert "Traceback" not in answer.text
 
 
-def test_requests_that_are_too_large(site: Site) -> None:
-    # Said after the head, for a client that goes on sending may see that it is cut off and nothing else.
+def test_too_large_requests_are_refused(site: Site) -> None:
+    # The response follows the head, because a client that keeps sending may see only a closed connection.
     assert site.send(f"POST /polls/1/vote/ HTTP/1.1\r\nHost: {site.host}\r\nContent-Length: 1000000\r\n\r\n") == 413
     assert site.get("/", X_Long="x" * 40_000).status == 431
     assert site.get("/" + "x" * 5000).status in {400, 414}
@@ -466,14 +468,14 @@ SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: {host}\r\n\r\n"
         ("Transfer_Encoding: chunked\r\nContent-Length: 0", ""),
     ],
 )
-def test_nothing_is_smuggled(site: Site, lengths: str, body: str) -> None:
-    """tests/front/ has all of them; here they meet the site itself."""
+def test_no_request_is_smuggled(site: Site, lengths: str, body: str) -> None:
+    """tests/front/ tests all variants. Here a few run against the real site."""
     request = f"POST / HTTP/1.1\r\nHost: {site.host}\r\n{lengths}\r\n\r\n{body}{SMUGGLED.format(host=site.host)}"
     assert site.send(request) in {400, 403, 405, 501}
     assert site.get("/").status == 200
 
 
-def test_the_admin_speaks_of_nobody(site: Site) -> None:
+def test_admin_does_not_reveal_users(site: Site) -> None:
     known, unknown = site.log_in("wrong"), site.log_in("wrong", "nobody-of-this-name")
     assert (known.status, unknown.status) == (200, 200)
 
@@ -483,15 +485,15 @@ def test_the_admin_speaks_of_nobody(site: Site) -> None:
     assert message(known) == message(unknown)
 
 
-def test_no_page_tells_the_version(site: Site) -> None:
-    """Neither in headers nor in an error."""
+def test_no_page_reveals_the_version(site: Site) -> None:
+    """Neither in headers nor in error pages."""
     for path in ("/none/", "/polls/999999/"):
         answer = site.get(path)
         assert "Django" not in answer.text
         assert "gunicorn/" not in str(answer.headers)
 
 
-def test_the_database_refuses_what_is_not_encrypted(site: Site, client: Callable[[str], Any]) -> None:
+def test_database_refuses_unencrypted_connections(site: Site, client: Callable[[str], Any]) -> None:
     access = secret(site.where, "polls-database-app")
     where = f"host={access['host']} user={access['username']} dbname={access['database']} sslmode=disable"
     told = client(f"psql '{where}' 2>&1 || true")

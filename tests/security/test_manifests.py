@@ -1,4 +1,4 @@
-"""A scanner over the manifests of the running site: no check fails but those that checkov.yaml gives a reason for."""
+"""Scan of the manifests of the running site: only checks with a reason in checkov.yaml fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def manifests(site: Site) -> list[dict[str, Any]]:
-    """What the API server holds of the site, without what it added about the state."""
+    """Return the site's manifests from the API server, without the status."""
     found = []
     for api, kinds in KINDS.items():
         for kind in kinds:
@@ -43,11 +43,11 @@ def manifests(site: Site) -> list[dict[str, Any]]:
 
 
 def scan(folder: Path, manifests: list[dict[str, Any]], exceptions: Path = EXCEPTIONS) -> dict[str, Any]:
-    """Run checkov over manifests, without asking anybody on the network."""
+    """Run checkov on manifests, without network access."""
     (folder / "site.yaml").write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
     done = subprocess.run(
         [
-            # Its first line names its Python without quotes, and there may be a space in that.
+            # The first line of the script has the path of Python without quotes, and the path may contain a space.
             str(CHECKOV.with_name("python")),
             str(CHECKOV),
             f"--config-file={exceptions}",
@@ -82,13 +82,13 @@ def test_no_check_fails(manifests: list[dict[str, Any]], tmp_path: Path, tell: C
     assert summary["passed"] > 200
 
 
-def test_the_scanner_finds_what_is_wrong(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_scanner_finds_problems(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
     broken = json.loads(json.dumps([item for item in manifests if item["kind"] == "Deployment"]))
     broken[0]["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"privileged": True}
     assert any(line.startswith("CKV_K8S_16 ") for line in failed(scan(tmp_path, broken)))
 
 
-def test_every_exception_is_needed_and_has_a_reason(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_each_exception_is_needed_and_has_a_reason(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
     text = EXCEPTIONS.read_text(encoding="utf-8")
     skipped = yaml.safe_load(text).get("skip-check") or []
     for check in skipped:

@@ -1,4 +1,4 @@
-"""The last request of a run, on the real site: what proves that the release answers, and what does not."""
+"""Last request of a run on a real site: responses that prove the release, and others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = "X-Front-Release"
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """The address of another site, whose every page is there."""
+    """Return the URL of another site on which each page exists."""
 
     class Other(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -40,7 +40,7 @@ def annotations(site: Site) -> dict[str, str]:
 
 
 def proven(folder: Path, site: Site, *cases: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the result of the module for each case, all from one play."""
+    """Return the results of the module for each case, all from one play."""
     known = annotations(site)
     options = {"release": known[RELEASE], "configuration_hash": known[CONFIGURATION], "namespace": NAMESPACE}
     options |= {"labels": {"app.kubernetes.io/component": "web"}, "port": 8080, "timeout": 2}
@@ -56,11 +56,11 @@ def proven(folder: Path, site: Site, *cases: dict[str, Any]) -> list[dict[str, A
     return json.loads((folder / "results").read_text())
 
 
-def test_a_run_is_proven_at_the_address(site: Site) -> None:
+def test_run_is_verified_at_the_public_url(site: Site) -> None:
     assert "port-forward" not in site.record.runs[0].unfolded
 
 
-def test_no_visitor_learns_the_release(site: Site) -> None:
+def test_visitors_do_not_see_the_release(site: Site) -> None:
     known = annotations(site)
     answer = site.get("/", X_Front_Proof=known[CONFIGURATION])
     assert (answer.status, answer.headers[MARK]) == (200, known[RELEASE])
@@ -69,14 +69,14 @@ def test_no_visitor_learns_the_release(site: Site) -> None:
         assert MARK not in site.get("/", X_Front_Proof=key).headers
 
 
-def test_another_site_is_told_from_the_release(site: Site, tmp_path: Path, elsewhere: str) -> None:
+def test_another_site_is_no_proof(site: Site, tmp_path: Path, elsewhere: str) -> None:
     there, other, required, refused, old = proven(
         tmp_path,
         site,
         {"url": f"http://{site.host}/"},
         {"url": elsewhere},
         {"url": elsewhere, "address": "require"},
-        # Every page of this host is 400, while /readyz answers any host.
+        # All pages of this host have status 400, but /readyz accepts any host.
         {"url": f"http://nobody.example:{site.address[1]}/"},
         {"url": f"http://{site.host}/", "release": "0" * 32},
     )

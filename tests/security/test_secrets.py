@@ -1,6 +1,6 @@
-"""No secret is in what a playbook prints or leaves behind, whether it works or not, and no password is too odd.
+"""Playbooks leave no secret in their output or on disk, even if they fail, and passwords can have any characters.
 
-Last of the files here, since it ends with the removal of the site.
+This file runs last, because it removes the site.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kubernetes.dynamic.exceptions import NotFoundError
 from postgresql_support import INVENTORY, Unsafe
 from support_security import GIVEN, NAMESPACE, PROJECT, Ended, Site, leaks, written
 
-# Where a program might leave a file on the controller.
+# Directories on the control node in which a program might leave a file.
 FOLDERS = [PROJECT, Path.home() / ".ansible", Path.home() / ".cache", Path.home() / ".kube", Path("/var/tmp")]
 LARGEST_FILE = 8 * 1024 * 1024
 API = {
@@ -34,7 +34,7 @@ API = {
 
 @pytest.fixture(scope="module")
 def known(site: Site) -> dict[str, str]:
-    """All secrets that there ever were; tests add to them."""
+    """All secrets of the site so far; tests add to them."""
     given = {"superuser": str(GIVEN["superuser_password"]), "admin": str(GIVEN["postgresql_admin_password"])}
     given |= {f"login {name}": str(value) for name, value in GIVEN["database_passwords"].items()}
     found = site.secrets() | given
@@ -43,7 +43,7 @@ def known(site: Site) -> dict[str, str]:
 
 
 def clean(site: Site, known: dict[str, str], ended: Ended) -> Ended:
-    """Check what one playbook printed, with the secrets that are there by now."""
+    """Check the output of a playbook for the current secrets."""
     known |= {f"{name} later": value for name, value in site.secrets().items() if value not in known.values()}
     assert len(ended.output) > 500
     assert leaks(known, ended.output) == [], ended.arguments
@@ -59,7 +59,7 @@ def test_these_checks_can_fail(known: dict[str, str]) -> None:
     assert leaks(known, "nothing here") == []
 
 
-def test_the_first_run(site: Site, known: dict[str, str]) -> None:
+def test_first_run_prints_no_secret(site: Site, known: dict[str, str]) -> None:
     clean(site, known, site.record.runs[0])
 
 
@@ -68,21 +68,21 @@ def test_a_second_run_changes_nothing(site: Site, known: dict[str, str]) -> None
     assert (again.code, again.changed) == (0, 0), again.output[-3000:]
 
 
-def test_a_dry_run_shows_nothing(site: Site, known: dict[str, str]) -> None:
+def test_check_mode_prints_no_secret(site: Site, known: dict[str, str]) -> None:
     clean(
         site, known, site.record.play("site.yml", "--check", superuser_password=Unsafe("sentinel of a dry run, long"))
     )
     assert leaks({"dry": "sentinel of a dry run, long"}, site.record.runs[-1].output) == []
 
 
-def test_the_odd_passwords_work(site: Site) -> None:
+def test_special_passwords_work(site: Site) -> None:
     assert site.log_in(str(GIVEN["superuser_password"])).status == 302
     assert site.get("/readyz").status == 200
 
 
 @pytest.mark.parametrize("playbook", ["scale.yml", "url.yml", "deploy_account.yml"])
-def test_every_other_playbook(site: Site, known: dict[str, str], playbook: str) -> None:
-    # The kubeconfig of an account is a file with a token, on purpose and where the user wants it.
+def test_other_playbooks_print_no_secret(site: Site, known: dict[str, str], playbook: str) -> None:
+    # The kubeconfig of the deployer account contains a token on purpose, at a path that the user chose.
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         variables = {"cluster_account_kubeconfig": str(folder / "kubeconfig")} if playbook.startswith("deploy") else {}
@@ -99,7 +99,7 @@ def test_pin(site: Site, known: dict[str, str], tmp_path: Path) -> None:
     assert ended.code == 0, ended.output[-3000:]
 
 
-def test_the_password_is_shown_where_that_is_the_purpose(site: Site, known: dict[str, str]) -> None:
+def test_password_playbook_prints_the_password(site: Site, known: dict[str, str]) -> None:
     ended = site.record.play("password.yml")
     site.record.runs.remove(ended)
     assert leaks(known, ended.output)
@@ -115,7 +115,7 @@ def test_the_password_is_shown_where_that_is_the_purpose(site: Site, known: dict
         ("connections", {"web_replicas": 50, "postgresql_max_connections": 40}),
         ("password", {"superuser_password": Unsafe("sentinel7"), "superuser_username": "somebody"}),
         ("", {"superuser_password": ["a list with a sentinel of a password"]}),
-        ("Supported", {"database_passwords": {"nobody": "a sentinel for nobody's log-in"}}),
+        ("Supported", {"database_passwords": {"unknown": "a sentinel for an unknown login"}}),
         ("has a NUL byte", {"database_passwords": {"app": "a sentinel with \0 in the middle of it"}}),
         ("has a NUL byte", {"postgresql_admin_password": "a sentinel with \0 in the middle of it"}),
         ("has failed", {"superuser_command": ["false"]}),
@@ -123,25 +123,27 @@ def test_the_password_is_shown_where_that_is_the_purpose(site: Site, known: dict
         ("", {"web_overrides": {"Deployment": {"spec": {"replicas": "many"}}}}),
     ],
 )
-def test_a_run_that_fails(site: Site, known: dict[str, str], sentence: str, variables: dict[str, Any]) -> None:
+def test_failed_run_prints_no_secret(
+    site: Site, known: dict[str, str], sentence: str, variables: dict[str, Any]
+) -> None:
     ended = clean(site, known, site.record.play("site.yml", **variables))
     assert ended.code != 0, variables
     assert sentence in ended.unfolded
     told = [text for text in texts(list(variables.values())) if "sentinel" in text and "/" not in text]
     assert leaks({text: text for text in told}, ended.output) == []
-    # What was there goes on.
+    # The site is unchanged and still serves.
     assert site.get("/readyz").status == 200
 
 
 def texts(value: Any) -> list[str]:
-    """Return all texts in some data."""
+    """Return all strings in nested data."""
     if isinstance(value, dict):
         return texts(list(value.values()))
     return [text for item in value for text in texts(item)] if isinstance(value, list) else [str(value)]
 
 
-def test_another_password(site: Site, known: dict[str, str]) -> None:
-    """Given anew, in a form that is odd in another way, and then the first one again."""
+def test_changed_password(site: Site, known: dict[str, str]) -> None:
+    """Change it to another unusual password, then back to the first one."""
     other = {
         "superuser_password": Unsafe("é🔑 $(id) %s %(x)s \\n \"another\" 'one' #"),
         "database_passwords": {"app": Unsafe("'\\ $$ another app")},
@@ -154,8 +156,8 @@ def test_another_password(site: Site, known: dict[str, str]) -> None:
     assert site.log_in(str(GIVEN["superuser_password"])).status == 302
 
 
-def test_objects_and_events(site: Site, known: dict[str, str]) -> None:
-    """Secrets hold them in `data`, and nothing else does."""
+def test_objects_and_events_have_no_secret(site: Site, known: dict[str, str]) -> None:
+    """Only Secrets contain them, in `data`."""
     for api, kinds in API.items():
         for kind in kinds:
             answer = site.where.request("get", f"{api}/namespaces/{NAMESPACE}/{kind}")
@@ -166,7 +168,7 @@ def test_objects_and_events(site: Site, known: dict[str, str]) -> None:
 
 
 def logs(site: Site) -> Iterator[tuple[str, str]]:
-    """Yield what each container wrote, before its last restart too."""
+    """Yield the logs of each container, including the one before its last restart."""
     for pod in site.where.request("get", f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]:
         status = pod.get("status", {})
         for state in (status.get("containerStatuses") or []) + (status.get("initContainerStatuses") or []):
@@ -174,14 +176,14 @@ def logs(site: Site) -> Iterator[tuple[str, str]]:
             path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log"
             for previous in {False, state["restartCount"] > 0}:
                 query = {"query_params": [("container", state["name"]), ("previous", str(previous).lower())]}
-                # A pod of an earlier release may be on its way out, and gone by now.
+                # A pod of an earlier release may be terminating, and be removed by now.
                 with suppress(NotFoundError):
                     answer = site.where.dynamic.request("get", path, serialize=False, **query)
                     yield f"{name}/{state['name']}", answer.data.decode(errors="replace")
 
 
-def test_logs_of_all_pods(site: Site, known: dict[str, str]) -> None:
-    """Of the site, of its Jobs and of PostgreSQL."""
+def test_logs_of_all_pods_have_no_secret(site: Site, known: dict[str, str]) -> None:
+    """Pods of the site, of its Jobs, and of PostgreSQL."""
     seen = dict(logs(site))
     assert {name.split("/")[1] for name in seen} >= {"web", "postgresql"}
     assert any("migrations" in name for name in seen)
@@ -189,8 +191,8 @@ def test_logs_of_all_pods(site: Site, known: dict[str, str]) -> None:
         assert leaks(known, text) == [], name
 
 
-def test_arguments_and_environment_of_processes(site: Site, known: dict[str, str]) -> None:
-    """Of this machine and of the pods, which are processes of it, while the playbooks ran."""
+def test_processes_have_no_secret(site: Site, known: dict[str, str]) -> None:
+    """Processes of this machine during the playbooks, which include those in pods."""
     seen = site.record.processes
     assert any(b"ansible-playbook" in data for data in seen)
     assert any(b"gunicorn" in data for data in seen), "the nodes are no containers on this machine"
@@ -200,7 +202,7 @@ def test_arguments_and_environment_of_processes(site: Site, known: dict[str, str
         assert found == [], name
 
 
-def test_the_disk_of_the_controller(site: Site, known: dict[str, str]) -> None:
+def test_disk_of_the_control_node_has_no_secret(site: Site, known: dict[str, str]) -> None:
     forms = {name: [form.encode() for form in written(value)] for name, value in known.items()}
     ours = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()))
     found, looked = [], 0
@@ -213,16 +215,16 @@ def test_the_disk_of_the_controller(site: Site, known: dict[str, str]) -> None:
                 if state.st_mtime < site.record.started or ".git" in path.parts:
                     continue
                 data = path.read_bytes()
-            except OSError:  # Gone again.
+            except OSError:  # Removed meanwhile.
                 continue
             looked += 1
             found += [(name, path) for name, texts in forms.items() if any(text in data for text in texts)]
-    # The files of variables are a user's own, and the ones here are gone with each run.
+    # Files of variables belong to the user, and the tests remove theirs after each run.
     assert looked > 0
     assert [place for place in found if "pytest" not in str(place[1])] == []
 
 
-def test_the_teardown(site: Site, known: dict[str, str]) -> None:
+def test_removal_prints_no_secret(site: Site, known: dict[str, str]) -> None:
     for data in ("keep", "purge", "purge"):
         ended = site.record.play("teardown.yml", teardown_data=data, teardown_cluster=False)
         assert ended.code == 0, ended.output[-3000:]
@@ -230,8 +232,8 @@ def test_the_teardown(site: Site, known: dict[str, str]) -> None:
     assert ended.changed == 0
 
 
-def test_all_of_it(site: Site, known: dict[str, str], tell: Callable[[str], None]) -> None:
-    """Once more over everything that was printed, with the secrets of all runs."""
+def test_all_output_has_no_secret(site: Site, known: dict[str, str], tell: Callable[[str], None]) -> None:
+    """Check all output again with the secrets of all runs."""
     found = {(name, *ended.arguments) for ended in site.record.runs for name in leaks(known, ended.output)}
     playbooks = {ended.arguments[0] for ended in site.record.runs}
     tell(f"{len(found)} secrets found in the output of {len(site.record.runs)} runs of {len(playbooks)} playbooks")

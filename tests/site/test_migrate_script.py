@@ -1,4 +1,4 @@
-"""The script of the role migrations, run as its Job runs it, on a database that is slow to answer."""
+"""Script of the role migrations, run as in its Job, with a database that responds late."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = {
 
 @contextmanager
 def migrating(**variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the script; it is ended if it takes very long."""
+    """Run the script, with a timeout."""
     with subprocess.Popen(
         [sys.executable, "manage.py", "shell", "--verbosity=0", f"--command=exec(open({str(SCRIPT)!r}).read())"],
         cwd=PROJECT / "django_polls",
@@ -45,7 +45,7 @@ def migrating(**variables: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    """Pass on what one end says until it has no more to say."""
+    """Forward data from one connection until it closes."""
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
@@ -54,14 +54,14 @@ def copy(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A port that refuses everybody until it is listened on."""
+    """Return a port that refuses connections until a test listens on it."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         yield listener
 
 
 def lead_to_the_database(listener: socket.socket) -> None:
-    """Connect whoever comes with the database."""
+    """Forward connections to the database."""
 
     def serve() -> None:
         with suppress(OSError):
@@ -75,7 +75,7 @@ def lead_to_the_database(listener: socket.socket) -> None:
     threading.Thread(target=serve, daemon=True).start()
 
 
-def test_a_database_that_does_not_answer_yet_is_waited_for(listener: socket.socket) -> None:
+def test_wait_for_a_database_that_responds_late(listener: socket.socket) -> None:
     with migrating(DATABASE_PORT=str(listener.getsockname()[1])) as process:
         for _ in range(3):
             assert process.stdout.readline().startswith("The database does not answer yet: ")
@@ -85,7 +85,7 @@ def test_a_database_that_does_not_answer_yet_is_waited_for(listener: socket.sock
     assert "Applying polls.0001_initial" in output
 
 
-def test_a_database_that_never_answers_is_not_waited_for_long(listener: socket.socket) -> None:
+def test_wait_for_an_unresponsive_database_times_out(listener: socket.socket) -> None:
     with migrating(DATABASE_PORT=str(listener.getsockname()[1])) as process:
         assert process.stdout.readline().startswith("The database does not answer yet: ")
         started = time.monotonic()
@@ -94,7 +94,7 @@ def test_a_database_that_never_answers_is_not_waited_for_long(listener: socket.s
     assert 14 < time.monotonic() - started < 30
 
 
-def test_what_the_server_itself_refuses_is_told_at_once() -> None:
+def test_error_of_the_server_is_reported_at_once() -> None:
     started = time.monotonic()
     with migrating(DATABASE_NAME="none") as process:
         output, error = process.communicate()

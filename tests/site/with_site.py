@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Run a command with a PostgreSQL of its own, and with the running site if asked for; afterwards both are gone.
+"""Run a command with a temporary PostgreSQL server, and optionally with the running site.
 
     tests/site/with_site.py --chdir django_polls python -m pytest
     tests/site/with_site.py --serve python -m pytest tests/browser
 
-The command finds the database in the variables that the site's settings read, and the site in BASE_URL. `python` is
-that of the site's environment, .venv/site, which the playbook prepare.yml makes.
+The command finds the database in the variables of the site's settings, and the site in BASE_URL. `python` is that of
+the site's environment, .venv/site, which the playbook prepare.yml creates.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ VENV = PROJECT / ".venv" / "site"
 POSTGRESQL_IMAGE = os.environ.get("TEST_POSTGRESQL_IMAGE", "localhost/cloud-django/postgresql:17")
 BASE_IMAGE = os.environ.get("TEST_BASE_IMAGE", "localhost/cloud-django/python:3.13")
 BUILD_SECRETS = {"pip_conf": "/etc/pip.conf", "ca_certificates": "/etc/ssl/certs/ca-certificates.crt"}
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
-# The login role owns the server, because the tests make a database of their own. Nothing outlives the container, so
-# nothing need reach a disk.
+# The login role owns the server, because the tests create a database. The data is temporary, so it need not be on a
+# disk.
 START_POSTGRESQL = """
 initdb --pgdata=/tmp/data --username=site --pwfile=/run/secrets/database-password --encoding=UTF8 \
        --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth=scram-sha-256 > /dev/null
@@ -44,11 +44,11 @@ exec postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c ssl=on -c fsync=of
 
 
 class Stopped(Exception):
-    """Something that the tests need is not there; the message is a sentence for the user."""
+    """A requirement of the tests is missing; the message is for the user."""
 
 
 def docker(*arguments: str) -> str:
-    """Run Docker and return what it printed."""
+    """Run Docker and return its output."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Stopped(f"docker {arguments[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -56,21 +56,21 @@ def docker(*arguments: str) -> str:
 
 
 def require_image(name: str) -> None:
-    """Stop without an image that no registry has."""
+    """Fail if an image is missing that no registry has."""
     inspect = ["docker", "image", "inspect", name]
     if name.startswith("localhost/") and subprocess.run(inspect, capture_output=True, check=False).returncode:
-        raise Stopped(f"Image {name} is not in the container engine: run `python tests/run.py site`, which makes it.")
+        raise Stopped(f"Image {name} is not in the container engine. Run `python tests/run.py site` to build it.")
 
 
 def log_of(container: str) -> str:
-    """Return the last lines that a container wrote."""
+    """Return the last lines of a container's log."""
     done = subprocess.run(["docker", "logs", "--tail=40", container], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
 @contextlib.contextmanager
 def container(*arguments: str) -> Iterator[str]:
-    """Run a container in the background and yield its ID; at the end it is gone, with its volumes."""
+    """Run a container in the background and yield its ID, then remove it with its volumes."""
     identifier = docker("run", "--detach", *arguments)
     try:
         yield identifier
@@ -79,8 +79,8 @@ def container(*arguments: str) -> Iterator[str]:
 
 
 def wait(identifier: str, name: str, is_ready: Callable[[], bool]) -> None:
-    """Wait until a container is ready; show its log if it ends before, or takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Wait until a container is ready. Print its log if it exits early or takes too long."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_ready():
         running = docker("container", "inspect", "--format={{ .State.Running }}", identifier) == "true"
         if not running or time.monotonic() > deadline:
@@ -95,10 +95,10 @@ def port(identifier: str, inside: int) -> str:
 
 @contextlib.contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """Run PostgreSQL; its certificate comes into the folder of secrets.
+    """Run PostgreSQL; its certificate is written to the directory of secrets.
 
-    The container publishes the site's port as well, because the site later shares its network: so both are `localhost`
-    to each other, which is the name in the certificate.
+    The container also publishes the port of the site, which later shares its network. Both are `localhost` for each
+    other, which is the name in the certificate.
     """
     with container(
         *("--publish=127.0.0.1::5432", "--publish=127.0.0.1::8000", f"--volume={folder}:/run/secrets:ro"),
@@ -129,7 +129,7 @@ def image() -> Iterator[str]:
 
 @contextlib.contextmanager
 def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[str]:
-    """Serve the site from its image, confined as it is in a pod, and yield its address."""
+    """Serve the site from its image, confined like in a pod, and yield its URL."""
     address = f"http://127.0.0.1:{port(database, 8000)}"
     inside = variables | {
         "DATABASE_PORT": "5432",
@@ -137,7 +137,7 @@ def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[
         "DATABASE_SSLROOTCERT": "/run/secrets/ca.crt",
         "DJANGO_SECRET_KEY_FILE": "/run/secrets/secret-key",
         "DJANGO_PUBLIC_URL": address,
-        # No front is here, so the container's port has to reach it.
+        # There is no front, so the project must listen on all addresses of the container.
         "WEB_BIND": "0.0.0.0:8000",
     }
     confined = [
@@ -161,7 +161,7 @@ def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[
 
 
 def is_served(address: str) -> bool:
-    """Tell whether a page is there."""
+    """Return whether a page exists."""
     try:
         with urllib.request.urlopen(address, timeout=2) as answer:
             return answer.status == 200
@@ -170,7 +170,7 @@ def is_served(address: str) -> bool:
 
 
 def write_secrets(folder: Path) -> None:
-    """Make up all secrets. The containers' users must be able to read them; the folder around them is closed."""
+    """Generate all secrets. Users of the containers must be able to read them, so the parent directory is closed."""
     for name, value in {
         "database-password": secrets.token_urlsafe(24),
         "secret-key": secrets.token_urlsafe(50),
@@ -183,19 +183,19 @@ def write_secrets(folder: Path) -> None:
 
 
 def main() -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--serve", action="store_true", help="run the site as well, from its image")
-    parser.add_argument("--chdir", default=".", help="where to run the command, below the project")
+    parser.add_argument("--serve", action="store_true", help="also run the site, from its image")
+    parser.add_argument("--chdir", default=".", help="directory to run the command in, relative to the project")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if not VENV.is_dir():
-        raise Stopped(f"{VENV} is not there: run `python tests/run.py site`, which makes it.")
+        raise Stopped(f"{VENV} is missing. Run `python tests/run.py site` to create it.")
     require_image(POSTGRESQL_IMAGE)
     if options.serve:
         require_image(BASE_IMAGE)
 
-    # So that `finally` is reached, whatever ends this.
+    # Raise an exception for each signal, so that `finally` runs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="site-"))) / "secrets"

@@ -1,4 +1,4 @@
-"""What the inventories set: what differs between them, and nothing that a role would not know."""
+"""Variables of the inventories: only variables that roles know, and only values that differ from the defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import yaml
 PROJECT = Path(__file__).parents[2]
 INVENTORIES = sorted(path.name for path in (PROJECT / "inventory").iterdir() if path.is_dir())
 MOST_LINES = 40
-# Of the inventory as a whole, for the roles' defaults to refer to.
+# Variables of the inventory as a whole, which the roles' defaults use.
 SHARED = {
     "app_data",
     "app_image",
@@ -32,21 +32,21 @@ SHARED = {
     "registry_mirror",
     "site_ca_file",
 }
-# What two inventories must not have in common.
+# Variables that must differ between two inventories.
 OWN = {
     "app_image_repository",
     "cluster_account_kubeconfig",
     "cluster_kubeconfig",
     "cluster_name",
 }
-# Defaults of roles that no inventory repeats, and what they are there.
+# Defaults of roles that no inventory repeats, and their values.
 COMMON = {
     "image_build_secrets": {"ca_certificates": "/etc/ssl/certs/ca-certificates.crt", "pip_conf": "/etc/pip.conf"},
     "web_replicas": 3,
     "web_threads": 8,
     "web_workers": 1,
 }
-# Defaults of roles that follow from an inventory, for a folder `inventory` in /site.
+# Defaults of roles that follow from an inventory, for a directory `inventory` in /site.
 FOLLOWING = {
     "example_cloud": {
         "cluster_context": "polls-polls-deployer",
@@ -134,7 +134,7 @@ def templated(inventory: Path, folder: Path, names: list[str]) -> dict[str, Any]
 
 def copied(name: str, copy: Path) -> Path:
     shutil.copytree(PROJECT / "inventory" / name, copy)
-    # Beside it is the project of its user.
+    # The parent directory contains the user's project.
     (copy.parents[1] / "Dockerfile").touch()
     (copy.parents[1] / ".dockerignore").touch()
     return copy
@@ -142,7 +142,7 @@ def copied(name: str, copy: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a function that gives the variables of an inventory in the checkout."""
+    """Return a function that returns the variables of an inventory in the checkout."""
 
     @cache
     def of(name: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("name", INVENTORIES)
-def test_every_variable_is_one_that_a_role_knows(name: str) -> None:
+def test_each_variable_is_known_to_a_role(name: str) -> None:
     assert variables_of(PROJECT / "inventory" / name).keys() <= known()
 
 
@@ -182,7 +182,7 @@ def test_common_values_are_defaults_of_roles(name: str, values: Any) -> None:
 
 
 @pytest.mark.parametrize("name", INVENTORIES)
-def test_names_and_paths_follow_from_the_folder(name: str, values: Any) -> None:
+def test_names_and_paths_follow_from_the_directory(name: str, values: Any) -> None:
     expected = json.loads(json.dumps(FOLLOWING[name]).replace("/site/", f"{PROJECT}/"))
     assert values(name).items() >= expected.items()
 

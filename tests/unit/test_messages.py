@@ -1,4 +1,4 @@
-"""All messages for the user: none has an unmatched quote, and none says what may not be so."""
+"""Messages for users: no unmatched quotes, and no claim that nothing was changed where that may be wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 
 PROJECT = Path(__file__).parents[2]
 UNCHANGED = re.compile(r"nothing (?:\w+ ){0,2}?was changed|no changes were made(?! to the site)", re.IGNORECASE)
-# Where nothing has been changed before, and why that is sure.
+# Places where no change was made before, with the reason.
 SURE = {
     "playbooks/shared/inventory.yml": "It is the first play of each playbook.",
     "plugins/lookup/environment_refusal.py": "It is for the first play of each playbook.",
@@ -29,7 +29,7 @@ MESSAGE_KEYS = ("msg", "fail_msg", "success_msg")
 
 
 def text_of(node: ast.AST) -> str:
-    """Return the text of a literal, with a word in the place of each value."""
+    """Return the text of a literal, with a placeholder for each value."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
@@ -39,7 +39,7 @@ def text_of(node: ast.AST) -> str:
 
 
 def python_messages() -> Iterator[tuple[str, str]]:
-    """Yield each piece of text in the plugins that is a sentence or a part of one, and where it is."""
+    """Yield each message or part of a message in the plugins, with its place."""
     for path in sorted((PROJECT / "plugins").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)} - {
@@ -59,7 +59,7 @@ def python_messages() -> Iterator[tuple[str, str]]:
 
 
 def strings(content: Any, wanted: bool) -> Iterator[str]:
-    """Yield the strings under the keys of messages; with `wanted`, all of them."""
+    """Yield the strings under keys of messages; with `wanted`, yield all strings."""
     if isinstance(content, str) and wanted:
         yield content
     elif isinstance(content, list):
@@ -78,7 +78,7 @@ def yaml_messages() -> Iterator[tuple[str, str]]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         for text in strings(content, path.name == "refusals.yml" or path.parent.name == "shared"):
             bare = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "value", text, flags=re.DOTALL)
-            # An expression whose parts are messages is looked through literal by literal.
+            # If parts of an expression are messages, check each literal separately.
             literals = re.findall(r"'((?:[^'\\]|\\.)* (?:[^'\\]|\\.)*)'", text) if bare.strip() == "value" else [bare]
             yield from ((f"{path.relative_to(PROJECT)}", literal) for literal in literals)
 
@@ -112,12 +112,12 @@ def test_no_message_says_that_nothing_was_changed_where_that_may_be_untrue() -> 
         ('all "is" well', 'all "is" well'),
     ],
 )
-def test_a_quote_that_was_cut_in_two_is_left_out(cut: str, whole: str) -> None:
+def test_quote_that_was_cut_is_removed(cut: str, whole: str) -> None:
     assert balanced(cut) == whole
     assert str(ApiError("Thing", cut)) == f"Thing {whole}."
     assert whole in sentence("Job", "migrate", "polls", Problem("Failed", cut))
 
 
-def test_a_long_text_that_is_cut_has_no_open_quote() -> None:
+def test_shortened_text_has_no_open_quote() -> None:
     text = 'pods "x" is forbidden: exceeded quota: "' + "a" * 700 + '"'
     assert shorten(text).count('"') == 2

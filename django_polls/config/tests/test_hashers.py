@@ -1,9 +1,9 @@
-"""Password hashing."""
+"""Password hashers."""
 
 from django.contrib.auth.hashers import check_password, identify_hasher, make_password
 
 
-def test_argon2_comes_first_and_fits_into_a_pod() -> None:
+def test_argon2_is_the_default_with_little_memory() -> None:
     encoded = make_password("a long enough passphrase")
     assert encoded.startswith("argon2$argon2id$")
     assert "m=19456,t=2,p=1" in encoded

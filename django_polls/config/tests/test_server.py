@@ -1,4 +1,4 @@
-"""gunicorn as it runs in a pod: its configuration, its logs, and what it does when the database goes away."""
+"""gunicorn as in a pod: its configuration, its logs, and its behavior without the database."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from polls.models import Question
 from testing import Server, run_python
 
 
-def test_the_configuration(tmp_path: Path) -> None:
+def test_configuration_from_environment(tmp_path: Path) -> None:
     chosen = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "WEB_BIND": None}
     result = run_python("-m", "gunicorn", "--print-config", "config.wsgi", **chosen)
     assert result.returncode == 0, result.stderr
@@ -71,19 +71,19 @@ def test_pages_static_files_and_logs(start: Callable[..., Server], question: Que
 
 
 @pytest.mark.django_db(transaction=True)
-def test_connections_that_the_database_dropped_are_replaced(start: Callable[..., Server], question: Question) -> None:
+def test_closed_database_connection_is_replaced(start: Callable[..., Server], question: Question) -> None:
     server = start(DATABASE_APPLICATION_NAME="dropped", WEB_CONCURRENCY="1", WEB_THREADS="1")
     assert server.get("/")[0] == 200
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE application_name = 'dropped'"
         )
-        # It has ended by then.
+        # The connection has been closed by then.
         assert cursor.fetchall() == [(True,)]
     assert server.get("/")[0] == 200
 
 
-def test_without_a_database(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
+def test_missing_database_gives_503_page(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
     server = start(**dead_database)
     status, headers, page = server.get("/")
     assert (status, headers["retry-after"]) == (503, "10")
@@ -98,7 +98,7 @@ def test_without_a_database(start: Callable[..., Server], dead_database: dict[st
     assert "Traceback" not in server.log.read_text()
 
 
-def test_the_admin_is_where_the_variable_says(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
+def test_admin_path_from_environment(start: Callable[..., Server], dead_database: dict[str, str]) -> None:
     server = start(DJANGO_ADMIN_PATH="/back/office", **dead_database)
     assert "Polls administration" in server.get("/back/office/login/")[2]
     assert server.get("/admin/login/")[0] == 404
@@ -116,12 +116,12 @@ def test_https_behind_a_proxy(start: Callable[..., Server], dead_database: dict[
 
 @pytest.fixture
 def silent_server() -> Iterator[dict[str, str]]:
-    """A server that takes connections and says nothing, as a node that is off; where to find it."""
+    """Return the settings of a server that accepts connections and never responds, like a lost node."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield {"DATABASE_HOST": "localhost", "DATABASE_PORT": str(listener.getsockname()[1])}
 
 
-def test_a_site_whose_database_is_silent_says_so_quickly(
+def test_unresponsive_database_gives_503_page_quickly(
     start: Callable[..., Server], silent_server: dict[str, str]
 ) -> None:
     server = start(**silent_server, WEB_CONCURRENCY="1", WEB_THREADS="2", DATABASE_CONNECT_TIMEOUT="2")
@@ -140,5 +140,5 @@ def test_a_site_whose_database_is_silent_says_so_quickly(
         thread.join()
     assert {status for status, _ in answers} == {503}
     assert len(answers) == 40
-    # The first two wait until their time is over; one after the other, all would take 40 seconds.
+    # The first two attempts time out. All attempts in a row would take 40 seconds.
     assert max(seconds for _, seconds in answers) < 6

@@ -1,4 +1,4 @@
-"""Sessions with a cache that can go away."""
+"""Sessions with a cache that can fail."""
 
 import shutil
 import socket
@@ -17,7 +17,7 @@ from cloud_django.environment import Environment
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -25,14 +25,14 @@ def free_port() -> int:
 
 @pytest.fixture(autouse=True)
 def no_pause() -> Iterator[None]:
-    """Forget that the cache of an earlier test was away."""
+    """Clear the cache failure of an earlier test."""
     ForgivingRedisCache._silent_until = 0.0
     yield
     ForgivingRedisCache._silent_until = 0.0
 
 
 def shared_cache(port: int, **more: str) -> override_settings:
-    """The settings that result from naming a cache."""
+    """Return the settings for a shared cache."""
     variables = {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": str(port), "CACHE_TLS": "no", **more}
     return override_settings(
         CACHES=cache_settings(Environment(variables), "tests"),
@@ -42,25 +42,25 @@ def shared_cache(port: int, **more: str) -> override_settings:
 
 
 def log_in_and_look(client: Client) -> None:
-    """Log in with the form and see that the session is there in the next request."""
+    """Log in with the form and check that the next request has the session."""
     form = {"username": "admin", "password": "a long enough passphrase"}
     assert client.post("/admin/login/?next=/admin/", form).status_code == 302
     assert client.get("/admin/").status_code == 200
 
 
-def test_without_a_shared_cache_sessions_live_in_the_database_only() -> None:
+def test_sessions_without_shared_cache_are_in_the_database() -> None:
     assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"
 
 
 @pytest.mark.usefixtures("administrator")
-def test_log_in_works_while_the_cache_is_dead(client: Client) -> None:
+def test_login_works_without_the_cache(client: Client) -> None:
     with shared_cache(free_port()):
         log_in_and_look(client)
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A real server, if the machine has one."""
+    """Return the port of a real server, if the machine has one."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         pytest.skip("neither redis-server nor valkey-server is on PATH")
@@ -79,7 +79,7 @@ def redis_server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]
 
 
 @pytest.mark.usefixtures("administrator")
-def test_sessions_survive_the_death_of_a_real_cache(
+def test_sessions_survive_failure_of_a_real_cache(
     client: Client, redis_server: tuple[int, subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     port, server = redis_server

@@ -1,4 +1,4 @@
-"""The settings as a whole, each time in a process of its own."""
+"""Settings as a whole, each time in a process of its own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ print(json.dumps({n: getattr(s, n) for n in names}, default=str))
 
 
 def settings_with(**variables: str | None) -> dict:
-    """All settings that result from the changed environment."""
+    """Return all settings that result from the changed environment."""
     result = run_python("-c", SHOW, **variables)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -37,7 +37,7 @@ def settings_with(**variables: str | None) -> dict:
     ],
 )
 @pytest.mark.parametrize("command", [("manage.py", "migrate"), ("-m", "gunicorn", "config.wsgi")])
-def test_a_required_variable_that_is_missing_stops_with_one_sentence(name: str, command: tuple[str, ...]) -> None:
+def test_missing_variable_fails_with_one_line(name: str, command: tuple[str, ...]) -> None:
     result = run_python(*command, **{name: None})
     assert result.returncode != 0
     assert f"The environment variable {name} is not set. Set it to " in result.stderr
@@ -45,7 +45,7 @@ def test_a_required_variable_that_is_missing_stops_with_one_sentence(name: str, 
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_encryption_without_an_authority_stops() -> None:
+def test_encryption_without_ca_fails() -> None:
     result = run_python("manage.py", "check", DATABASE_SSLMODE=None, DATABASE_SSLROOTCERT=None)
     assert "DATABASE_SSLROOTCERT is not set, and DATABASE_SSLMODE verify-full needs it." in result.stderr
 
@@ -61,14 +61,14 @@ def test_encryption_without_an_authority_stops() -> None:
         ({"LOG_FORMAT": "xml"}, "Set it to one of: json, text"),
     ],
 )
-def test_a_wrong_value_stops_with_a_sentence(variables: dict[str, str], sentence: str) -> None:
+def test_invalid_value_fails_with_message(variables: dict[str, str], sentence: str) -> None:
     result = run_python("manage.py", "check", **variables)
     assert result.returncode != 0
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_short_key_stops_and_is_not_shown(tmp_path: Path) -> None:
+def test_short_key_fails_and_is_not_printed(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("short-sentinel")
     result = run_python("manage.py", "check", DJANGO_SECRET_KEY_FILE=str(path))
@@ -76,12 +76,12 @@ def test_a_short_key_stops_and_is_not_shown(tmp_path: Path) -> None:
     assert "short-sentinel" not in result.stdout + result.stderr
 
 
-def test_debug_is_off_unless_asked_for() -> None:
+def test_debug_is_off_by_default() -> None:
     assert settings_with(DJANGO_DEBUG=None)["DEBUG"] is False
     assert settings_with(DJANGO_DEBUG="yes")["DEBUG"] is True
 
 
-def test_https_follows_from_the_public_url() -> None:
+def test_https_settings_follow_from_public_url() -> None:
     secure = settings_with(
         DJANGO_PUBLIC_URL="https://polls.example.org", DJANGO_ALLOWED_HOSTS="192.0.2.1, other.example"
     )
@@ -98,12 +98,12 @@ def test_https_follows_from_the_public_url() -> None:
     assert plain["SECURE_SSL_REDIRECT"] is plain["SESSION_COOKIE_SECURE"] is plain["CSRF_COOKIE_SECURE"] is False
     assert plain["SECURE_HSTS_SECONDS"] == 0
     assert (plain["SESSION_COOKIE_NAME"], plain["CSRF_COOKIE_NAME"]) == ("sessionid", "csrftoken")
-    # A browser ignores it there, and complains.
+    # Without TLS, browsers ignore this header and log a warning.
     assert plain["SECURE_CROSS_ORIGIN_OPENER_POLICY"] is None
     assert "SECURE_PROXY_SSL_HEADER" not in plain
 
 
-def test_old_keys_are_read_one_a_line(tmp_path: Path) -> None:
+def test_fallback_keys_are_read_one_per_line(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("first old key\n\nsecond old key\n")
     assert settings_with(DJANGO_SECRET_KEY_FALLBACKS_FILE=str(path))["SECRET_KEY_FALLBACKS"] == [
@@ -112,7 +112,7 @@ def test_old_keys_are_read_one_a_line(tmp_path: Path) -> None:
     ]
 
 
-def test_check_deploy_has_nothing_to_say() -> None:
+def test_check_deploy_has_no_warnings() -> None:
     result = run_python(
         "manage.py",
         "check",
@@ -131,7 +131,7 @@ def test_migrations_are_complete() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
-def test_static_files_are_collected_without_any_setting(tmp_path: Path) -> None:
+def test_static_files_are_collected_without_settings(tmp_path: Path) -> None:
     nothing = {name: None for name in os.environ if name.startswith(("DJANGO_", "DATABASE_"))}
     variables = {**nothing, "DJANGO_SETTINGS_MODULE": "static_settings", "DJANGO_STATIC_ROOT": str(tmp_path)}
     result = run_python("manage.py", "collectstatic", "--noinput", **variables)
@@ -141,7 +141,7 @@ def test_static_files_are_collected_without_any_setting(tmp_path: Path) -> None:
 
 @pytest.fixture
 def odd_role(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A role whose password has every character that breaks something, and a schema that another role owns."""
+    """Create a role whose password has special characters, and a schema that another role owns."""
     password_file = tmp_path / "password"
     password_file.write_text(ODD_PASSWORD + "\n")
     with connection.cursor() as cursor:
@@ -163,7 +163,7 @@ def odd_role(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]
         cursor.execute("DROP ROLE odd_owner")
 
 
-def test_odd_password_own_schema_and_owner_role(odd_role: dict[str, str]) -> None:
+def test_special_password_own_schema_and_owner_role(odd_role: dict[str, str]) -> None:
     result = run_python("manage.py", "migrate", "-v0", **odd_role)
     assert result.returncode == 0, result.stderr
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Log-ins are throttled by user and address together."""
+"""Throttling of logins by user and address."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def log_in(client: Client, password: str, username: str = "admin", **request: An
 
 
 def lock(client: Client, username: str = "admin", **request: Any) -> Any:
-    """Try until the throttle closes; returns the last answer."""
+    """Try to log in until the lockout; return the last response."""
     for _ in range(4):
         answer = log_in(client, "wrong", username, **request)
         assert answer.status_code == 200
@@ -30,28 +30,28 @@ def lock(client: Client, username: str = "admin", **request: Any) -> Any:
     return log_in(client, "wrong", username, **request)
 
 
-def test_the_fifth_wrong_password_closes_the_log_in(administrator: AbstractUser) -> None:
+def test_fifth_failed_login_is_locked_out(administrator: AbstractUser) -> None:
     client = Client()
     answer = lock(client)
     assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (429, "900", "no-store")
-    assert "wait 15 minutes" in answer.text
+    assert "Try again in 15 minutes" in answer.text
     assert "Content-Security-Policy" in answer.headers
     assert log_in(client, PASSWORD).status_code == 429
     assert "admin" not in answer.text.replace("/admin/", "")
 
 
-def test_nobody_else_is_locked_out(administrator: AbstractUser) -> None:
+def test_other_users_and_addresses_are_not_locked_out(administrator: AbstractUser) -> None:
     lock(Client())
     assert log_in(Client(), PASSWORD, REMOTE_ADDR="192.0.2.1").status_code == 302
     assert log_in(Client(), "wrong", "somebody-else").status_code == 200
 
 
-def test_an_unknown_user_gets_the_same_answers(administrator: AbstractUser) -> None:
+def test_unknown_user_gets_the_same_responses(administrator: AbstractUser) -> None:
     known, unknown = lock(Client()), lock(Client(), "nobody-of-this-name")
     assert (known.status_code, known.text) == (unknown.status_code, unknown.text)
 
 
-def test_it_opens_again_and_trying_on_does_not_prolong_it(administrator: AbstractUser) -> None:
+def test_lockout_ends_and_attempts_do_not_extend_it(administrator: AbstractUser) -> None:
     client = Client()
     lock(client)
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(seconds=890))
@@ -60,7 +60,7 @@ def test_it_opens_again_and_trying_on_does_not_prolong_it(administrator: Abstrac
     assert log_in(client, PASSWORD).status_code == 302
 
 
-def test_a_log_in_that_works_starts_the_count_anew(administrator: AbstractUser) -> None:
+def test_successful_login_resets_the_count(administrator: AbstractUser) -> None:
     for _ in range(3):
         for _ in range(4):
             assert log_in(Client(), "wrong").status_code == 200
@@ -68,7 +68,7 @@ def test_a_log_in_that_works_starts_the_count_anew(administrator: AbstractUser) 
     assert not AccessAttempt.objects.exists()
 
 
-def test_an_attempt_leaves_no_password_and_no_name_in_what_is_stored(
+def test_stored_attempt_has_no_password_and_no_name(
     administrator: AbstractUser, caplog: pytest.LogCaptureFixture
 ) -> None:
     log_in(Client(), "sentinel-password", "sentinel-name")
@@ -79,11 +79,11 @@ def test_an_attempt_leaves_no_password_and_no_name_in_what_is_stored(
 
 
 @pytest.mark.parametrize("username", ["", "\0", "x" * 100_000, "é🔑\r\nforged: line", "admin\0"])
-def test_odd_names(administrator: AbstractUser, username: str) -> None:
+def test_unusual_user_names(administrator: AbstractUser, username: str) -> None:
     assert log_in(Client(), "wrong", username).status_code == 200
 
 
-def test_a_header_changes_nothing_about_whom_an_attempt_is_counted_for(administrator: AbstractUser) -> None:
+def test_header_does_not_change_the_counted_address(administrator: AbstractUser) -> None:
     assert lock(Client(), REMOTE_ADDR="192.0.2.1").status_code == 429
     for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP"):
         forged = log_in(Client(), PASSWORD, headers={name: "192.0.2.2"}, REMOTE_ADDR="192.0.2.1")
@@ -91,7 +91,7 @@ def test_a_header_changes_nothing_about_whom_an_attempt_is_counted_for(administr
     assert log_in(Client(), PASSWORD, REMOTE_ADDR="192.0.2.2").status_code == 302
 
 
-def test_behind_a_front_its_header_is_the_address(administrator: AbstractUser) -> None:
+def test_header_of_the_front_is_the_counted_address(administrator: AbstractUser) -> None:
     behind_front = ["cloud_django.middleware.ClientAddressMiddleware", *settings.MIDDLEWARE]
     with override_settings(MIDDLEWARE=behind_front):
         assert lock(Client(), headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 429

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                     "closes_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="Nobody can vote after this. Leave it empty to keep it open.",
+                        help_text="No votes are accepted after this time. Leave it empty to keep the question open.",
                         null=True,
                         verbose_name="closes",
                     ),
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                             ("closes_at", None), ("closes_at__gt", models.F("published_at")), _connector="OR"
                         ),
                         name="polls_question_closes_after_publication",
-                        violation_error_message="A question has to close after it is published.",
+                        violation_error_message="The closing time must be after the publication time.",
                     )
                 ],
             },
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                     "position",
                     models.PositiveSmallIntegerField(
                         default=0,
-                        help_text="Choices are shown from the lowest to the highest.",
+                        help_text="Choices are shown in ascending order.",
                     ),
                 ),
                 (

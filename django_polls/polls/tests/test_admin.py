@@ -16,7 +16,7 @@ LIST = "/admin/polls/question/"
 
 
 def form(question: str, *choices: str, **more: str) -> dict[str, str]:
-    """What the browser sends when a question is added."""
+    """Return the form data of a new question."""
     now = timezone.now()
     data = {
         "text": question,
@@ -32,7 +32,7 @@ def form(question: str, *choices: str, **more: str) -> dict[str, str]:
     return data | more
 
 
-def test_a_question_is_added(admin_page: Client, client: Client) -> None:
+def test_question_is_added(admin_page: Client, client: Client) -> None:
     text = "Which 🔑 \u202e fits?"
     response = admin_page.post(f"{LIST}add/", form(text, "This", "That"))
     assert response.status_code == 302
@@ -45,7 +45,10 @@ def test_a_question_is_added(admin_page: Client, client: Client) -> None:
         (form("One answer only?", "Yes"), "Please submit at least 2 forms"),
         (form("x\0y", "a", "b"), "Null characters are not allowed"),
         (form("x" * 201, "a", "b"), "at most 200 characters"),
-        (form("Back in time?", "a", "b", closes_at_0="2001-01-01", closes_at_1="00:00"), "close after it is published"),
+        (
+            form("Back in time?", "a", "b", closes_at_0="2001-01-01", closes_at_1="00:00"),
+            "must be after the publication time",
+        ),
     ],
 )
 def test_mistakes_are_explained(admin_page: Client, data: dict[str, str], sentence: str) -> None:
@@ -55,7 +58,7 @@ def test_mistakes_are_explained(admin_page: Client, data: dict[str, str], senten
     assert not Question.objects.exists()
 
 
-def test_votes_cannot_be_typed(admin_page: Client, question: Question) -> None:
+def test_votes_are_read_only(admin_page: Client, question: Question) -> None:
     url = f"{LIST}{question.pk}/change/"
     page = admin_page.get(url).text
     assert 'name="choices-0-text"' in page
@@ -115,7 +118,7 @@ def test_the_list_takes_the_same_number_of_queries_for_any_length(
         "q=" + "9" * 5000,
     ],
 )
-def test_odd_addresses_never_give_an_error(admin_page: Client, question: Question, query: str) -> None:
+def test_unusual_queries_never_give_an_error(admin_page: Client, question: Question, query: str) -> None:
     admin_page.raise_request_exception = False
     assert admin_page.get(f"{LIST}?{query}").status_code < 500
 
@@ -126,11 +129,11 @@ def test_questions_that_do_not_exist(admin_page: Client, pk: str) -> None:
     assert admin_page.get(f"{LIST}{pk}/change/").status_code in {302, 404}
 
 
-def test_strangers_get_the_log_in_page(client: Client, db: None) -> None:
+def test_anonymous_users_get_the_login_page(client: Client, db: None) -> None:
     assert client.get(LIST).headers["Location"].startswith("/admin/login/")
 
 
-def test_a_question_of_the_future_is_kept_back(admin_page: Client, make_question: Callable[..., Question]) -> None:
+def test_future_question_is_not_shown(admin_page: Client, make_question: Callable[..., Question]) -> None:
     make_question("Not yet?", published_at=timezone.now() + timedelta(days=1))
     assert "Not yet?" in admin_page.get(LIST).text
     assert "Not yet?" not in admin_page.get("/").text

@@ -1,4 +1,4 @@
-"""Many people at once, each with a connection of their own."""
+"""Parallel votes, each with its own connection."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ PEOPLE, VOTES_EACH = 12, 10
 
 
 def in_threads(work: Callable[[int], object], count: int = PEOPLE) -> list[object]:
-    """Run the work in threads that start together, and close the connection that each of them opened."""
+    """Run the function in threads that start together, and close each thread's connection."""
     barrier = threading.Barrier(count)
 
     def run(number: int) -> object:
@@ -46,7 +46,7 @@ def test_every_acknowledged_vote_is_counted_once(question: Question) -> None:
     assert sum(question.choices.values_list("votes", flat=True)) == acknowledged
 
 
-def test_people_who_change_their_minds_in_opposite_directions_do_not_block_each_other(question: Question) -> None:
+def test_users_who_swap_their_votes_do_not_deadlock(question: Question) -> None:
     pks = list(question.choices.values_list("pk", flat=True))
     question.choices.update(votes=1000)
 

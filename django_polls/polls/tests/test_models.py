@@ -1,4 +1,4 @@
-"""What the database keeps, and what it refuses."""
+"""Values that the database accepts and refuses."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,7 +27,7 @@ ODD_TEXTS = [
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
-def test_odd_texts_survive(text: str) -> None:
+def test_unusual_texts_are_stored_unchanged(text: str) -> None:
     question = Question(text=text)
     question.full_clean()
     question.save()
@@ -36,7 +36,7 @@ def test_odd_texts_survive(text: str) -> None:
 
 @given(text=STORABLE)
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_text_survives(text: str) -> None:
+def test_any_text_is_stored_unchanged(text: str) -> None:
     question = Question.objects.create(text=text)
     choice = Choice.objects.create(question=question, text=text)
     assert Question.objects.get(pk=question.pk).text == text
@@ -44,7 +44,7 @@ def test_any_text_survives(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "\udfff", "x" * 201, ""])
-def test_texts_that_cannot_be_kept_are_refused_with_a_sentence(text: str) -> None:
+def test_texts_that_cannot_be_stored_are_refused(text: str) -> None:
     with pytest.raises(ValidationError) as error:
         Question(text=text).full_clean()
     assert list(error.value.message_dict) == ["text"]
@@ -57,7 +57,7 @@ def test_votes_cannot_be_negative(question: Question) -> None:
 
 def test_a_question_cannot_close_before_it_is_published() -> None:
     now = timezone.now()
-    with pytest.raises(ValidationError, match="has to close after it is published"):
+    with pytest.raises(ValidationError, match="must be after the publication time"):
         Question(text="x", published_at=now, closes_at=now).full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         Question.objects.create(text="x", published_at=now, closes_at=now - timedelta(days=1))
@@ -73,7 +73,7 @@ def test_open_questions(make_question: Callable[..., Question]) -> None:
     assert list(Question.objects.open()) == [newer, first]
 
 
-def test_the_sum_of_votes(make_question: Callable[..., Question]) -> None:
+def test_total_votes(make_question: Callable[..., Question]) -> None:
     question, other = make_question(), make_question()
     question.choices.update(votes=4)
     totals = {q.pk: q.total_votes for q in Question.objects.open().with_total()}
@@ -97,7 +97,9 @@ def test_moving_a_vote(question: Question) -> None:
     assert list(question.choices.values_list("votes", flat=True)) == [0, 1]
 
 
-def test_moving_a_vote_to_nowhere_changes_nothing(question: Question, make_question: Callable[..., Question]) -> None:
+def test_moving_a_vote_to_another_question_changes_nothing(
+    question: Question, make_question: Callable[..., Question]
+) -> None:
     tea, _ = question.choices.all()
     stranger = make_question().choices.first()
     assert stranger is not None
@@ -108,7 +110,7 @@ def test_moving_a_vote_to_nowhere_changes_nothing(question: Question, make_quest
     assert list(question.choices.values_list("votes", flat=True)) == [1, 0]
 
 
-def test_moving_a_vote_that_an_administrator_took_away(question: Question) -> None:
+def test_moving_a_vote_that_an_administrator_removed(question: Question) -> None:
     tea, coffee = question.choices.all()
     assert question.record_vote(coffee.pk, instead_of=tea.pk)
     assert list(question.choices.values_list("votes", flat=True)) == [0, 1]

@@ -24,7 +24,7 @@ def test_examples(votes: list[int], shares: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=30))
-def test_they_add_up_and_are_off_by_less_than_one(votes: list[int]) -> None:
+def test_percentages_add_up_and_are_off_by_less_than_one(votes: list[int]) -> None:
     shares = percentages(votes)
     total = sum(votes)
     assert sum(shares) == (100 if total else 0)

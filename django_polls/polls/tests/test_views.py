@@ -1,4 +1,4 @@
-"""The pages, and what happens to a vote."""
+"""Pages, and how votes are processed."""
 
 import json
 from collections.abc import Callable
@@ -26,19 +26,19 @@ MakeQuestion = Callable[..., Question]
 
 
 def votes(question: Question) -> list[int]:
-    """The votes for each choice, in order."""
+    """Return the votes of each choice, in order."""
     return list(question.choices.values_list("votes", flat=True))
 
 
 def vote_url(question: Question) -> str:
-    """Where the form is sent."""
+    """Return the URL that the form is sent to."""
     return f"/polls/{question.pk}/vote/"
 
 
 # ---- The list --------------------------------------------------------------------------------------------------------
 
 
-def test_newest_first_in_pages(client: Client, make_question: MakeQuestion, settings: Settings) -> None:
+def test_questions_are_newest_first_in_pages(client: Client, make_question: MakeQuestion, settings: Settings) -> None:
     settings.POLLS_PAGE_SIZE = 2
     now = timezone.now()
     for age in range(5):
@@ -57,11 +57,11 @@ def test_pages_that_do_not_exist_show_one_that_does(client: Client, question: Qu
     assert question.text in response.text
 
 
-def test_an_empty_list_says_so(client: Client) -> None:
+def test_empty_list_has_a_message(client: Client) -> None:
     assert "No question is open right now" in client.get("/").text
 
 
-def test_where_the_tutorial_has_it(client: Client) -> None:
+def test_path_of_the_tutorial_redirects(client: Client) -> None:
     assert client.get("/polls/").headers["Location"] == "/"
 
 
@@ -112,14 +112,14 @@ def test_one_vote_per_browser_and_question(client: Client, make_question: MakeQu
     client.post(vote_url(question), {"choice": tea.pk})
     response = client.post(vote_url(question), {"choice": coffee.pk})
     assert response.status_code == 409
-    assert "voted on this question already" in response.text
+    assert "already voted on this question" in response.text
     assert votes(question) == [1, 0]
     assert "Thank you" in client.get(f"/polls/{question.pk}/").text
     assert client.post(vote_url(other), {"choice": other.choices.first().pk}).status_code == 302
     assert Client().post(vote_url(question), {"choice": coffee.pk}).status_code == 302
 
 
-def test_the_cookie(client: Client, question: Question, settings: Settings) -> None:
+def test_cookie_attributes(client: Client, question: Question, settings: Settings) -> None:
     settings.SESSION_COOKIE_SECURE = True
     response = client.post(vote_url(question), {"choice": question.choices.first().pk})
     [cookie] = response.cookies.values()
@@ -127,7 +127,7 @@ def test_the_cookie(client: Client, question: Question, settings: Settings) -> N
     assert (cookie["httponly"], cookie["secure"], cookie["samesite"]) == (True, True, "Lax")
 
 
-def test_no_session_is_made(client: Client, question: Question) -> None:
+def test_vote_creates_no_session(client: Client, question: Question) -> None:
     response = client.post(vote_url(question), {"choice": question.choices.first().pk}, follow=True)
     assert django_settings.SESSION_COOKIE_NAME not in client.cookies
     assert response.status_code == 200
@@ -140,14 +140,14 @@ def test_a_forged_cookie_counts_as_none(client: Client, question: Question, forg
     assert client.post(vote_url(question), {"choice": question.choices.first().pk}).status_code == 302
 
 
-def test_a_cookie_cannot_serve_for_another_question(client: Client, make_question: MakeQuestion) -> None:
+def test_cookie_is_invalid_for_another_question(client: Client, make_question: MakeQuestion) -> None:
     question, other = make_question(), make_question()
     client.post(vote_url(question), {"choice": question.choices.first().pk})
     client.cookies[f"vote_{other.pk}"] = client.cookies[f"vote_{question.pk}"].value
     assert "Vote</button>" in client.get(f"/polls/{other.pk}/").text
 
 
-def test_a_vote_can_be_moved_where_that_is_allowed(client: Client, question: Question, settings: Settings) -> None:
+def test_vote_can_be_moved_if_the_setting_allows_it(client: Client, question: Question, settings: Settings) -> None:
     settings.POLLS_VOTE_CHANGEABLE = True
     tea, coffee = question.choices.all()
     for choice, expected in ((tea, [1, 0]), (coffee, [0, 1]), (coffee, [0, 1]), (tea, [1, 0])):
@@ -167,7 +167,7 @@ def test_a_choice_of_another_question(client: Client, make_question: MakeQuestio
     question, other = make_question(), make_question()
     response = client.post(vote_url(question), {"choice": other.choices.first().pk})
     assert response.status_code == 400
-    assert "not one of the answers" in response.text
+    assert "not an answer" in response.text
     assert votes(other) == [0, 0]
 
 
@@ -192,7 +192,7 @@ def test_a_closed_question(client: Client, make_question: MakeQuestion) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "results/", "results.json", "vote/"])
-def test_a_question_of_the_future_is_a_friendly_404(client: Client, make_question: MakeQuestion, path: str) -> None:
+def test_future_question_gives_404_page(client: Client, make_question: MakeQuestion, path: str) -> None:
     question = make_question("sentinel", published_at=timezone.now() + timedelta(days=1))
     choice = question.choices.first()
     for response in (
@@ -200,7 +200,7 @@ def test_a_question_of_the_future_is_a_friendly_404(client: Client, make_questio
         client.post(vote_url(question), {"choice": choice.pk}),
     ):
         assert response.status_code == 404
-        assert "There is no such question, or it is not open yet." in response.text
+        assert "This question does not exist or is not open yet." in response.text
         assert "sentinel" not in response.text
     assert votes(question) == [0, 0]
 
@@ -214,15 +214,15 @@ def test_questions_that_do_not_exist(client: Client, pk: str, path: str) -> None
     assert client.post(f"/polls/{pk}/vote/", {"choice": "1"}).status_code == 404
 
 
-def test_somebody_who_reloads_the_address_of_a_vote_gets_the_form(client: Client, question: Question) -> None:
+def test_reload_after_a_vote_shows_the_form(client: Client, question: Question) -> None:
     assert client.get(vote_url(question)).headers["Location"] == f"/polls/{question.pk}/"
 
 
-def test_a_vote_without_a_token_is_a_friendly_403(question: Question) -> None:
+def test_vote_without_token_gives_403_page(question: Question) -> None:
     client = Client(enforce_csrf_checks=True)
     response = client.post(vote_url(question), {"choice": question.choices.first().pk})
     assert response.status_code == 403
-    assert "Please try that once more" in response.text
+    assert "Please try again" in response.text
     assert votes(question) == [0, 0]
 
 
@@ -234,7 +234,7 @@ def test_forged_values(client: Client, question: Question, value: str) -> None:
     body = "choice=" + "".join(f"%{byte:02X}" for byte in value.encode("utf-8", "surrogatepass"))
     response = client.post(vote_url(question), body, content_type="application/x-www-form-urlencoded")
     assert response.status_code == 400
-    assert "not one of the answers" in response.text
+    assert "not an answer" in response.text
     assert votes(question) == [0, 0]
 
 
@@ -267,7 +267,7 @@ def test_forged_bodies(client: Client, question: Question, content_type: str, bo
     )
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_sent_gives_a_page(question: Question, fields: list[tuple[str, str]]) -> None:
+def test_any_form_data_gives_a_page(question: Question, fields: list[tuple[str, str]]) -> None:
     data: dict[str, list[str]] = {}
     for name, value in fields:
         data.setdefault(name, []).append(value.encode("utf-8", "replace").decode())
@@ -292,7 +292,7 @@ def test_whatever_is_sent_gives_a_page(question: Question, fields: list[tuple[st
         "{{ secret }}",
     ],
 )
-def test_odd_texts_on_all_pages(client: Client, make_question: MakeQuestion, text: str) -> None:
+def test_unusual_texts_on_all_pages(client: Client, make_question: MakeQuestion, text: str) -> None:
     question = make_question(text, choices=(text, "other"))
     for page in ("/", f"/polls/{question.pk}/", f"/polls/{question.pk}/results/"):
         assert f"<bdi>{escape(text)}</bdi>" in client.get(page).text
@@ -309,7 +309,7 @@ def test_results_add_up(client: Client, make_question: MakeQuestion) -> None:
     assert "<span data-total>3</span>" in page
 
 
-def test_results_as_data_with_an_etag(client: Client, question: Question) -> None:
+def test_results_as_json_with_etag(client: Client, question: Question) -> None:
     url = f"/polls/{question.pk}/results.json"
     tea, coffee = question.choices.all()
     first = client.get(url)

@@ -1,4 +1,4 @@
-"""The administrator from a Secret."""
+"""Superuser from a Secret."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -19,7 +19,7 @@ FIRST, SECOND = "first sentinel passphrase", "second sentinel passphrase"
 
 
 def authenticate(username: str, password: str) -> AbstractUser | None:
-    """Somebody who logs in, at a site that counts attempts by address."""
+    """Return a function that logs in, at a site that counts attempts by address."""
     return django.contrib.auth.authenticate(RequestFactory().post("/"), username=username, password=password)
 
 
@@ -55,7 +55,7 @@ def test_updated_if_and_only_if_the_secret_changed(ensure: Callable[..., str]) -
     assert ensure(SECOND).startswith("unchanged")
 
 
-def test_a_password_that_its_owner_changed_is_left_alone(ensure: Callable[..., str]) -> None:
+def test_password_that_the_user_changed_is_kept(ensure: Callable[..., str]) -> None:
     ensure()
     user = get_user_model().objects.get()
     user.set_password("chosen by the owner")
@@ -64,37 +64,37 @@ def test_a_password_that_its_owner_changed_is_left_alone(ensure: Callable[..., s
     assert authenticate(username="admin", password="chosen by the owner")
 
 
-def test_a_superuser_made_by_hand_is_kept_until_the_secret_changes(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_superuser("admin", "hand@example.org", "made by hand")
-    assert ensure() == "unchanged: the superuser admin was there already and keeps the old password"
+def test_manually_created_superuser_is_kept_until_the_secret_changes(ensure: Callable[..., str]) -> None:
+    get_user_model().objects.create_superuser("admin", "hand@example.org", "set manually")
+    assert ensure() == "unchanged: the superuser admin already exists and keeps its password"
     assert ensure().startswith("unchanged")
-    assert authenticate(username="admin", password="made by hand")
+    assert authenticate(username="admin", password="set manually")
     assert ensure(SECOND).startswith("updated")
     assert authenticate(username="admin", password=SECOND)
     assert get_user_model().objects.get().email == "hand@example.org"
 
 
-def test_rights_are_given_to_a_user_without(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_user("admin", "", "made by hand")
-    assert ensure() == "updated the superuser admin: rights"
-    user = authenticate(username="admin", password="made by hand")
+def test_missing_permissions_are_added(ensure: Callable[..., str]) -> None:
+    get_user_model().objects.create_user("admin", "", "set manually")
+    assert ensure() == "updated the superuser admin: permissions"
+    user = authenticate(username="admin", password="set manually")
     assert user is not None
     assert user.is_staff
     assert user.is_superuser
 
 
-def test_told_to_update(ensure: Callable[..., str]) -> None:
-    get_user_model().objects.create_superuser("admin", "", "made by hand")
+def test_update_password_option(ensure: Callable[..., str]) -> None:
+    get_user_model().objects.create_superuser("admin", "", "set manually")
     assert ensure(update_password=True) == "updated the superuser admin: password"
     assert authenticate(username="admin", password=FIRST)
 
 
-def test_odd_password_and_name(ensure: Callable[..., str]) -> None:
+def test_special_password_and_name(ensure: Callable[..., str]) -> None:
     ensure(ODD_PASSWORD, username="Zoë@example.org")
     assert authenticate(username="Zoë@example.org", password=ODD_PASSWORD)
 
 
-def test_a_weak_password_is_refused_and_nothing_is_made(ensure: Callable[..., str]) -> None:
+def test_weak_password_is_refused_and_no_user_is_created(ensure: Callable[..., str]) -> None:
     with pytest.raises(CommandError, match="too short") as error:
         ensure("xq7weak")
     assert "xq7weak" not in str(error.value)
@@ -119,8 +119,8 @@ def test_files_that_cannot_be_used(ensure: Callable[..., str], tmp_path: Path, c
         ensure(password_file=str(tmp_path / "bad"))
 
 
-def test_files_that_are_not_named_or_not_there(ensure: Callable[..., str], tmp_path: Path) -> None:
+def test_missing_options_and_files_fail(ensure: Callable[..., str], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read: No such file"):
         ensure(password_file=str(tmp_path / "none"))
-    with pytest.raises(CommandError, match="Give --username-file or set SUPERUSER_USERNAME_FILE"):
+    with pytest.raises(CommandError, match="Use --username-file, or set SUPERUSER_USERNAME_FILE"):
         ensure(username_file="")

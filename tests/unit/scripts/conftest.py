@@ -1,4 +1,4 @@
-"""Lets the tests of the measurements import them."""
+"""Put the directory of the measurements on the import path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `make bench` measures, and what it compares with its goals; without a cluster."""
+"""Figures of `make bench` and their goals, without a cluster."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def commit(project: Path, message: str = "x") -> str:
 # ---- Playbooks -------------------------------------------------------------------------------------------------------
 
 
-def test_the_empty_play_follows_the_hosts_of_the_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_empty_play_has_the_hosts_of_the_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(plays, "site_play", lambda: {"hosts": "cloud_django"})
     [play] = yaml.safe_load(plays.empty_play(tmp_path).read_text())
     assert play["hosts"] == "cloud_django"
@@ -52,7 +52,7 @@ def test_the_empty_play_follows_the_hosts_of_the_site(monkeypatch: pytest.Monkey
     assert [task["ansible.builtin.meta"] for task in play["tasks"]] == ["noop"]
 
 
-def test_the_play_of_the_site_is_the_one_with_roles(tmp_path: Path) -> None:
+def test_site_play_is_the_one_with_roles(tmp_path: Path) -> None:
     site = tmp_path / "playbooks" / "site.yml"
     site.parent.mkdir()
     tasks = ", ".join(f"{{ansible.builtin.import_role: {{name: {name}}}}}" for name in "aba")
@@ -87,7 +87,7 @@ def test_variables_come_from_the_inventory_and_from_defaults_of_roles(inventory:
 
 
 def started(inventory: str, playbook: Path) -> dict[str, Any]:
-    """Run a playbook with the callback; return what it wrote."""
+    """Run a playbook with the callback; return the figures that it wrote."""
     figures = playbook.with_name("figures.json")
     environment = {
         "ANSIBLE_CALLBACK_PLUGINS": str(plays.PROJECT / "bench" / "callback_plugins"),
@@ -98,7 +98,7 @@ def started(inventory: str, playbook: Path) -> dict[str, Any]:
     return json.loads(figures.read_text())
 
 
-def test_tasks_that_run_are_skipped_or_included_are_counted(inventory: str, tmp_path: Path) -> None:
+def test_run_skipped_and_included_tasks_are_counted(inventory: str, tmp_path: Path) -> None:
     (tmp_path / "included.yml").write_text(
         yaml.safe_dump([{"name": "Wait", "ansible.builtin.wait_for": {"timeout": 1}}])
     )
@@ -131,13 +131,13 @@ def test_tasks_that_run_are_skipped_or_included_are_counted(inventory: str, tmp_
         "Loop",
         "Handle",
     ]
-    # Only what takes its time has it.
+    # Only the task that sleeps takes time.
     assert seconds["Wait"] >= 1
     assert max(seconds, key=seconds.__getitem__) == "Wait"
     assert figures["api_tasks"] == 0
 
 
-def test_tasks_that_touch_the_api_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_that_use_the_api_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(plays.PROJECT / "bench" / "callback_plugins"))
     import tasks_started
 
@@ -158,7 +158,7 @@ def test_the_slowest_tasks_are_the_medians_of_all_runs() -> None:
         [("a", 1.0), ("twice", 0.1), ("b", 9.0), ("twice", 3.0)],
         [("a", 1.2), ("twice", 0.2), ("b", 0.3), ("twice", 2.0)],
         [("a", 5.0), ("twice", 0.3), ("b", 0.2), ("twice", 2.5)],
-        # A task that only one run has is no reason to fail.
+        # A task that only one run has must not fail the comparison.
         [("c", 0.0), ("d", 0.0), ("e", 0.0)],
     ]
     assert bench.slowest(runs)[:3] == [("twice", 2.5), ("a", 1.2), ("b", 0.3)]
@@ -171,7 +171,7 @@ def test_the_slowest_tasks_are_the_medians_of_all_runs() -> None:
 def test_each_measurement_is_divided_by_its_own_empty_plays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "timed", lambda do: do())
     ratio = bench.Ratio()
-    # A machine that is twice as slow for the second one.
+    # The machine is half as fast for the second pair.
     empties = iter([1.0, 3.0, 4.0, 4.0, 1.0, 1.0])
     for seconds in (20.0, 40.0, 100.0):
         bench.between(lambda: next(empties), lambda seconds=seconds: seconds, ratio)
@@ -185,7 +185,7 @@ def test_slow_measurements_are_not_repeated(seconds: float, budget: float, furth
 
 
 class Recorded:
-    """A site whose playbooks only write down that they ran."""
+    """A site whose playbooks only record their runs."""
 
     def __init__(self, started: Path, changed: Mapping[str, int]) -> None:
         self.started, self.changed, self.ran, self.output = started, changed, [], "what it printed"
@@ -226,9 +226,9 @@ def test_reruns_alternate_with_empty_plays_and_kubectl(recorded: Recorded) -> No
     assert tasks == [("b", 2.0), ("a", 1.0)]
 
 
-def test_a_rerun_that_changes_something_is_refused(recorded: Recorded) -> None:
+def test_rerun_with_changes_fails(recorded: Recorded) -> None:
     recorded.changed = {"site": 3}
-    with pytest.raises(Failed, match="3 tasks changed something although nothing was to change:\nwhat it printed"):
+    with pytest.raises(Failed, match="3 tasks reported changes in a run without changes:\nwhat it printed"):
         bench.rerun(recorded, lambda: bench.timed(lambda: recorded("empty")), recorded.started)
 
 
@@ -243,13 +243,13 @@ def test_a_rerun_that_changes_something_is_refused(recorded: Recorded) -> None:
         ("front_idle_mebibytes", 40),
     ],
 )
-def test_a_figure_beyond_its_goal_is_named(name: str, goal: float) -> None:
+def test_figure_above_its_maximum_is_reported(name: str, goal: float) -> None:
     good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
     assert bench.missed(good) == []
     assert bench.missed(good | {name: goal + 0.01}) == [name]
 
 
-def test_a_figure_below_its_minimum_is_named() -> None:
+def test_figure_below_its_minimum_is_reported() -> None:
     good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
     assert bench.missed(good | {"front_throughput_ratio": 0.87}) == ["front_throughput_ratio"]
     assert bench.missed(good | {"front_throughput_ratio": 1.0}) == []
@@ -270,7 +270,7 @@ def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> Non
     (tmp_path / "role.yml").write_text("a")
     head = commit(tmp_path)
     assert plays.measured_commit(tmp_path) == head
-    # What the measurement itself writes is no difference.
+    # Files that the measurement writes do not count.
     (tmp_path / "README.md").write_text("b")
     assert plays.measured_commit(tmp_path) == head
     (tmp_path / "role.yml").write_text("b")
@@ -291,13 +291,15 @@ def test_figures_without_a_commit_are_refused(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("change", "removal", "ran"),
     [
-        # Both are repeated, the change only, or none.
+        # Both are repeated, only the change, or none.
         (20.0, 10.0, ["change", "change", "change", "teardown", "site", "teardown", "site", "teardown"]),
         (30.0, 10.0, ["change", "change", "change", "teardown"]),
         (61.0, 60.0, ["change", "teardown"]),
     ],
 )
-def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_figures_are_measured(
+    change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = {"empty": 0.5, "site": 25.0, "change": change, "teardown": removal, "kubectl": 0.25}
     sites: list[Recorded] = []
 
@@ -317,7 +319,7 @@ def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: p
     monkeypatch.setattr(bench, "vote", lambda site: None)
     monkeypatch.setattr(bench, "change_image", lambda plays, copy: plays.ran.append("change"))
     monkeypatch.setattr(bench, "timed", timed)
-    # After the changes, and before the removals.
+    # Between the changes and the removals.
     front = {name: 1.0 for name in bench.FIGURES if name.startswith("front_")}
     monkeypatch.setattr(bench, "throughput", lambda plays: plays.ran.append("front") or front)
     figures, _ = bench.measure("inventory/x")
@@ -340,7 +342,7 @@ def test_all_of_it(change: float, removal: float, ran: list[str], monkeypatch: p
             assert after_reruns[place - 1] == after_reruns[place + 1] == "empty"
 
 
-def test_a_changed_copy_has_its_own_word(tmp_path: Path) -> None:
+def test_changed_copy_has_a_unique_word(tmp_path: Path) -> None:
     copies = [bench.changed_copy(tmp_path, word) for word in ("one", "two")]
     page = "django_polls/polls/templates/polls/index.html"
     assert [f"What do you think, {copy.name}?" in (copy / page).read_text() for copy in copies] == [True, True]

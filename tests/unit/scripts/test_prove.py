@@ -1,4 +1,4 @@
-"""What `make prove` counts, what it complains about, and what it refuses; without a cluster."""
+"""Rows of `make prove`, the goals that they check, and invalid arguments, without a cluster."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LIST = '<link rel="stylesheet" href="/style.css"><a href="/polls/7/">'
 FORM = '<input name="choice" value="3"><input name="csrfmiddlewaretoken" value="t">'
 
 
-# ---- The visitors ----------------------------------------------------------------------------------------------------
+# ---- Visitors --------------------------------------------------------------------------------------------------------
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A site with one question, which takes a vote with a token and a cookie and nothing else."""
+    """A site with one question. It accepts a vote only with a token and a cookie."""
 
     protocol_version = "HTTP/1.1"
-    # What happens to a vote instead, by the name that the visitors have to give it.
+    # Other outcome of a vote, by the name that the visitors have to use.
     trouble = ""
 
     def do_GET(self) -> None:
@@ -89,9 +89,9 @@ def site(trouble: str = "") -> Iterator[int]:
 
 
 def visited(port: int, visitors: int, kind: str = "--rate=24", requests: int = 6) -> list[dict[str, Any]]:
-    """Have visitors until that many have written down all that they ask for; return what they wrote down."""
+    """Run visitors until this number has finished; return their records."""
     command = [sys.executable, str(VISITORS), "127.0.0.1", str(port), kind]
-    # Each line as soon as it is there, however long a busy machine takes to start.
+    # Read each line at once, because a busy machine can take long to start.
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -117,7 +117,7 @@ def test_each_visitor_makes_six_requests_and_votes_once() -> None:
     assert counts["/"] >= 2
     assert set(counts.values()) == {counts["/"]}
     assert {request["path"] for request in requests if request["is_vote"]} == {"/polls/7/vote/"}
-    # Every other one keeps its connection.
+    # Every second visitor keeps its connection.
     assert {request["kept_alive"] for request in requests} == {True, False}
     assert all(0 <= request["ended"] - request["started"] < 10 for request in requests)
 
@@ -132,7 +132,7 @@ def test_each_visitor_makes_six_requests_and_votes_once() -> None:
         "vote not taken: status 302",
     ],
 )
-def test_what_becomes_of_a_vote_is_told_by_its_name(trouble: str) -> None:
+def test_outcome_of_a_vote_is_reported(trouble: str) -> None:
     with site(trouble) as port:
         requests = visited(port, 1)
     assert {request["outcome"] for request in requests if request["is_vote"]} == {trouble}
@@ -156,18 +156,18 @@ def test_a_form_that_meets_a_closed_connection_is_a_failure() -> None:
     assert {request["outcome"] for request in requests if request["is_vote"]} == {"reset"}
 
 
-def test_nobody_tries_again_where_nobody_listens() -> None:
-    # The port is bound, so that nobody else takes it meanwhile.
+def test_visitors_never_retry_a_refused_connection() -> None:
+    # The port is bound, so that no other process takes it.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         requests = visited(taken.getsockname()[1], 1)
     assert {request["outcome"] for request in requests} == {"refused"}
-    # The vote is not one without a form to vote with.
+    # The visitor has no form, so its third request is not a vote.
     assert not [request for request in requests if request["is_vote"]]
     assert len(requests) % 6 == 0
 
 
-# ---- The rows --------------------------------------------------------------------------------------------------------
+# ---- Rows ------------------------------------------------------------------------------------------------------------
 
 
 def request(started: float, path: str = "/", outcome: str = "ok", is_vote: bool = False) -> dict[str, Any]:
@@ -182,14 +182,14 @@ def visits(number: int, **vote: Any) -> list[dict[str, Any]]:
     return [entry for at in range(number) for entry in (request(at), request(at + 0.5, "/v", is_vote=True, **vote))]
 
 
-def test_a_row_tells_a_rate_that_is_not_the_usual_one() -> None:
+def test_row_shows_an_unusual_rate() -> None:
     usual, other = Load(RATE, 0, 0.0), Load(60.0, 0, 0.0)
     rows = [load.row("x", note=note) for load in (usual, other) for note in ("", "calm")]
     told = [line.split(" | ")[-1].removesuffix("|").strip() for line in prove.shown(rows)[2:]]
     assert told == ["", "calm", "at 60 requests per second", "calm; at 60 requests per second"]
 
 
-def test_a_row_counts_requests_failures_and_votes() -> None:
+def test_row_counts_requests_failures_and_votes() -> None:
     requests = visits(60)
     requests[1]["outcome"] = "reset"
     row = load(requests, found=59).row("x")
@@ -200,16 +200,16 @@ def test_a_row_counts_requests_failures_and_votes() -> None:
         59,
         1,
     )
-    assert row.wrong == ["1 requests failed and 0 may: {'reset': 1}"]
+    assert row.wrong == ["1 requests failed, 0 are allowed: {'reset': 1}"]
     assert load(visits(60), found=60).row("x").wrong == []
 
 
-def test_a_row_without_the_visitors_that_were_sent_is_wrong() -> None:
-    assert load(visits(30), found=30).row("x").problems == ["only 30 visitors came in 60 s"]
-    assert load([], found=0).row("x").problems == ["only 0 visitors came in 60 s"]
+def test_row_with_missing_visitors_fails() -> None:
+    assert load(visits(30), found=30).row("x").problems == ["only 30 visitors started in 60 s"]
+    assert load([], found=0).row("x").problems == ["only 0 visitors started in 60 s"]
 
 
-def test_a_row_in_which_nobody_votes_is_wrong() -> None:
+def test_row_without_votes_fails() -> None:
     assert load([request(at) for at in range(60)]).row("x").problems == ["only 0 of 60 visitors tried to vote"]
 
 
@@ -226,15 +226,15 @@ def test_in_flight_and_the_last_failure() -> None:
     ("changes", "wrong"),
     [
         ({}, ""),
-        ({"failed": 1}, "1 requests failed and 0 may"),
+        ({"failed": 1}, "1 requests failed, 0 are allowed"),
         ({"failed": 1, "failures_expected": 1}, ""),
         ({"votes_found": 9}, "1 acknowledged votes are lost"),
-        ({"votes_found": 12, "votes_in_doubt": 1}, "1 votes too many"),
+        ({"votes_found": 12, "votes_in_doubt": 1}, "1 unexpected votes were found"),
         ({"votes_found": 11, "votes_in_doubt": 1}, ""),
         ({"problems": ["whole again only after 3 s"]}, "whole again only after 3 s"),
     ],
 )
-def test_what_is_wrong_with_a_row(changes: dict[str, object], wrong: str) -> None:
+def test_missed_goals_of_a_row(changes: dict[str, object], wrong: str) -> None:
     row = Row(
         **{"name": "x", "requests": 100, "failed": 0, "failures_expected": 0, "votes_acknowledged": 10}
         | {"votes_found": 10, "seconds": 1.0}
@@ -244,25 +244,25 @@ def test_what_is_wrong_with_a_row(changes: dict[str, object], wrong: str) -> Non
     assert bool(row.wrong) == bool(wrong)
 
 
-def test_a_row_takes_the_place_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_replaces_an_earlier_one_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "RESULTS", tmp_path / "prove.json")
     first, second = Row("a", 1, 0, 0, 0, 0, 1.0), Row("b", 2, 0, 0, 0, 0, 1.0)
-    assert prove.keep("two", first) == [first]
-    # In the order of the list, whichever was made first.
-    assert prove.keep("rollouts", second) == [second, first]
-    assert prove.keep("two", second) == [second, second]
+    assert prove.store("two", first) == [first]
+    # In the order of the list, independent of the order of the runs.
+    assert prove.store("rollouts", second) == [second, first]
+    assert prove.store("two", second) == [second, second]
     monkeypatch.setattr(prove, "machine", lambda: {"cpus": 99})
-    assert prove.keep("kills", first) == [first]
+    assert prove.store("kills", first) == [first]
 
 
-def test_a_row_names_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_has_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "RESULTS", tmp_path / "prove.json")
-    prove.keep("two", Row("a", 1, 0, 0, 0, 0, 1.0, commit="abc"))
+    prove.store("two", Row("a", 1, 0, 0, 0, 0, 1.0, commit="abc"))
     kept = json.loads(prove.RESULTS.read_text())
     assert kept["rows"][0].pop("commit") == "abc"
-    # One that was written before rows had commits.
+    # This row was written before rows had commits.
     prove.RESULTS.write_text(json.dumps(kept))
-    rows = prove.keep("rollouts", Row("b", 1, 0, 0, 0, 0, 1.0, commit="def"))
+    rows = prove.store("rollouts", Row("b", 1, 0, 0, 0, 0, 1.0, commit="def"))
     assert [row.commit for row in rows] == ["def", ""]
 
 
@@ -278,7 +278,7 @@ def test_each_row_is_written_with_the_measured_commit(monkeypatch: pytest.Monkey
     monkeypatch.setattr(prove, "prove", rows)
     monkeypatch.setattr(prove, "measured_commit", lambda: "abc-dirty")
     monkeypatch.setattr(prove, "commit_before", lambda wanted: f"full name of {wanted}")
-    monkeypatch.setattr(prove, "keep", lambda kind, row: kept.append((kind, row.commit)) or [])
+    monkeypatch.setattr(prove, "store", lambda kind, row: kept.append((kind, row.commit)) or [])
     monkeypatch.setattr(prove, "put_into_readme", lambda *_: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -297,7 +297,7 @@ def failed(started: float, outcome: str = "unavailable", is_vote: bool = False) 
 
 
 class Broken:
-    """A site of three pods, whose kill is at the second 20, and some of whose requests fail."""
+    """A site of three pods with a kill at second 20, and some failed requests."""
 
     app = "polls"
 
@@ -306,7 +306,7 @@ class Broken:
         self.started_again: Counter[str] = Counter()
         self.killed: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
         self.addresses: list[str] = []
-        # What a kill does to the fronts that it is not meant for.
+        # Fronts that restart although the kill is not meant for them.
         self.fronts = 0
         self.front_falls = False
 
@@ -351,11 +351,11 @@ class Broken:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that take no time."""
+    """Skip the waits of the scenarios."""
     monkeypatch.setattr(prove, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
 
 
-def test_only_what_must_not_be_repeated_may_fail_when_gunicorn_is_killed() -> None:
+def test_only_active_votes_may_fail_when_gunicorn_is_killed() -> None:
     site = Broken(failed(19.8, is_vote=True))
     row = prove.gunicorn_killed(site)
     assert (row.failed, row.failures_expected, row.wrong) == (1, 1, [])
@@ -367,16 +367,16 @@ def test_only_what_must_not_be_repeated_may_fail_when_gunicorn_is_killed() -> No
     ("failure", "front_falls", "wrong"),
     [
         # A GET is repeated, and so is a form that reached no process.
-        (failed(19.8), False, "1 requests failed and 0 may"),
-        (failed(20.2, is_vote=True), False, "1 requests failed and 0 may"),
-        (failed(19.0, is_vote=True), False, "1 requests failed and 0 may"),
-        # Even what may fail has to end with a page.
+        (failed(19.8), False, "1 requests failed, 0 are allowed"),
+        (failed(20.2, is_vote=True), False, "1 requests failed, 0 are allowed"),
+        (failed(19.0, is_vote=True), False, "1 requests failed, 0 are allowed"),
+        # Allowed failures also have to end with a page.
         (failed(19.8, "reset", is_vote=True), False, "not the page of the front: {'reset': 1}"),
         (failed(19.8, "refused"), False, "not the page of the front: {'refused': 1}"),
         (failed(19.8, is_vote=True), True, "a front was restarted"),
     ],
 )
-def test_what_is_wrong_when_gunicorn_is_killed(failure: dict[str, Any], front_falls: bool, wrong: str) -> None:
+def test_missed_goals_when_gunicorn_is_killed(failure: dict[str, Any], front_falls: bool, wrong: str) -> None:
     site = Broken(failure)
     site.front_falls = front_falls
     assert wrong in str(prove.gunicorn_killed(site).wrong)
@@ -388,24 +388,24 @@ def test_gunicorn_is_killed_without_a_front_too() -> None:
     assert site.killed == [(("a",), ("web",))]
 
 
-def test_pods_that_are_killed_may_cost_requests_and_no_votes() -> None:
+def test_killed_pods_may_fail_requests_but_lose_no_votes() -> None:
     site = Broken(failed(20.1, "refused"), failed(20.9, "reset"))
     row = prove.kills(site)
     assert site.killed == [(("a",), ()), (("b",), ()), (("c",), ()), (("b", "c"), ())]
     assert (row.failed, row.wrong) == (2, [])
     assert row.note.endswith("whole after 0.0, 0.0, 0.0, 1.4 s")
-    # What failed before has another reason.
+    # Earlier failures have another cause.
     assert prove.kills(Broken(failed(10.0, "refused"))).wrong != []
 
 
-def test_acknowledged_votes_that_are_lost_with_a_pod_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acknowledged_votes_lost_with_a_pod_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Broken()
     monkeypatch.setattr(prove, "pods_killed", lambda *_: (load(visits(60), found=59), [20.0]))
     assert prove.kills(site).wrong == ["1 acknowledged votes are lost"]
 
 
-def test_a_pod_that_is_not_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both of its containers have to be started again."""
+def test_wait_for_a_killed_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of its containers have to restart."""
     site = Broken()
     monkeypatch.setattr(site, "kill", lambda *pods, containers: site.started_again.update(pods) or 20.0)
     monkeypatch.setattr(prove, "eventually", lambda check, seconds, what: pytest.fail(what) if not check() else None)
@@ -432,7 +432,7 @@ def test_behind_a_gateway_no_get_may_fail() -> None:
     assert (row.wrong, row.note) == ([], "0 failed GETs")
     wrong = prove.kills_behind_gateway(Broken(failed(19.8, "status 502")))
     assert wrong.note == "1 failed GETs"
-    assert "1 requests failed and 0 may" in str(wrong.wrong)
+    assert "1 requests failed, 0 are allowed" in str(wrong.wrong)
 
 
 def pod_of(*ports: dict[str, Any]) -> dict[str, Any]:
@@ -441,7 +441,7 @@ def pod_of(*ports: dict[str, Any]) -> dict[str, Any]:
     return {"spec": {"initContainers": [project], "containers": [front]}, "status": {"podIP": "192.0.2.7"}}
 
 
-def test_a_gateway_repeats_what_may_be_repeated() -> None:
+def test_gateway_repeats_idempotent_requests() -> None:
     address = beside.endpoint(pod_of({"name": "http", "containerPort": 8080}))
     assert address == "192.0.2.7:8080"
     server = beside.gateway_configuration([address])["apps"]["http"]["servers"]["gateway"]
@@ -450,7 +450,7 @@ def test_a_gateway_repeats_what_may_be_repeated() -> None:
     assert proxy["load_balancing"]["retry_match"] == [{"method": ["GET", "HEAD"]}]
 
 
-def test_a_pod_beside_the_site_is_removed_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pod_beside_the_site_is_always_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[str, str]] = []
 
     class Api:
@@ -489,7 +489,7 @@ def test_a_pod_beside_the_site_is_removed_whatever_happens(monkeypatch: pytest.M
     ]
 
 
-def test_forms_are_counted_until_there_were_enough(tmp_path: Path) -> None:
+def test_forms_are_sent_until_the_number_is_reached(tmp_path: Path) -> None:
     output = tmp_path / "visitors"
     output.write_text("{}\n" * 180)
 
@@ -502,7 +502,7 @@ def test_forms_are_counted_until_there_were_enough(tmp_path: Path) -> None:
     assert (row.name, row.rate, row.wrong) == ("60 forms sent around the keep-alive limit", 10, [])
 
 
-# ---- The ground ------------------------------------------------------------------------------------------------------
+# ---- Testbed ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -513,20 +513,23 @@ def site_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> ground.Ground:
     return site
 
 
-def test_visitors_that_do_not_come_are_not_waited_for_for_ever(
+def test_wait_for_missing_visitors_times_out(
     site_without_a_cluster: ground.Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "visitors.py"
     program.write_text("import sys, pathlib; sys.stdin.read(); pathlib.Path(__file__).with_name('gone').touch()")
     monkeypatch.setattr(ground, "VISITORS", program)
     monkeypatch.setattr(ground, "VISITORS_START", 0.3)
-    with pytest.raises(Failed, match=r"no end of waiting for the visitors: 0\.3 s"), site_without_a_cluster.load():
+    with (
+        pytest.raises(Failed, match=r"Timed out after 0\.3 s while waiting for the visitors"),
+        site_without_a_cluster.load(),
+    ):
         pytest.fail("nothing may be done without them")
     assert (tmp_path / "gone").exists()
 
 
 def killable(**status: Any) -> dict[str, Any]:
-    """A pod with a front, whose project is a sidecar, and with an init container that has ended."""
+    """Return a pod with a front, whose project is a sidecar, and with a completed init container."""
     statuses = {
         "initContainerStatuses": [
             {"name": "front-program", "containerID": "containerd://program", "restartCount": 0},
@@ -545,7 +548,7 @@ def killable(**status: Any) -> dict[str, Any]:
         (("front",), "-e front-none"),
     ],
 )
-def test_the_containers_that_are_meant_are_killed(
+def test_selected_containers_are_killed(
     containers: tuple[str, ...],
     patterns: str,
     site_without_a_cluster: ground.Ground,
@@ -559,16 +562,16 @@ def test_the_containers_that_are_meant_are_killed(
     assert f"grep -ls {patterns} /proc" in script
 
 
-def test_a_container_that_is_not_there_is_not_killed(
+def test_missing_container_is_not_killed(
     site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = killable(containerStatuses=[{"name": "front", "restartCount": 0}])
     monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
-    with pytest.raises(Failed, match="Pod polls-web-a has no container front that was started"):
+    with pytest.raises(Failed, match="Pod polls-web-a has no container front that has started"):
         site_without_a_cluster.kill("polls-web-a", containers=["front"])
 
 
-def test_restarts_of_all_containers_count(
+def test_restarts_of_all_containers_are_added(
     site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_without_a_cluster, "all_pods", lambda component: [killable()])
@@ -604,13 +607,13 @@ def test_usage_is_that_of_the_whole_pod(site_without_a_cluster: ground.Ground, m
 
     pod = {
         "podRef": {"namespace": "polls", "name": "polls-web-a"},
-        # Of one that has ended, there may be nothing.
+        # A terminated container may have no statistics.
         "containers": [container("front", 10), {"name": "front-program"}, container("web", 50)],
     }
     monkeypatch.setattr(site_without_a_cluster, "all_pods", lambda component: [killable()])
     monkeypatch.setattr(site_without_a_cluster, "nodes", lambda: ["node"])
     api = SimpleNamespace(request=lambda method, path: {"pods": [pod]})
-    # A cached property, which would ask for the cluster before it is replaced.
+    # A cached property, which would query the cluster before the test replaces it.
     site_without_a_cluster.__dict__["cluster"] = api
     assert site_without_a_cluster.usage() == {"polls-web-a": (60.0, 60 * 2**20)}
     assert site_without_a_cluster.front_memory() == 20
@@ -619,7 +622,7 @@ def test_usage_is_that_of_the_whole_pod(site_without_a_cluster: ground.Ground, m
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_pods_that_were_killed_are_replaced(
+def test_killed_pods_are_replaced(
     restarts: int, site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     did: list[str] = []
@@ -631,12 +634,12 @@ def test_pods_that_were_killed_are_replaced(
     assert did == ([path, "wait"] if restarts else [])
 
 
-def test_a_pod_without_a_process_is_not_taken_for_killed(
+def test_kill_of_a_pod_without_processes_fails(
     site_without_a_cluster: ground.Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = killable()
     monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: pod)
-    # This machine is the node, on which nothing is killed, whatever becomes of the pattern.
+    # This machine is the node. The pattern matches no process, so none is killed.
     docker = tmp_path / "docker"
     docker.write_text('#!/bin/sh\nshift 4\nprintf "kill() { :; }\\n%s\\n" "$*" | sh\n')
     docker.chmod(0o755)
@@ -645,7 +648,7 @@ def test_a_pod_without_a_process_is_not_taken_for_killed(
         site_without_a_cluster.kill("polls-web-a")
 
 
-# ---- What is refused -------------------------------------------------------------------------------------------------
+# ---- Invalid input ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -656,7 +659,7 @@ def test_a_pod_without_a_process_is_not_taken_for_killed(
         {"cluster_kubeconfig": "/home/me/.kube/config"},
     ],
 )
-def test_another_cluster_is_neither_broken_nor_removed(
+def test_other_clusters_are_never_changed_or_removed(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = {
@@ -685,7 +688,7 @@ def test_another_cluster_is_neither_broken_nor_removed(
             return 0
 
     monkeypatch.setattr(prove, "Plays", Recorded)
-    with pytest.raises(Failed, match="and not to a cluster of its own"), prove.ground_of("inventory/x", "prove"):
+    with pytest.raises(Failed, match="instead of a separate cluster"), prove.ground_of("inventory/x", "prove"):
         pass
     assert ran == []
     variables.clear()
@@ -697,18 +700,18 @@ def test_another_cluster_is_neither_broken_nor_removed(
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("rollout", "No row rollout: name some of rollouts, affinity, "),
-        ("--rate=0", "No rate of 0 requests per second: give one between 1 and 1000."),
+        ("rollout", "Unknown scenario rollout. Choose from rollouts, affinity, "),
+        ("--rate=0", "The rate 0 is invalid. Set it to a number from 1 to 1000."),
     ],
 )
-def test_what_cannot_be_made_is_refused(argument: str, sentence: str) -> None:
+def test_invalid_arguments_fail(argument: str, sentence: str) -> None:
     command = [sys.executable, str(PROJECT / "bench" / "prove.py"), "inventory/none", argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
 
 
-def test_rollouts_go_on_until_there_were_enough_requests(tmp_path: Path) -> None:
+def test_rollouts_continue_until_enough_requests_were_sent(tmp_path: Path) -> None:
     output = tmp_path / "visitors"
 
     def rolled_out(times: int, requests: int, rate: float = RATE) -> str:
@@ -721,23 +724,25 @@ def test_rollouts_go_on_until_there_were_enough_requests(tmp_path: Path) -> None
         def deploy(*_: object, **__: object) -> int:
             return output.write_text(output.read_text() + "{}\n" * 10)
 
-        return prove.rollouts(SimpleNamespace(load=visitors, deploy=deploy, settle=lambda: None), times, requests).name
+        return prove.rollouts(
+            SimpleNamespace(load=visitors, deploy=deploy, wait_for_old_pods=lambda: None), times, requests
+        ).name
 
     assert rolled_out(2, 35) == "4 rollouts in a row"
     assert rolled_out(5, 35) == "5 rollouts in a row"
     assert rolled_out(1, 35, RATE / 2) == "2 rollouts in a row"
 
 
-def test_processes_that_have_ended_are_no_trouble() -> None:
+def test_finished_processes_are_ignored() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         handle = os.pidfd_open(process.pid)
-        prove.end_processes([handle])
+        prove.kill_processes([handle])
         assert process.wait(20) == -signal.SIGKILL
-        prove.end_processes([handle])
+        prove.kill_processes([handle])
         os.close(handle)
 
 
-def test_what_was_started_and_goes_on_is_ended() -> None:
+def test_running_processes_are_terminated() -> None:
     plays = Plays([], {})
     plays.processes = [
         subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True)
@@ -748,10 +753,10 @@ def test_what_was_started_and_goes_on_is_ended() -> None:
     assert [process.returncode for process in plays.processes] == [0, -signal.SIGTERM]
 
 
-def test_a_second_signal_does_not_disturb_the_end_of_a_run() -> None:
+def test_second_signal_does_not_interrupt_the_removal() -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with pytest.raises(SystemExit, match="those that were are kept"):
+        with pytest.raises(SystemExit, match="rows of finished scenarios are stored"):
             prove.ended()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)

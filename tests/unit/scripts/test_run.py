@@ -1,4 +1,4 @@
-"""What `make test` counts and prints, with steps that end at once."""
+"""Counts and output of `make test`, with steps that finish at once."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ RUN = Path(__file__).resolve().parents[2] / "run.py"
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, anew for each test."""
+    """Return the script as a new module for each test."""
     specification = importlib.util.spec_from_file_location("run_all_tests", RUN)
     module = importlib.util.module_from_spec(specification)
-    # A dataclass looks its module up.
+    # A dataclass looks up its module.
     monkeypatch.setitem(sys.modules, "run_all_tests", module)
     specification.loader.exec_module(module)
-    # It sets these itself, and the tests after this one have them as they were.
+    # The script sets these variables, so restore them for later tests.
     for name in ("NO_COLOR", "ANSIBLE_NOCOLOR", "PY_COLORS"):
         monkeypatch.setenv(name, "")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     return module
 
 
-def test_everything_is_counted(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_of_all_steps_are_added(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     steps = [run.Step("unit", "one", lambda: run.Count(2)), run.Step("unit", "other", lambda: run.Count(1, 1))]
     run.stages = lambda: [[steps]]
     assert run.main([]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed"
 
 
-def test_what_failed_is_named_at_the_end(
+def test_failures_are_listed_at_the_end(
     run: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In a log of which only the end is at hand, it is seen what to look for."""
+    """The end of the log shows the failures, because often only the end is at hand."""
     (tmp_path / "test_own.py").write_text(
         "import pytest\n"
         "@pytest.mark.parametrize('one', [1, 2])\n"
@@ -66,7 +66,7 @@ def test_what_failed_is_named_at_the_end(
         ]
     ]
     assert run.main([]) == 1
-    *failures, last = capsys.readouterr().out.rpartition("What failed:\n")[2].splitlines()
+    *failures, last = capsys.readouterr().out.rpartition("Failures:\n")[2].splitlines()
     expected = [
         "tests: test_own::test_one[2]: AssertionError: There are two.",
         "tests: test_own::test_other: Failed: Away.",
@@ -86,7 +86,7 @@ def test_what_failed_is_named_at_the_end(
 RECAP = "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
 BROKEN_OFF = """\
 [ERROR]: Task failed: It is refused, as wanted.
-[ERROR]: Task failed: The site is away.
+[ERROR]: Task failed: The site is unavailable.
 Origin: verify.yml:30:7
 CRITICAL Ansible return code was 2, command was: ansible-playbook verify.yml
 ERROR    [web > verify] \x1b[31mExecuted: Failed\x1b[0m
@@ -98,14 +98,14 @@ DETAILS
 @pytest.mark.parametrize(
     ("output", "counts", "failures"),
     [
-        (BROKEN_OFF + RECAP, (3, 1), ("Task failed: The site is away.", "[web > verify] Executed: Failed")),
-        (BROKEN_OFF, (0, 1), ("exit code 1: Task failed: The site is away.; [web > verify] Executed: Failed",)),
+        (BROKEN_OFF + RECAP, (3, 1), ("Task failed: The site is unavailable.", "[web > verify] Executed: Failed")),
+        (BROKEN_OFF, (0, 1), ("exit code 1: Task failed: The site is unavailable.; [web > verify] Executed: Failed",)),
         (RECAP, (3, 1), (RECAP.strip(),)),
         ("CRITICAL 'web' glob failed.  Exiting.\n", (0, 1), ("exit code 1: CRITICAL 'web' glob failed.  Exiting.",)),
         ("", (0, 1), ("exit code 1: ",)),
     ],
 )
-def test_a_scenario_that_failed_tells_the_last_error(
+def test_failed_scenario_reports_the_last_error(
     run: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     output: str,
@@ -118,8 +118,8 @@ def test_a_scenario_that_failed_tells_the_last_error(
     assert count.failures == failures
 
 
-def test_a_step_that_others_need(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a cluster, hundreds of failures say nothing, and hide the one that does."""
+def test_steps_are_skipped_without_the_step_that_they_need(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a cluster, hundreds of failures would hide the one that matters."""
     ran = []
 
     def step(name: str, group: str = "cluster", failed: int = 0, **options: bool) -> object:
@@ -132,22 +132,25 @@ def test_a_step_that_others_need(run: ModuleType, capsys: pytest.CaptureFixture[
     ]
     assert run.main([]) == 1
     assert ran == ["create", "unit", "destroy"]
-    *failures, last = capsys.readouterr().out.rpartition("What failed:\n")[2].splitlines()
-    assert failures[:3] == ["create: test 0", *(f"{name}: was not run without 'create'" for name in ("tools", "tests"))]
+    *failures, last = capsys.readouterr().out.rpartition("Failures:\n")[2].splitlines()
+    assert failures[:3] == [
+        "create: test 0",
+        *(f"{name}: was skipped, because 'create' failed" for name in ("tools", "tests")),
+    ]
     assert failures[3:] == [*(f"unit: test {number}" for number in range(10)), "unit: and 2 more"]
     assert last == "3 passed, 15 failed"
 
 
-def test_nothing_passed_is_a_failure(run: ModuleType) -> None:
+def test_run_without_passed_tests_fails(run: ModuleType) -> None:
     run.stages = lambda: [[[run.Step("unit", "none", run.Count)]]]
     assert run.main([]) == 1
 
 
-def test_the_slowest_items_are_named(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_slowest_items_are_listed(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     times = tuple((float(number), f"test {number}") for number in range(12))
     run.stages = lambda: [[[run.Step("unit", "tests", lambda: run.Count(12, times=times))]]]
     assert run.main([]) == 0
-    *named, last = capsys.readouterr().out.rpartition("The slowest:\n")[2].splitlines()
+    *named, last = capsys.readouterr().out.rpartition("Slowest tests and actions:\n")[2].splitlines()
     assert [line.split("s  ")[1] for line in named] == [f"test {number}" for number in range(11, 1, -1)]
     assert last == "12 passed, 0 failed"
 
@@ -163,7 +166,7 @@ def test_actions_of_a_scenario_are_timed(run: ModuleType, monkeypatch: pytest.Mo
     assert 0.1 <= seconds < 5
 
 
-def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_parallel_steps_is_not_mixed(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     both = threading.Barrier(2, timeout=20)
 
     def lane(name: str) -> object:
@@ -181,7 +184,7 @@ def test_what_runs_side_by_side_is_printed_in_one_piece(run: ModuleType, capsys:
     assert lines in (["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"], ["b 0", "b 1", "b 2", "a 0", "a 1", "a 2"])
 
 
-def test_an_interrupted_run_starts_nothing_more(run: ModuleType) -> None:
+def test_interrupted_run_starts_no_more_steps(run: ModuleType) -> None:
     ran, begun = [], threading.Event()
 
     def interrupted() -> object:
@@ -200,7 +203,7 @@ def test_an_interrupted_run_starts_nothing_more(run: ModuleType) -> None:
     assert ran == []
 
 
-def test_every_scenario_is_run_once(run: ModuleType) -> None:
+def test_each_scenario_runs_once(run: ModuleType) -> None:
     titles = [step.title for stage in run.stages() for lane in stage for step in lane]
     scenarios = {path.parent.name for path in RUN.parent.parent.glob("molecule/*/molecule.yml")}
     found = [title.removeprefix("molecule ") for title in titles if title.startswith("molecule ")]
@@ -214,6 +217,6 @@ def test_the_cluster_is_destroyed_last(run: ModuleType) -> None:
     assert last == "destroy the cluster"
 
 
-def test_an_unknown_group_is_refused(run: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="No test group units: name some of lint, unit, site, cluster"):
+def test_unknown_group_fails(run: ModuleType) -> None:
+    with pytest.raises(SystemExit, match=r"Unknown test group units\. Choose from lint, unit, site, cluster"):
         run.main(["units"])

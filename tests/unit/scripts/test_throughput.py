@@ -1,4 +1,4 @@
-"""How `make bench` measures the throughput of a pod with its front and without it; without a cluster."""
+"""Throughput of a pod with and without its front in `make bench`, without a cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plays import Failed
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A site with one page, which answers as the test says."""
+    """A site with one page and the responses of the test."""
 
     protocol_version = "HTTP/1.1"
     status, length, close, answered = 200, True, False, 0
@@ -61,14 +61,14 @@ def test_each_answer_is_followed_by_a_request(close: bool) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "complaint"),
-    [({"status": 503}, "not the page: HTTP/1.1 503"), ({"length": False}, "an answer without Content-Length")],
+    [({"status": 503}, "not the page: HTTP/1.1 503"), ({"length": False}, "a response without Content-Length")],
 )
-def test_an_answer_that_is_not_the_page_ends_the_measurement(answer: dict[str, Any], complaint: str) -> None:
+def test_response_that_is_not_the_page_fails_the_measurement(answer: dict[str, Any], complaint: str) -> None:
     with site(**answer) as (port, _), pytest.raises(ValueError, match=complaint):
         generator.generate("127.0.0.1", port, "/", 1, 0.2)
 
 
-def test_the_generator_runs_by_itself() -> None:
+def test_generator_needs_only_the_standard_library() -> None:
     with site() as (port, _):
         command = [sys.executable, "-I", str(throughput.GENERATOR), "127.0.0.1", str(port), "/", "2", "0.2"]
         printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -89,7 +89,7 @@ def test_runs_are_compared_in_pairs() -> None:
             throughput.ALONE: {"rate": alone, "p99": 0.025},
         }
 
-    # A machine that is twice as slow for the second pair.
+    # The machine is half as fast for the second pair.
     assert throughput.figures([run(900, 1000), run(450, 500), run(800, 1000)]) == {
         "front_pages_per_second": 800,
         "front_throughput_ratio": 0.9,
@@ -98,7 +98,7 @@ def test_runs_are_compared_in_pairs() -> None:
 
 
 class Site:
-    """A site whose pods and playbooks are written down."""
+    """A site that records pods and playbooks."""
 
     app, namespace = "polls", "polls"
 
@@ -135,7 +135,7 @@ class Site:
     def wait_until_whole(self, pods: int) -> None:
         assert pods == 2
 
-    def settle(self) -> None:
+    def wait_for_old_pods(self) -> None:
         pass
 
     def front_memory(self) -> float:
@@ -173,13 +173,13 @@ def test_both_pods_are_measured_in_turns_and_then_removed(site_with: Any) -> Non
         "front_loaded_mebibytes": 39.0,
     }
     targets = ["192.0.2.1:8080", "192.0.2.2:8080"]
-    # A warm-up comes first, and the usual pods come back in the end.
+    # A warm-up comes first, and the usual pods are restored at the end.
     measured = targets * (1 + throughput.RUNS)
     assert ground.did == ["alone", "1", "polls-web-alone", *measured, "without polls-web-alone", "usual"]
 
 
-def test_pods_without_a_common_limit_are_not_compared(site_with: Any) -> None:
+def test_cluster_without_pod_limits_fails(site_with: Any) -> None:
     ground = site_with()
-    with pytest.raises(Failed, match="The cluster limits no whole pod"):
+    with pytest.raises(Failed, match="does not support resource limits of whole pods"):
         throughput.throughput(SimpleNamespace())
     assert ground.did[-1] == "without polls-web-alone"

@@ -1,4 +1,4 @@
-"""What the row `upgrade` of `make prove` deploys, what it compares, and what it complains about; without a cluster."""
+"""Scenario `upgrade` of `make prove`: commits, comparisons, and goals, without a cluster."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from plays import PROJECT, Failed, Plays
 from test_bench import commit
 from upgrade import State
 
-# ---- The earlier commit ----------------------------------------------------------------------------------------------
+# ---- Earlier commit --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A checkout with a collection, an inventory and figures, in three commits: of the roles, of others, of figures."""
+    """Create a checkout with a collection, an inventory, and figures, in three commits: roles, other files, and
+    figures."""
     folder = tmp_path / "project"
     for name in ("roles/web/tasks/main.yml", "bench/prove.json", "plugins/modules/one.py", "inventory/kind/hosts.yml"):
         (folder / name).parent.mkdir(parents=True)
@@ -49,20 +50,20 @@ def test_the_site_is_upgraded_from_the_last_figures(project: Path) -> None:
     assert subject(project, upgrade.commit_before(project=project)) == "figures"
 
 
-def test_the_site_is_not_upgraded_from_what_deploys_the_same(project: Path) -> None:
+def test_commit_that_deploys_the_same_is_skipped(project: Path) -> None:
     assert subject(project, upgrade.commit_before(project=project)) == "1"
-    # A commit that changes something else makes no difference.
+    # Commits that change other files are ignored.
     (project / "README.md").touch()
     commit(project, "README")
     assert subject(project, upgrade.commit_before(project=project)) == "1"
-    # What is not committed yet does.
+    # Uncommitted changes count.
     (project / "roles/web/tasks/main.yml").write_text("# 3\n")
     assert subject(project, upgrade.commit_before(project=project)) == "figures"
 
 
 def test_the_commit_to_upgrade_from_can_be_chosen(project: Path) -> None:
     assert subject(project, upgrade.commit_before("HEAD~1", project)) == "2"
-    with pytest.raises(Failed, match="UPGRADE_FROM=none names no commit of this checkout"):
+    with pytest.raises(Failed, match="UPGRADE_FROM=none is not a commit of this checkout"):
         upgrade.commit_before("none", project)
 
 
@@ -70,21 +71,21 @@ def test_a_history_without_an_earlier_commit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "roles").mkdir()
     (tmp_path / "roles/x").touch()
     commit(tmp_path)
-    with pytest.raises(Failed, match=r"no earlier commit with other roles, plugins or playbooks.*UPGRADE_FROM="):
+    with pytest.raises(Failed, match=r"no earlier commit with other roles, plugins, or playbooks.*UPGRADE_FROM="):
         upgrade.commit_before(project=tmp_path)
 
 
-def test_make_passes_the_commit(tmp_path: Path) -> None:
+def test_make_forwards_the_commit(tmp_path: Path) -> None:
     command = ["make", "--dry-run", "--always-make", "prove", "ROWS=upgrade", "UPGRADE_FROM=abc"]
     told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert "--upgrade-from=abc" in told.split()
 
 
-def test_an_unknown_commit_ends_the_command_before_the_first_row() -> None:
+def test_unknown_commit_fails_before_the_first_scenario() -> None:
     command = [sys.executable, str(PROJECT / "bench" / "prove.py"), "inventory/none", "--upgrade-from=none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.startswith("UPGRADE_FROM=none names no commit")
+    assert done.stderr.startswith("UPGRADE_FROM=none is not a commit")
 
 
 def test_the_old_playbooks_use_their_own_collection_and_inventory(project: Path) -> None:
@@ -92,7 +93,7 @@ def test_the_old_playbooks_use_their_own_collection_and_inventory(project: Path)
     with upgrade.checked_out("HEAD~2", project) as tree:
         assert (tree / "roles/web/tasks/main.yml").read_text() == "# 1\n"
         old = upgrade.plays_of(tree, plays, {"cluster_kubeconfig": "/k"})
-        assert upgrade.collection_folder(old) == tree
+        assert upgrade.collection_directory(old) == tree
         assert old.project == tree
         assert old.inventories == [f"--inventory={tree}/inventory/kind"]
         assert old.variables == {"cluster_name": "prove", "cluster_kubeconfig": "/k", "image_context": str(tree)}
@@ -101,14 +102,14 @@ def test_the_old_playbooks_use_their_own_collection_and_inventory(project: Path)
     assert len(listed.stdout.splitlines()) == 1
 
 
-def test_the_present_collection_is_not_taken_for_the_old_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As if the folder of collections had no effect: what site-packages has comes first.
+def test_current_collection_in_place_of_the_old_one_fails(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Simulate that the directory of collections has no effect, so that site-packages comes first.
     monkeypatch.setattr(upgrade, "Plays", lambda inventories, variables, environment, tree: Plays([], {}, {}, tree))
     (project / "plugins/modules/one.py").rename(project / "plugins/modules/apply.py")
     commit(project)
     with (
         upgrade.checked_out("HEAD", project) as tree,
-        pytest.raises(Failed, match=r"use the collection cloud_django.kubernetes in \S+, not their own"),
+        pytest.raises(Failed, match=r"use the collection cloud_django.kubernetes in \S+ instead of their own"),
     ):
         upgrade.plays_of(tree, Plays([], {}, project=project), {})
 
@@ -119,7 +120,7 @@ def test_an_inventory_that_the_old_commit_lacks_is_refused(project: Path) -> Non
         upgrade.counterpart("inventory/kind", project / "tree", project)
 
 
-# ---- The row ---------------------------------------------------------------------------------------------------------
+# ---- Scenario --------------------------------------------------------------------------------------------------------
 
 
 def secret(name: str, kind: str = "Opaque", **data: str) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def test_passwords_are_compared_and_certificates_are_not() -> None:
 
 
 def load(*failures: tuple[float, str]) -> Load:
-    """Return a load of 60 s in which votes are found, and some other requests fail at some moments."""
+    """Return a load of 60 s in which votes are found and some other requests fail at the given times."""
     requests = [
         {"started": moment, "ended": moment + 0.1, "path": path, "outcome": "ok", "is_vote": path == "/v"}
         for at in range(60)
@@ -163,35 +164,35 @@ PAGE = "unavailable"
     [
         ([], SAME, 0, ""),
         ([], REPLACED, 0, ""),
-        # The page, while the database pod is replaced, and for so long.
+        # Outage pages are allowed while the database pod is replaced, for a limited time.
         ([(10.0, PAGE), (15.0, PAGE)], REPLACED, 0, ""),
         ([(10.0, PAGE), (15.2, PAGE)], REPLACED, 0, "the outage page was shown for 5.2 s, and 5 s are allowed"),
-        ([(10.0, PAGE)], SAME, 0, "1 requests failed and 0 may"),
-        ([(10.0, PAGE), (20.0, PAGE)], SAME, 0, "2 requests failed and 0 may"),
-        # Every other failure is one.
-        ([(10.0, PAGE), (11.0, "reset")], REPLACED, 0, "2 requests failed and 1 may"),
-        ([(11.0, "reset")], REPLACED, 0, "1 requests failed and 0 may"),
-        ([(11.0, "status 503")], SAME, 0, "1 requests failed and 0 may"),
+        ([(10.0, PAGE)], SAME, 0, "1 requests failed, 0 are allowed"),
+        ([(10.0, PAGE), (20.0, PAGE)], SAME, 0, "2 requests failed, 0 are allowed"),
+        # Other failures are not allowed.
+        ([(10.0, PAGE), (11.0, "reset")], REPLACED, 0, "2 requests failed, 1 are allowed"),
+        ([(11.0, "reset")], REPLACED, 0, "1 requests failed, 0 are allowed"),
+        ([(11.0, "status 503")], SAME, 0, "1 requests failed, 0 are allowed"),
         ([], State(["a"], {"app/password": "2"}), 0, "these passwords changed: app/password"),
         ([], State(["a"], {}), 0, "these passwords changed: app/password"),
-        # One that the new release adds has not changed.
+        # A password that the new release adds has not changed.
         ([], State(["a"], {"app/password": "1", "cache/password": "3"}), 0, ""),
-        ([], SAME, 2, "the second run still changed 2 things"),
+        ([], SAME, 2, "the second run reported 2 changes"),
     ],
 )
-def test_what_is_wrong_with_an_upgrade(failures: list[tuple[float, str]], after: State, again: int, wrong: str) -> None:
+def test_missed_goals_of_an_upgrade(failures: list[tuple[float, str]], after: State, again: int, wrong: str) -> None:
     row = upgrade.judged(load(*failures), "abc", SAME, after, again)
     assert wrong in str(row.wrong)
     assert bool(row.wrong) == bool(wrong), row.wrong
 
 
-def test_an_upgrade_that_loses_votes_is_wrong() -> None:
+def test_upgrade_that_loses_votes_fails() -> None:
     lost = load()
     lost.votes_after -= 1
     assert upgrade.judged(lost, "abc", SAME, SAME, 0).wrong == ["1 acknowledged votes are lost"]
 
 
-def test_an_upgrade_without_passwords_to_compare_is_wrong() -> None:
+def test_upgrade_without_passwords_to_compare_fails() -> None:
     assert upgrade.judged(load(), "abc", State(["a"]), State(["a"]), 0).wrong == ["no passwords were found"]
 
 
@@ -204,7 +205,7 @@ def test_the_note_has_the_pages_and_the_seconds() -> None:
     )
 
 
-def test_the_row_is_made_by_default() -> None:
+def test_scenario_runs_by_default() -> None:
     assert prove.ROWS["upgrade"] is upgrade.upgrade
 
 
@@ -245,7 +246,7 @@ def test_the_old_site_is_deployed_before_the_load_and_upgraded_under_it(monkeypa
         def wait_until_whole(self, pods: int) -> None:
             assert pods == prove.REPLICAS
 
-        def settle(self) -> None:
+        def wait_for_old_pods(self) -> None:
             pass
 
         @contextmanager

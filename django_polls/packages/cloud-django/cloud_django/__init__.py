@@ -1,1 +1,1 @@
-"""What a Django project needs in a container: settings from the environment, health checks, and JSON logs."""
+"""Helpers for Django projects in containers: settings from the environment, health checks, and JSON logs."""

@@ -1,4 +1,4 @@
-"""A shared cache that the site can lose at any time without anybody noticing."""
+"""Shared cache whose loss does not affect the site."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ LONGEST_SESSION_SECONDS = 300
 
 
 class JSONSerializer:
-    """Values as JSON, because unpickling lets whoever can write to the cache run code here.
+    """Serialize values as JSON, because unpickling would let anyone who can write to the cache run code here.
 
-    Whole numbers stay bare, so that the server can count with them.
+    Integers are stored as they are, so that the server can increment them.
     """
 
     def dumps(self, value: Any) -> int | str:
@@ -34,10 +34,10 @@ class JSONSerializer:
 
 
 class ForgivingRedisCache(RedisCache):
-    """A Redis cache whose failures look like misses.
+    """Redis cache whose failures look like misses.
 
-    After a failure it isn't asked again for a few seconds: a server that has vanished costs a time-out per call, and
-    these would add up in every request.
+    After a failure, the cache is skipped for a few seconds. Otherwise each call would wait for a timeout while the
+    server is down, and the timeouts of a request would add up.
     """
 
     _silent_until = 0.0
@@ -48,10 +48,10 @@ class ForgivingRedisCache(RedisCache):
         try:
             return method(*arguments, **options)
         except (redis.RedisError, OSError) as error:
-            # On the class: each thread has an instance of its own, and they all share the one server.
+            # On the class, because each thread has its own instance and all use the same server.
             ForgivingRedisCache._silent_until = time.monotonic() + PAUSE_SECONDS
             logger.warning(
-                "The cache does not answer (%s); going on without it for %d s.", type(error).__name__, PAUSE_SECONDS
+                "The cache does not answer (%s). It is skipped for %d s.", type(error).__name__, PAUSE_SECONDS
             )
             return otherwise
 
@@ -90,10 +90,10 @@ class ForgivingRedisCache(RedisCache):
 
 
 class SessionCache(ForgivingRedisCache):
-    """The copies of sessions that the database holds.
+    """Cache for sessions that the database stores.
 
-    A log-out that the cache did not hear of leaves a copy behind. It lives for minutes at most, not for the weeks of
-    a session.
+    If the cache misses a logout, a copy of the session remains. Its lifetime is limited to a few minutes, not the weeks
+    of a session.
     """
 
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> int:
@@ -102,7 +102,7 @@ class SessionCache(ForgivingRedisCache):
 
 
 def cache_settings(environment: Environment, key_prefix: str) -> dict[str, Any]:
-    """Return CACHES: in the worker's memory, or on the shared server that CACHE_HOST names.
+    """Return CACHES: local memory of the worker, or the shared server in CACHE_HOST.
 
     CACHE_KEY_PREFIX overrides the prefix of the keys.
     """
@@ -115,7 +115,7 @@ def cache_settings(environment: Environment, key_prefix: str) -> dict[str, Any]:
         "serializer": "cloud_django.cache.JSONSerializer",
         "socket_connect_timeout": 0.5,
         "socket_timeout": 0.5,
-        # Once more, at once: a connection that was idle while the server restarted fails on its first use.
+        # Retry once at once, because an idle connection fails on its first use after a restart of the server.
         "retry": Retry(NoBackoff(), 1),
         "health_check_interval": 30,
     }

@@ -1,4 +1,4 @@
-"""The database connection, from separate variables: a password in a URL would have to be escaped, and people forget."""
+"""Database settings from separate variables. In a URL, a password would have to be escaped."""
 
 import re
 from typing import Any
@@ -11,10 +11,10 @@ SSL_MODES = ("verify-full", "verify-ca", "require", "prefer", "allow", "disable"
 
 
 def database_settings(environment: Environment, application_name: str) -> dict[str, Any]:
-    """Return one entry of DATABASES. DATABASE_APPLICATION_NAME overrides the name of the application."""
+    """Return one entry of DATABASES. DATABASE_APPLICATION_NAME overrides the application name."""
     options: dict[str, Any] = {
         "connect_timeout": environment.number("DATABASE_CONNECT_TIMEOUT", 3, least=1, most=60),
-        # A node that dies says no goodbye: without these a worker waits for it for many minutes.
+        # A lost node does not close its connections. Without these, a worker waits many minutes for a response.
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
@@ -27,7 +27,7 @@ def database_settings(environment: Environment, application_name: str) -> dict[s
     elif options["sslmode"].startswith("verify-"):
         raise ImproperlyConfigured(
             f"The environment variable DATABASE_SSLROOTCERT is not set, and DATABASE_SSLMODE {options['sslmode']} "
-            "needs it. Set it to the path of the certificate of the authority that signed the server's, or to system."
+            "needs it. Set it to the path of the server's CA certificate, or to system."
         )
     if server_options := _server_options(environment):
         options["options"] = server_options
@@ -47,13 +47,13 @@ def database_settings(environment: Environment, application_name: str) -> dict[s
 
 
 def _server_options(environment: Environment) -> str:
-    """Settings of the server session, as its start-up packet carries them."""
+    """Return settings of the server session for its startup packet."""
     options = []
     if schema := environment.text("DATABASE_SCHEMA"):
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
             raise ImproperlyConfigured(
                 f"The environment variable DATABASE_SCHEMA is {schema!r}. "
-                "Set it to a plain name: lower-case letters, digits and underscores, at most 63."
+                "Set it to a plain name: at most 63 lowercase letters, digits, and underscores."
             )
         options.append(f"-c search_path={schema}")
     for variable, setting in (

@@ -1,8 +1,8 @@
-"""Read settings from the environment, and secrets from files.
+"""Settings from environment variables, and secrets from files.
 
-One convention: a secret never travels in an environment variable. Its variable ends in `_FILE` and holds the path of a
-file, which is how Kubernetes mounts a Secret; everything else is the variable's own text. Each error is a sentence that
-names the variable and the next step, because it is all that a person sees of a pod that does not start.
+A secret is never in an environment variable: a variable whose name ends in `_FILE` contains the path of a file, as
+Kubernetes mounts Secrets. Each error names the variable and the next step, because users see only this message of a pod
+that fails to start.
 """
 
 import os
@@ -18,26 +18,26 @@ FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class Environment:
-    """A mapping of variable names to text, with one method for each type that a setting can have.
+    """Environment variables, with one method for each type of setting.
 
-    A variable that is set to nothing counts as unset: templates and shells produce empty values when they mean none.
+    An empty variable counts as unset, because templates and shells produce empty values for missing ones.
     """
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
 
     def text(self, name: str, default: str = "") -> str:
-        """The variable's text exactly as it is, or the default."""
+        """Return the variable unchanged, or the default."""
         return self._variables.get(name) or default
 
     def required(self, name: str, purpose: str) -> str:
-        """The variable's text; stops when there is none. The purpose ends the sentence `Set it to …`."""
+        """Return the variable. Fails if it is unset. The purpose completes the sentence `Set it to …`."""
         if value := self.text(name):
             return value
         raise ImproperlyConfigured(f"The environment variable {name} is not set. Set it to {purpose}.")
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """A boolean; a word that is neither yes nor no stops, since a guess could turn a protection off."""
+        """Return a Boolean. Fails for other words, because a guess could disable a protection."""
         value = self.text(name).strip().lower()
         if not value:
             return default
@@ -51,7 +51,7 @@ class Environment:
         )
 
     def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
-        """A whole number between two bounds, both included."""
+        """Return an integer between two bounds, both included."""
         value = self.text(name).strip()
         if not value:
             return default
@@ -62,7 +62,7 @@ class Environment:
         )
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        """One word out of a few."""
+        """Return one of the allowed words."""
         value = self.text(name, default)
         if value in allowed:
             return value
@@ -71,27 +71,26 @@ class Environment:
         )
 
     def words(self, name: str) -> list[str]:
-        """A list whose items are separated by commas or white space."""
+        """Return a list whose items are separated by commas or white space."""
         return [word for word in re.split(r"[,\s]+", self.text(name)) if word]
 
     def secret(self, name: str, purpose: str) -> str:
-        """The content of the file that the variable names; stops when there is none, or when it is empty."""
+        """Return the content of the file that the variable names. Fails if the file is missing or empty."""
         path = self.required(name, f"the path of a file that holds {purpose}")
         if value := read_secret(name, path):
             return value
-        raise ImproperlyConfigured(f"The file {path} that {name} names is empty. Write {purpose} into it.")
+        raise ImproperlyConfigured(f"The file {path} that {name} names is empty. Write {purpose} to it.")
 
     def optional_secret(self, name: str) -> str:
-        """The content of the file that the variable names, or nothing when the variable is unset."""
+        """Return the content of the file that the variable names, or an empty string if the variable is unset."""
         path = self.text(name)
         return read_secret(name, path) if path else ""
 
 
 def read_secret(name: str, path: str) -> str:
-    """Read a secret exactly as it is written, less one newline at its end.
+    """Return a secret from a file, without one newline at its end.
 
-    Editors and `kubectl create secret --from-file` leave that newline, nobody means it; all other white space may be
-    part of a password.
+    Editors and `kubectl create secret --from-file` add that newline. Other white space can be part of a password.
     """
     try:
         value = Path(path).read_bytes().decode()
@@ -106,13 +105,13 @@ def read_secret(name: str, path: str) -> str:
         ) from error
     if "\0" in value:
         raise ImproperlyConfigured(
-            f"The file {path} that {name} names contains a NUL byte, which no server accepts. Write it without."
+            f"The file {path} that {name} names contains a NUL byte, which no server accepts. Remove it."
         )
     return value.removesuffix("\n").removesuffix("\r") if value.endswith("\n") else value
 
 
 class PublicURL:
-    """The address that people type: scheme, host and port, from which hosts, origins and cookie flags follow."""
+    """Public URL of the site: scheme, host, and port. Allowed hosts, origins, and cookie flags follow from it."""
 
     def __init__(self, name: str, value: str) -> None:
         try:
@@ -134,6 +133,6 @@ class PublicURL:
     @staticmethod
     def _error(name: str, value: str) -> ImproperlyConfigured:
         return ImproperlyConfigured(
-            f"The environment variable {name} is {value!r}, which is not the address of a site. "
-            "Set it to a scheme, a host and a port if there is one, such as https://www.example.org."
+            f"The environment variable {name} is {value!r}, which is not the URL of a site. "
+            "Set it to a scheme, a host, and an optional port, such as https://www.example.org."
         )

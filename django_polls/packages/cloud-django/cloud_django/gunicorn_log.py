@@ -1,4 +1,4 @@
-"""gunicorn's logs in the same format as the site's."""
+"""Logs of gunicorn in the same format as the site's."""
 
 import logging
 from datetime import timedelta
@@ -14,10 +14,10 @@ QUIET_PATHS = frozenset({"/livez", "/readyz"})
 
 
 class GunicornLogger(Logger):
-    """Errors and accesses to standard output, one event a line.
+    """Write errors and requests to standard output, one event per line.
 
-    The access line has the path without the query string, no Referer and no header: people put secrets into addresses.
-    Probes that succeed are left out, since they would be most of the log.
+    Request lines omit the query string, the Referer, and other headers, because these can contain secrets. Successful
+    probes are omitted, because they would be most of the log.
     """
 
     def setup(self, cfg: Config) -> None:

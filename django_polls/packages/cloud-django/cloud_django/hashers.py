@@ -1,13 +1,13 @@
-"""Password hashing that fits into a pod."""
+"""Password hasher with little memory use, for pods."""
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
 
 class ContainerArgon2PasswordHasher(Argon2PasswordHasher):
-    """Argon2id with the memory that OWASP's password storage guide asks for.
+    """Argon2id with the memory that OWASP's password storage guide recommends.
 
-    Django's own parameters take 100 MiB for each log-in: eight threads that are asked at once would be killed by the
-    memory limit of an ordinary pod. Hashes made with other parameters are renewed at the next log-in.
+    Django's defaults take 100 MiB for each login, so eight parallel logins would exceed the memory limit of a typical
+    pod. Hashes with other parameters are renewed at the next login.
     """
 
     time_cost = 2

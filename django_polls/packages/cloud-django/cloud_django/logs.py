@@ -1,4 +1,4 @@
-"""Logs for a person and for a machine: one line per event on standard output, each with the request that caused it."""
+"""Logging settings: one line per event on standard output, with the ID of the request."""
 
 import json
 import logging
@@ -8,14 +8,14 @@ from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-# What every LogRecord has; anything beyond it was passed as `extra` and belongs to the event.
+# Attributes of each LogRecord. Other attributes were passed as `extra` and belong to the event.
 STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# Django attaches the whole request, whose text contains the query string.
+# Django attaches the whole request, whose representation contains the query string.
 UNWANTED_ATTRIBUTES = frozenset({"request", "server_time"})
 
 
 def event(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields of one log line, in the order in which a person would read them."""
+    """Return the fields of a log line, the most important ones first."""
     fields: dict[str, Any] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname,
@@ -31,7 +31,7 @@ def event(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII, so that no terminal or collector can stumble over it."""
+    """One JSON object per line, in ASCII, which all terminals and collectors can read."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = event(record)
@@ -41,7 +41,7 @@ class JSONFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line a person can read. A line break in the message is shown as its escape: it could forge another line."""
+    """One readable line. Line breaks in the message are escaped, so that a message cannot forge another line."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = event(record)
@@ -55,7 +55,7 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {"json": JSONFormatter, "text":
 
 
 def logging_settings(log_format: str, level: str) -> dict[str, Any]:
-    """LOGGING for Django: everything goes to standard output, in the named format."""
+    """Return LOGGING for Django: all events go to standard output, in the given format."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -66,8 +66,8 @@ def logging_settings(log_format: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             "django": {"handlers": ["stdout"], "level": level, "propagate": False},
-            # Anybody can cause these at will, and the access log has a line for each anyway: a traceback for a stranger
-            # with a wrong Host, a warning for a HEAD, where Django leaves it to the server to drop the body.
+            # Any client can cause these, and the access log has a line for each: a traceback for a wrong Host, and a
+            # warning for HEAD, because Django leaves it to the server to drop the body.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "gunicorn.http.wsgi": {"level": "ERROR"},
         },

@@ -1,4 +1,4 @@
-"""Middleware that every response passes: request IDs, a header for the browser, and a page for a lost database."""
+"""Middleware for request IDs, client addresses, the Permissions-Policy header, and an unavailable database."""
 
 import logging
 import re
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 RETRY_SECONDS = 10
-# What a proxy may hand us as an identifier: it ends up in logs, so it must not be able to forge a line.
+# Request IDs from a proxy are written to logs, so they must not be able to forge a line.
 IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestIDMiddleware:
-    """Give each request a name that its response and all its log lines carry, and keep the one a proxy has given."""
+    """Add an ID to each response and its log lines. A valid ID from a proxy is kept."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -42,9 +42,9 @@ class RequestIDMiddleware:
 
 
 class ClientAddressMiddleware:
-    """Take the client's address from X-Forwarded-For, where the server in front of this one has decided it.
+    """Set the client address from X-Forwarded-For, which the server in front of this one sets to a single address.
 
-    Only for a project that nothing but such a server can connect to, and that gets one address. It must come first.
+    Use it only if no other client can connect to the project. It must be the first middleware.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -56,7 +56,7 @@ class ClientAddressMiddleware:
 
 
 class PermissionsPolicyMiddleware:
-    """Tell the browser which of its powers this site never asks for. Django has no setting for this header."""
+    """Add the Permissions-Policy header, for which Django has no setting."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -68,7 +68,7 @@ class PermissionsPolicyMiddleware:
 
 
 class DatabaseUnavailableMiddleware:
-    """Answer 503 with a page for people when a view finds the database away, busy or shutting down."""
+    """Respond with 503 and an error page if the database is unavailable, busy, or shutting down in a view."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -84,7 +84,7 @@ class DatabaseUnavailableMiddleware:
 
 
 def database_unavailable() -> HttpResponse:
-    """The page that asks to come back in a moment; drawn without a request, so nothing in it can ask the database."""
+    """Return the 503 page. It is rendered without a request, so that it cannot query the database."""
     return HttpResponse(
         render_to_string("503.html"),
         status=503,
@@ -93,7 +93,7 @@ def database_unavailable() -> HttpResponse:
 
 
 def error_500(request: HttpRequest) -> HttpResponse:
-    """handler500: a database that fails in a middleware, such as when a session is saved, is 503 too."""
+    """Return 503 if the database fails in a middleware, for example when a session is saved, else 500."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return database_unavailable()
     return server_error(request)

@@ -1,4 +1,4 @@
-"""Static files that survive a rollout."""
+"""Static files that stay available during a rollout."""
 
 import re
 
@@ -9,11 +9,11 @@ HASHED_NAME = re.compile(r"(?P<stem>.+)\.[0-9a-f]{12}(?P<extension>\.[^./]+)")
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise, which also answers for the files of the release before and after this one.
+    """WhiteNoise that also serves files of the previous and the next release.
 
-    While pods roll, a page of one release asks a pod of the other for its style sheet, whose name contains a hash that
-    this pod doesn't know. Its own version of the file is nearly always right, and better than a naked page; it is sent
-    with `no-store`, so that nothing keeps it under the wrong name.
+    During a rollout, a page of one release can request its style sheet from a pod of the other, which has a different
+    hash in the name. The pod's own version is nearly always right, and better than a page without styles. It is sent
+    with `no-store`, so that no cache keeps it under the wrong name.
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""A project that has nothing but Django and this package."""
+"""A project with only Django and this package."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ for module in pkgutil.walk_packages(cloud_django.__path__, "cloud_django."):
 
 
 def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a folder that has nothing of this project."""
+    """Run a program in a directory that has no files of this project."""
     (folder / "key").write_text("a random text")
     (folder / "program.py").write_text(program)
     return subprocess.run(

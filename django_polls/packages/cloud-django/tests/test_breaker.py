@@ -1,4 +1,4 @@
-"""Threads do not queue up in front of a database that is away."""
+"""Threads don't queue for an unavailable database."""
 
 import pytest
 
@@ -6,11 +6,11 @@ from cloud_django.postgresql.breaker import Breaker
 
 
 class AwayError(Exception):
-    """The server gives no answer, or one that says why it does not let us in."""
+    """The server does not answer, or answers with the reason for refusing the connection."""
 
 
 class Clock:
-    """A clock that is put forward by hand."""
+    """A clock that the test advances."""
 
     now = 0.0
 
@@ -29,7 +29,7 @@ def breaker(clock: Clock) -> Breaker:
 
 
 def fails(breaker: Breaker, words: str = "timeout expired") -> bool:
-    """Try in vain; tell whether it came to that."""
+    """Return whether an attempt fails with this error."""
     tried = False
     try:
         with breaker.attempt(AwayError):
@@ -47,7 +47,7 @@ def succeeds(breaker: Breaker) -> bool:
         return False
 
 
-def test_after_a_failure_one_in_a_second_tries(breaker: Breaker, clock: Clock) -> None:
+def test_open_breaker_allows_one_attempt_per_second(breaker: Breaker, clock: Clock) -> None:
     assert fails(breaker)
     assert not fails(breaker)
     clock.now = 1.0
@@ -60,7 +60,7 @@ def test_after_a_failure_one_in_a_second_tries(breaker: Breaker, clock: Clock) -
     assert fails(breaker)
 
 
-def test_while_one_tries_the_others_do_not_wait(breaker: Breaker, clock: Clock) -> None:
+def test_other_threads_fail_at_once_during_an_attempt(breaker: Breaker, clock: Clock) -> None:
     assert fails(breaker)
     clock.now = 1.0
     with breaker.attempt(AwayError):
@@ -69,7 +69,7 @@ def test_while_one_tries_the_others_do_not_wait(breaker: Breaker, clock: Clock) 
     assert succeeds(breaker)
 
 
-def test_who_is_told_why_got_an_answer(breaker: Breaker, clock: Clock) -> None:
+def test_refused_connection_does_not_open_the_breaker(breaker: Breaker, clock: Clock) -> None:
     assert fails(breaker, "FATAL:  too many connections for role")
     assert fails(breaker, "FATAL:  too many connections for role")
     assert fails(breaker)
@@ -78,7 +78,7 @@ def test_who_is_told_why_got_an_answer(breaker: Breaker, clock: Clock) -> None:
     assert succeeds(breaker)
 
 
-def test_another_error_does_not_keep_the_turn(breaker: Breaker, clock: Clock) -> None:
+def test_unexpected_error_releases_the_attempt(breaker: Breaker, clock: Clock) -> None:
     assert fails(breaker)
     clock.now = 1.0
     with pytest.raises(KeyError), breaker.attempt(AwayError):

@@ -1,4 +1,4 @@
-"""A cache that can go away."""
+"""A cache that can fail."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from cloud_django.environment import Environment
 
 @pytest.fixture(autouse=True)
 def no_pause() -> Iterator[None]:
-    """Forget that the cache of an earlier test was away."""
+    """Clear the cache failure of an earlier test."""
     ForgivingRedisCache._silent_until = 0.0
     yield
     ForgivingRedisCache._silent_until = 0.0
 
 
-def test_the_password_and_the_authority_are_passed_on_as_they_are(tmp_path: Path) -> None:
+def test_password_and_ca_are_forwarded_unchanged(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("@:/?#% é\n")
     variables = {
         "CACHE_HOST": "cache",
@@ -40,17 +40,17 @@ def test_values_survive_the_serializer(value: object) -> None:
     assert serializer.loads(str(serializer.dumps(value)).encode()) == value
 
 
-def test_a_dead_cache_is_a_miss_and_is_left_alone_for_a_while(
+def test_failed_cache_is_a_miss_and_is_skipped_for_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("cloud_django.cache.time", SimpleNamespace(monotonic=lambda: now[0]))
-    # Nothing listens on port 1.
+    # No process listens on port 1.
     variables = {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "1", "CACHE_TLS": "no"}
     with override_settings(CACHES=cache_settings(Environment(variables), "tests")):
         cache = caches["default"]
         assert cache.get("key", "default") == "default"
-        # Each attempt is told.
+        # Each attempt is logged.
         assert len(caplog.messages) == 1
         now[0] += PAUSE_SECONDS - 1
         for _ in range(2):

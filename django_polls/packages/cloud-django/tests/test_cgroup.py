@@ -1,4 +1,4 @@
-"""The CPU limit in made-up trees of control groups."""
+"""CPU limits in invented trees of control groups."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cloud_django.cgroup import cpu_limit, worker_count
 
 
 def tree(root: Path, own: str, files: dict[str, str]) -> Path:
-    """A file system with `/proc/self/cgroup` and some files below `/sys/fs/cgroup`."""
+    """Return a file system with `/proc/self/cgroup` and some files below `/sys/fs/cgroup`."""
     for name, content in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{k}": v for k, v in files.items()}}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def test_cpu_limit(tmp_path: Path, case: tuple[str, dict[str, str], float | None
     assert cpu_limit(tree(tmp_path, own, files)) == expected
 
 
-def test_this_machine_is_understood() -> None:
+def test_limit_of_this_machine_is_read() -> None:
     limit = cpu_limit()
     assert limit is None or limit > 0
 

@@ -1,4 +1,4 @@
-"""Reading variables and secret files."""
+"""Environment variables and secret files."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from cloud_django.environment import Environment, PublicURL, read_secret
 
 
 @pytest.mark.parametrize("word", ["1", "true", "True", "YES", "on", " yes "])
-def test_words_for_yes(word: str) -> None:
+def test_words_for_true(word: str) -> None:
     assert Environment({"X": word}).flag("X", default=False) is True
 
 
 @pytest.mark.parametrize("word", ["0", "false", "False", "NO", "off"])
-def test_words_for_no(word: str) -> None:
+def test_words_for_false(word: str) -> None:
     assert Environment({"X": word}).flag("X", default=True) is False
 
 
 @pytest.mark.parametrize("word", ["maybe", "null", "1e5", "0123"])
-def test_a_word_that_is_neither_stops(word: str) -> None:
+def test_word_that_is_no_boolean_fails(word: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"variable X is .* Set it to true or false\."):
         Environment({"X": word}).flag("X", default=True)
 
@@ -42,7 +42,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         environment.required("X", "something")
 
 
-def test_lists_take_commas_and_spaces() -> None:
+def test_lists_accept_commas_and_spaces() -> None:
     assert Environment({"X": "a, b  c,,d\n"}).words("X") == ["a", "b", "c", "d"]
 
 
@@ -66,14 +66,14 @@ def test_only_one_newline_is_removed(tmp_path: Path) -> None:
     ("content", "sentence"),
     [(b"", "is empty"), (b"\n", "is empty"), (b"a\0b", "NUL byte"), (b"\xff\xfe", "not UTF-8")],
 )
-def test_a_secret_that_cannot_be_used_stops(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_unusable_secret_fails(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "secret"
     path.write_bytes(content)
     with pytest.raises(ImproperlyConfigured, match=sentence):
         Environment({"X_FILE": str(path)}).secret("X_FILE", "a password")
 
 
-def test_a_secret_file_that_is_missing_stops(tmp_path: Path) -> None:
+def test_missing_secret_file_fails(tmp_path: Path) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"No such file or directory\. Mount the Secret there"):
         Environment({"X_FILE": str(tmp_path / "none")}).secret("X_FILE", "a password")
 
@@ -106,6 +106,6 @@ def test_public_urls(value: str, origin: str, host: str) -> None:
         "http://[::1",
     ],
 )
-def test_what_is_no_address_of_a_site_stops(value: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="not the address of a site"):
+def test_invalid_public_url_fails(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="not the URL of a site"):
         PublicURL("X", value)

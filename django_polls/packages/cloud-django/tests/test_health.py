@@ -1,4 +1,4 @@
-"""The probes."""
+"""Health checks."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from cloud_django.health.middleware import HealthCheckMiddleware
 
 
 def test_alive_without_a_database(client: Client) -> None:
-    # Without the `db` mark any query would be an error.
+    # Without the `db` mark, a query would raise an error.
     response = client.get("/livez")
     assert (response.status_code, response.text) == (200, "ok\n")
 
@@ -38,7 +38,7 @@ def test_any_host_over_plain_http(client: Client, path: str, host: str) -> None:
 
 
 @pytest.mark.django_db
-def test_not_ready_with_a_migration_to_go_and_ready_after_it(client: Client) -> None:
+def test_not_ready_until_all_migrations_are_applied(client: Client) -> None:
     MigrationRecorder(connection).record_unapplied("sessions", "0001_initial")
     response = client.get("/readyz")
     assert (response.status_code, response.text) == (503, "unapplied migrations: 1\n")
@@ -47,7 +47,7 @@ def test_not_ready_with_a_migration_to_go_and_ready_after_it(client: Client) -> 
 
 
 @pytest.mark.django_db
-def test_the_database_is_asked_until_the_first_yes(client: Client) -> None:
+def test_database_is_checked_until_the_first_success(client: Client) -> None:
     client.get("/readyz")
     with CaptureQueriesContext(connection) as captured:
         client.get("/readyz")
@@ -55,7 +55,7 @@ def test_the_database_is_asked_until_the_first_yes(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_more_migrations_in_the_database_than_here_are_fine(client: Client) -> None:
+def test_later_migrations_in_the_database_are_accepted(client: Client) -> None:
     MigrationRecorder(connection).record_applied("sessions", "0999_of_the_next_release")
     assert client.get("/readyz").status_code == 200
 
@@ -74,7 +74,7 @@ def test_not_ready_without_the_database(
 
 
 @pytest.mark.django_db
-def test_a_database_that_goes_away_later_takes_no_traffic_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pod_stays_ready_if_the_database_fails_later(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OperationalError("connection to db.internal failed")
 
@@ -84,7 +84,7 @@ def test_a_database_that_goes_away_later_takes_no_traffic_away(client: Client, m
     assert (response.status_code, response.text) == (200, "ok\n")
 
 
-def test_one_worker_tells_the_others() -> None:
+def test_workers_share_their_readiness() -> None:
     middleware = HealthCheckMiddleware(lambda request: HttpResponse())
     if not (child := os.fork()):
         middleware.was_ready[0] = 1
@@ -93,7 +93,7 @@ def test_one_worker_tells_the_others() -> None:
     assert middleware.was_ready[0] == 1
 
 
-def test_only_reading(client: Client) -> None:
+def test_other_methods_are_refused(client: Client) -> None:
     assert client.post("/livez").status_code == 405
 
 

@@ -9,7 +9,7 @@ from cloud_django.logs import JSONFormatter, TextFormatter, request_id
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
-    """A log record as the logging module would make it."""
+    """Return a log record as the logging module creates it."""
     return logging.getLogger("test").makeRecord("test", logging.INFO, "f", 1, message, arguments, None, extra=extra)
 
 
@@ -27,12 +27,12 @@ def test_json_has_the_event_and_the_request() -> None:
     assert "request" not in fields
 
 
-def test_text_cannot_be_made_to_forge_a_line() -> None:
+def test_text_message_cannot_forge_a_line() -> None:
     assert "\n" not in TextFormatter().format(record("one\r\n2026-01-01 INFO two"))
 
 
 @pytest.mark.parametrize("formatter", [JSONFormatter(), TextFormatter()])
-def test_exceptions_are_kept(formatter: logging.Formatter) -> None:
+def test_exceptions_are_logged(formatter: logging.Formatter) -> None:
     try:
         raise ValueError("because")
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The identifier of a request."""
+"""Request IDs."""
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +8,7 @@ from cloud_django.logs import request_id
 from cloud_django.middleware import RequestIDMiddleware
 
 
-def test_the_identifier_from_a_proxy_is_in_the_log_and_the_response() -> None:
+def test_request_id_from_proxy_is_in_log_and_response() -> None:
     logged = []
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -21,7 +21,7 @@ def test_the_identifier_from_a_proxy_is_in_the_log_and_the_response() -> None:
 
 
 @pytest.mark.parametrize("identifier", ["", "short", "x" * 65, "with space here", 'quote"quote"', "line\nbreak-line"])
-def test_an_identifier_that_could_forge_a_log_line_is_replaced(identifier: str) -> None:
+def test_request_id_that_could_forge_a_log_line_is_replaced(identifier: str) -> None:
     request = RequestFactory().get("/", headers={"X-Request-ID": identifier})
     answer = RequestIDMiddleware(lambda request: HttpResponse())(request)["X-Request-ID"]
     assert len(answer) == 32

@@ -1,4 +1,4 @@
-"""Questions to start with."""
+"""Command that adds the demo polls."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ DEMO_POLLS = {
 
 
 class Command(BaseCommand):
-    """Safe to run any number of times: a question that is there already is left as it is, with its votes."""
+    """Add the demo polls. Questions that already exist keep their choices and votes, so it is safe to run again."""
 
-    help = "Add the two demo questions, unless they are there already."
+    help = "Add the two demo questions, unless they already exist."
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-/* Two comforts; every page works without them: results that keep themselves up to date, and no vote sent twice. */
+/* Two optional enhancements: results that refresh themselves, and protection against duplicate votes. */
 "use strict";
 
 for (const form of document.querySelectorAll("form[data-once]")) {
@@ -9,7 +9,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     }
     sent = true;
   });
-  // A page that comes back from the browser's memory has not been sent by this visit.
+  // The browser restores pages from its cache with their state, so reset it.
   addEventListener("pageshow", () => {
     sent = false;
   });
@@ -28,7 +28,7 @@ if (board && live) {
   const unit = (votes) => (votes === 1 ? "vote" : "votes");
 
   const write = (element, text) => {
-    // An unchanged status would be read out again and again.
+    // Screen readers announce a status when it is written, even if it is unchanged.
     if (element.textContent !== text) {
       element.textContent = text;
     }
@@ -38,7 +38,7 @@ if (board && live) {
     const rows = new Map([...board.querySelectorAll("[data-choice]")].map((row) => [Number(row.dataset.choice), row]));
     const same = rows.size === results.choices.length && results.choices.every((choice) => rows.has(choice.id));
     if (!same || results.closed) {
-      // Choices were edited, or voting ended: the server draws that better.
+      // Choices were edited or voting ended: reload the page from the server.
       location.reload();
       return;
     }
@@ -53,7 +53,7 @@ if (board && live) {
     write(board.querySelector("[data-total-unit]"), unit(results.total));
   };
 
-  const tell = (lost) => {
+  const showConnection = (lost) => {
     live.classList.toggle("lost", lost);
     write(live.querySelector("[data-live-text]"), lost ? "no connection, trying again" : "live");
   };
@@ -69,15 +69,15 @@ if (board && live) {
         throw new Error(`status ${response.status}`);
       }
       pause = period;
-      tell(false);
+      showConnection(false);
     } catch {
       pause = Math.min(pause * 2, longestPause);
-      tell(true);
+      showConnection(true);
     }
     schedule();
   };
 
-  // A little chance, so that everybody who came with one announcement does not ask in the same instant for ever.
+  // Random jitter, so that clients that opened the page together don't send their requests together.
   const schedule = () => {
     clearTimeout(timer);
     if (!document.hidden) {

@@ -1,4 +1,4 @@
-"""Create the administrator, or bring the password up to date when its Secret changed."""
+"""Command that creates the superuser, or updates the password after its Secret changed."""
 
 import os
 from argparse import ArgumentParser
@@ -16,30 +16,30 @@ from superuser.models import AppliedSecret
 
 
 class Command(BaseCommand):
-    """Safe to run any number of times.
+    """Create or update the superuser. It is safe to run again.
 
-    A user who is there already keeps the password, whoever set it, until the Secret's content differs from what an
-    earlier run saw. The last line says `created`, `updated` or `unchanged`; the password is never printed.
+    An existing user keeps the password until the Secret differs from the one of the last run. The output starts with
+    `created`, `updated`, or `unchanged`. The password is never printed.
     """
 
     help = (
-        "Create the superuser whose name, e-mail address and password are in files, or update the password if the "
-        "file changed since the last run. A superuser made by hand is kept as it is."
+        "Create the superuser whose name, email address, and password are in files, or update the password if the "
+        "file changed since the last run. A superuser that was created manually is not changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for name, meaning in (("username", "user name"), ("email", "e-mail address"), ("password", "password")):
+        for name, meaning in (("username", "user name"), ("email", "email address"), ("password", "password")):
             variable = f"SUPERUSER_{name.upper()}_FILE"
             parser.add_argument(
                 f"--{name}-file",
                 default=os.environ.get(variable) or None,
                 metavar="PATH",
-                help=f"File that holds the {meaning}; unset: the path in the environment variable {variable}.",
+                help=f"File that contains the {meaning}. Default: the path in the environment variable {variable}.",
             )
         parser.add_argument(
             "--update-password",
             action="store_true",
-            help="Set the password from the file in any case, for instance after it was forgotten.",
+            help="Always set the password from the file, for example after the user forgot it.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,9 +52,9 @@ class Command(BaseCommand):
 
 
 def ensure_superuser(username: str, email: str, password: str, *, update_password: bool = False) -> str:
-    """Bring the user into the wanted state and say what was done. Must run in a transaction.
+    """Create or update the user, and return what was done. It must run in a transaction.
 
-    Raises CommandError when the password is too weak to be set.
+    Raises CommandError if the password is too weak.
     """
     users = get_user_model()._default_manager
     name = get_user_model().normalize_username(username)
@@ -74,7 +74,7 @@ def ensure_superuser(username: str, email: str, password: str, *, update_passwor
         changes.append("password")
     if not (user.is_staff and user.is_superuser):
         user.is_staff = user.is_superuser = True
-        changes.append("rights")
+        changes.append("permissions")
     if changes:
         user.save()
     if seen is None or secret_changed:
@@ -83,24 +83,24 @@ def ensure_superuser(username: str, email: str, password: str, *, update_passwor
     if changes:
         return f"updated the superuser {name}: {' and '.join(changes)}"
     if seen is None:
-        return f"unchanged: the superuser {name} was there already and keeps the old password"
+        return f"unchanged: the superuser {name} already exists and keeps its password"
     return f"unchanged: the superuser {name} is up to date"
 
 
 def check_strength(password: str, user: AbstractUser) -> None:
-    """Refuse a weak password with the validators' own sentences, which don't contain it."""
+    """Fail if the password is weak. The messages of the validators don't contain it."""
     try:
         validate_password(password, user)
     except ValidationError as error:
-        raise CommandError(f"The superuser's password is refused. {' '.join(error.messages)}") from error
+        raise CommandError(f"The superuser's password is too weak. {' '.join(error.messages)}") from error
 
 
 def read_file(path: str | None, name: str) -> str:
-    """The content of one file exactly as it is, less one newline at its end."""
+    """Return the content of a file, without one newline at its end."""
     if not path:
         raise CommandError(
-            f"The superuser's {name} is not known. Give --{name}-file or set SUPERUSER_{name.upper()}_FILE to the "
-            "path of a file that holds it."
+            f"The superuser's {name} is missing. Use --{name}-file, or set SUPERUSER_{name.upper()}_FILE to the "
+            "path of a file that contains it."
         )
     try:
         value = Path(path).read_bytes().decode()

@@ -1,4 +1,4 @@
-"""The app, and the check that it was included in the right place."""
+"""App configuration, and a system check of the order of the middleware."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core import checks
 
 MIDDLEWARE = "cloud_django.health.middleware.HealthCheckMiddleware"
-# Each of these would answer a probe with 301 or 400 before we see it.
+# Each of these would answer a probe with 301 or 400 first.
 MUST_COME_LATER = ("django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware")
 
 
@@ -19,7 +19,7 @@ class HealthConfig(AppConfig):
 
 @checks.register("health")
 def check_order(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn when probes would get a redirect or a refused Host instead of an answer."""
+    """Warn if probes would get a redirect or an error for their Host."""
     order = list(settings.MIDDLEWARE)
     if MIDDLEWARE not in order:
         return [

@@ -1,4 +1,4 @@
-"""Answer the probes before anything else can refuse or redirect them."""
+"""Middleware that answers probes before other middleware can refuse or redirect them."""
 
 import logging
 import mmap
@@ -14,16 +14,16 @@ logger = logging.getLogger(__name__)
 
 
 class HealthCheckMiddleware:
-    """Serves `/livez` and `/readyz` for any Host over http.
+    """Serve the liveness and readiness paths for any Host over HTTP.
 
-    A middleware rather than two views, because a probe calls the pod by its address, in plain text: the checks of the
-    Host and the redirect to https, both middleware, would stand in its way.
+    This is a middleware instead of two views, because a probe uses the pod's address and plain HTTP. The Host check and
+    the redirect to HTTPS are middleware too and would refuse it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.checks = dict(zip(probe_paths(), (self.live, self.ready), strict=True))
-        # One byte for all workers that are forked after this: a probe reaches any of them.
+        # One byte that all forked workers share, because a probe reaches any of them.
         self.was_ready = mmap.mmap(-1, 1)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -41,14 +41,14 @@ class HealthCheckMiddleware:
         )
 
     def live(self) -> tuple[bool, str]:
-        """Nothing to ask: that this runs is the answer. A database that is away is no reason to restart us."""
+        """Report liveness. Don't check the database, because a restart can't fix it."""
         return True, "ok"
 
     def ready(self) -> tuple[bool, str]:
-        """Whether we should get traffic, and why not. Details go to the log, not to whoever asks.
+        """Report readiness and the reason. Details go to the log, not to the client.
 
-        A database that goes away later is no reason: all pods lose it at once, and a page that asks to come back in a
-        moment is better than a refused connection. So it is not asked again.
+        After the first success, the database isn't checked again. All pods lose it at the same time, and an error page
+        is better than a refused connection.
         """
         if self.was_ready[0]:
             return True, "ok"
@@ -66,6 +66,6 @@ class HealthCheckMiddleware:
 
 
 def unapplied_migrations() -> int:
-    """How many migrations this release knows that the database has not seen. More there than here is fine."""
+    """Return the number of migrations of this release that aren't applied. Later ones in the database are fine."""
     executor = MigrationExecutor(connection)
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,1 +1,1 @@
-"""Django's own PostgreSQL backend, with threads that do not queue up in front of a server that is away."""
+"""PostgreSQL backend with a circuit breaker, so that threads don't queue for an unavailable server."""

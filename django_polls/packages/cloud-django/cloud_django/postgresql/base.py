@@ -1,8 +1,8 @@
-"""The backend, as Django looks for it.
+"""PostgreSQL backend under the module name that Django expects.
 
-A server that is away often refuses nobody: a node that is off says nothing, and the one word of a Service without pods
-is an ICMP packet, of which the kernel sends one a second. Every attempt then takes until its time is over, and a
-handful of them is all the threads that a pod has.
+Connections to an unavailable server often run into a timeout instead of being refused: a lost node doesn't respond, and
+the kernel limits the ICMP replies for a Service without pods to one per second. A few such attempts would occupy all
+threads of a pod.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ from django.db.backends.postgresql import base
 
 from cloud_django.postgresql.breaker import Breaker
 
-# One for all threads of a worker. The site has one database.
+# Shared by all threads of a worker. The site has one database.
 breaker = Breaker()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's own, but for how it connects."""
+    """PostgreSQL backend that connects through the circuit breaker."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         with breaker.attempt(self.Database.OperationalError):

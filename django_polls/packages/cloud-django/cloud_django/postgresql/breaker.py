@@ -1,4 +1,4 @@
-"""A circuit breaker: after a failure one thread at a time goes on trying, and the others are told at once."""
+"""Circuit breaker for database connections."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Breaker:
-    """Lets everybody try until somebody gets no answer, and then one in each `seconds` until somebody gets one."""
+    """Allow all attempts until one fails, then one per interval of `seconds` until one succeeds."""
 
     def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds, self.clock = seconds, clock
@@ -18,30 +18,30 @@ class Breaker:
 
     @contextmanager
     def attempt(self, error: type[Exception]) -> Iterator[None]:
-        """Try to connect in the block. Raises `error` at once while there is no point in it."""
-        is_ours = self.begin(error)
+        """Run the block as an attempt. Raises `error` at once while the breaker is open."""
+        is_trial = self.begin(error)
         try:
             yield
         except error as failure:
-            # Whoever is told why, for instance that there are too many connections, got an answer.
-            self.end(is_ours, answered="FATAL:" in str(failure))
+            # A FATAL message, for example about too many connections, is an answer of the server.
+            self.end(is_trial, answered="FATAL:" in str(failure))
             raise
         except BaseException:
-            self.end(is_ours, answered=not self.is_open)
+            self.end(is_trial, answered=not self.is_open)
             raise
-        self.end(is_ours, answered=True)
+        self.end(is_trial, answered=True)
 
     def begin(self, error: type[Exception]) -> bool:
         with self.lock:
             if self.is_open and (self.is_tried or self.clock() < self.next_try):
-                raise error("The server gave no answer a moment ago.")
-            is_ours = self.is_open
-            self.is_tried |= is_ours
-            return is_ours
+                raise error("The server did not answer the last attempt.")
+            is_trial = self.is_open
+            self.is_tried |= is_trial
+            return is_trial
 
-    def end(self, is_ours: bool, *, answered: bool) -> None:
+    def end(self, is_trial: bool, *, answered: bool) -> None:
         with self.lock:
             self.is_open = not answered
             self.next_try = self.clock() + self.seconds
-            if is_ours:
+            if is_trial:
                 self.is_tried = False

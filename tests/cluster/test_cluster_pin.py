@@ -1,4 +1,4 @@
-"""Ways to change another cluster than the one that an inventory means, each tried with a real other cluster."""
+"""Ways to reach another cluster than the one of an inventory, each tried with a real other cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support import PROJECT, Cluster, Ended, docker, run_play, run_playbook, the
 INVENTORY = PROJECT / os.environ.get("TEST_INVENTORY", "inventory/mirrors")
 OTHER = "cloud-django-test-other"
 OTHER_NODE = f"{OTHER}-control-plane"
-NAMESPACE = "test-seatbelt-ways"
+NAMESPACE = "test-pin-ways"
 CONTEXT = "production"
 KINDS = (
     "namespaces,configmaps,secrets,serviceaccounts,services,persistentvolumeclaims,deployments,statefulsets,jobs,"
@@ -40,7 +40,7 @@ def playbook(
 
 
 def entry(path: Path, context: str) -> dict[str, Any]:
-    """Return a kubeconfig with the one context, called as production is."""
+    """Return a kubeconfig with the given context, renamed like the one of the production cluster."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = next(item["context"] for item in document["contexts"] if item["name"] == context)
     cluster = next(item["cluster"] for item in document["clusters"] if item["name"] == names["cluster"])
@@ -60,7 +60,7 @@ def kubeconfig(context: str, cluster: dict[str, Any], user: dict[str, Any]) -> d
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return a kubeconfig that holds what two of them do."""
+    """Return a kubeconfig that merges two others."""
     both = copy.deepcopy(one)
     for part in ("contexts", "clusters", "users"):
         both[part] += other[part]
@@ -73,7 +73,7 @@ def renamed(document: dict[str, Any], context: str) -> dict[str, Any]:
 
 @dataclass
 class Place:
-    """An inventory that means one cluster, and a kubeconfig that may lead elsewhere."""
+    """Inventory of one cluster, and a kubeconfig that may lead to another one."""
 
     folder: Path
     mine: dict[str, Any]
@@ -110,12 +110,12 @@ class Place:
 
 
 def kubectl(*arguments: str) -> str:
-    """Ask the other cluster, from its own node."""
+    """Run kubectl in the other cluster, from its own node."""
     return docker("exec", OTHER_NODE, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *arguments)
 
 
 def content() -> set[tuple[str, str, str, str]]:
-    """Return what the other cluster holds."""
+    """Return the objects of the other cluster."""
     items = json.loads(kubectl("get", KINDS, "--all-namespaces", "--output=json"))["items"]
     return {
         (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"], item["metadata"]["uid"])
@@ -131,7 +131,7 @@ def other_cluster(folder: Path, *arguments: str) -> Ended:
         "cluster_metrics_server": False,
         "cluster_kubeconfig": str(folder / OTHER / "kubeconfig"),
         "cluster_context": f"kind-{OTHER}",
-        # So that the one that is made again has the address of the former.
+        # A fixed port, so that the recreated cluster has the address of the former one.
         "cluster_api_port": 40443,
     }
     return playbook(INVENTORY, f"--extra-vars={json.dumps(variables)}", *arguments)
@@ -142,7 +142,7 @@ DOWN = ("playbooks/teardown.yml", "--extra-vars=teardown_data=purge teardown_clu
 
 @dataclass(frozen=True)
 class Other:
-    """Another cluster, which was removed and made again under the same name and address."""
+    """Another cluster, which was removed and recreated with the same name and address."""
 
     folder: Path
     kubeconfig: dict[str, Any]
@@ -160,7 +160,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
                 ended = other_cluster(folder, *arguments)
                 assert ended.code == 0, ended.output
             uids.append(kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}"))
-        # Whose credentials a pod there would have.
+        # Credentials for a pod in the other cluster.
         kubectl("create", "serviceaccount", "runner")
         kubectl(
             "create", "clusterrolebinding", "runner", "--clusterrole=cluster-admin", "--serviceaccount=default:runner"
@@ -179,7 +179,7 @@ def mine() -> Cluster:
 
 
 def unpinned(folder: Path, mine: Cluster, other: Other) -> Place:
-    """An inventory of the test cluster."""
+    """Return an inventory of the test cluster without a pin."""
     made = Place(folder, entry(mine.kubeconfig, mine.context), other.kubeconfig)
     shutil.copytree(INVENTORY, made.inventory)
     made.set(
@@ -197,7 +197,7 @@ def unpinned(folder: Path, mine: Cluster, other: Other) -> Place:
 
 @pytest.fixture(scope="module")
 def pin(tmp_path_factory: pytest.TempPathFactory, mine: Cluster, other: Other) -> str:
-    """What `make pin` writes for the test cluster."""
+    """Return the pin that `make pin` writes for the test cluster."""
     made = unpinned(tmp_path_factory.mktemp("pin"), mine, other)
     pinned = made.run("playbooks/pin.yml")
     assert pinned.code == 0, pinned.output
@@ -206,7 +206,7 @@ def pin(tmp_path_factory: pytest.TempPathFactory, mine: Cluster, other: Other) -
 
 @pytest.fixture
 def place(tmp_path: Path, mine: Cluster, other: Other, pin: str) -> Place:
-    """An inventory that is pinned to the test cluster."""
+    """Return an inventory that is pinned to the test cluster."""
     made = unpinned(tmp_path, mine, other)
     made.pin.write_text(pin, encoding="utf-8")
     return made
@@ -272,7 +272,7 @@ def credentials_in_the_environment(place: Place) -> None:
 
 
 def credentials_of_a_pod(place: Place) -> None:
-    """As if Ansible ran in a pod of the other cluster: there its service account is at a place that clients know."""
+    """Simulate Ansible in a pod of the other cluster, with its service account at the usual path."""
     address = docker(
         "container", "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", OTHER_NODE
     )
@@ -286,7 +286,7 @@ def credentials_of_a_pod(place: Place) -> None:
     place.arguments = [f"--extra-vars={json.dumps({'cluster_kubeconfig': '', 'cluster_context': ''})}"]
 
 
-# The way, and the words that the run ends with.
+# The way, and the expected message.
 WAYS = [
     (context_renamed, "leads to"),
     (kubeconfig_swapped, "has no context production, only somewhere"),
@@ -330,7 +330,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
-def test_no_command_works_on_another_cluster(command: tuple[str, ...], place: Place) -> None:
+def test_each_command_fails_on_another_cluster(command: tuple[str, ...], place: Place) -> None:
     before = content()
     context_renamed(place)
     ended = place.run(*command)
@@ -340,7 +340,7 @@ def test_no_command_works_on_another_cluster(command: tuple[str, ...], place: Pl
     assert content() == before
 
 
-def test_a_cluster_that_was_made_again_is_another_one(place: Place, other: Other) -> None:
+def test_recreated_cluster_is_another_cluster(place: Place, other: Other) -> None:
     before = content()
     place.write(place.other)
     place.arguments = [f"--extra-vars={json.dumps({'cluster_server': other.server, 'cluster_uid': other.former_uid})}"]
@@ -350,7 +350,7 @@ def test_a_cluster_that_was_made_again_is_another_one(place: Place, other: Other
     assert content() == before
 
 
-def test_a_kind_cluster_that_was_made_again_is_another_one(other: Other) -> None:
+def test_recreated_kind_cluster_is_another_cluster(other: Other) -> None:
     before = content()
     ended = other_cluster(
         other.folder,
@@ -364,7 +364,7 @@ def test_a_kind_cluster_that_was_made_again_is_another_one(other: Other) -> None
     assert content() == before
 
 
-def test_a_kind_cluster_is_checked_before_anything_changes_in_it(other: Other) -> None:
+def test_kind_cluster_is_checked_before_any_change(other: Other) -> None:
     before = content()
     wrong = ("--extra-vars=cluster_uid=another", '--extra-vars={"cluster_metrics_server": true}')
     ended = other_cluster(other.folder, *SITE, "--tags=cluster", *wrong)
@@ -374,7 +374,7 @@ def test_a_kind_cluster_is_checked_before_anything_changes_in_it(other: Other) -
     assert content() == before
 
 
-def test_no_cluster_is_made_or_removed_where_another_is_pinned(other: Other) -> None:
+def test_no_cluster_is_created_or_removed_if_another_is_pinned(other: Other) -> None:
     before = content()
     for arguments in (DOWN, (*SITE, "--tags=cluster", "--extra-vars=cluster_name=cloud-django-test-never")):
         ended = other_cluster(other.folder, *arguments, "--extra-vars=cluster_uid=another")
@@ -384,8 +384,8 @@ def test_no_cluster_is_made_or_removed_where_another_is_pinned(other: Other) -> 
     assert content() == before
 
 
-def test_without_the_pin_such_a_run_would_reach_the_other_cluster(place: Place) -> None:
-    """Else the tests above would pass whatever the pin does."""
+def test_run_without_the_pin_reaches_the_other_cluster(place: Place) -> None:
+    """Without the pin, the other cluster is changed. Otherwise the tests above would prove nothing."""
     context_renamed(place)
     place.pin.unlink()
     ended = place.run(*SITE, "--tags=namespace", "--check")
@@ -399,7 +399,7 @@ def test_a_second_pin_changes_nothing(place: Place) -> None:
     assert "changed=0 " in ended.output
 
 
-def test_a_pin_is_replaced_when_asked(place: Place) -> None:
+def test_pin_is_replaced_on_request(place: Place) -> None:
     context_renamed(place)
     ended = place.run("playbooks/pin.yml", "--extra-vars=cluster_pin_replace=true")
     assert ended.code == 0, ended.output
@@ -408,7 +408,7 @@ def test_a_pin_is_replaced_when_asked(place: Place) -> None:
 
 
 def without_pin(place: Place, user: dict[str, Any] | None = None, **cluster: str) -> str:
-    """Return the words of a run without a pin, with a kubeconfig of the test cluster that something is wrong with."""
+    """Return the message of a run without a pin, with a faulty kubeconfig of the test cluster."""
     place.pin.unlink()
     known = place.mine["clusters"][0]["cluster"] | cluster
     place.write(kubeconfig(CONTEXT, known, user or place.mine["users"][0]["user"]))
@@ -419,17 +419,17 @@ def without_pin(place: Place, user: dict[str, Any] | None = None, **cluster: str
     return " ".join(ended.output.split())
 
 
-def test_a_server_that_does_not_answer_is_told(place: Place) -> None:
+def test_unreachable_server_is_reported(place: Place) -> None:
     words = without_pin(place, server="https://127.0.0.1:1")
     assert re.search(r"The Kubernetes API of context production of .* cannot be reached: Connection refused\.", words)
 
 
-def test_a_token_that_is_none_is_told(place: Place) -> None:
+def test_invalid_token_is_reported(place: Place) -> None:
     words = without_pin(place, user={"token": "expired"})
     assert re.search(r"The Kubernetes API refuses the credentials of context production of .*\. Renew them", words)
 
 
-def test_a_client_certificate_that_has_expired_is_told(place: Place, mine: Cluster) -> None:
+def test_expired_client_certificate_is_reported(place: Place, mine: Cluster) -> None:
     nodes = mine.nodes()
     if not nodes:
         pytest.skip("only a node on this machine has the authority that signs clients")
@@ -455,12 +455,12 @@ def test_a_client_certificate_that_has_expired_is_told(place: Place, mine: Clust
     assert re.search(r"refuses the credentials of context production of .*\. Renew them", without_pin(place, files))
 
 
-def test_a_namespace_that_cannot_be_looked_through_stays(tmp_path: Path, mine: Cluster) -> None:
-    """Its user may remove it, and may not list the ConfigMaps, of which one is somebody else's."""
+def test_namespace_with_unreadable_content_is_kept(tmp_path: Path, mine: Cluster) -> None:
+    """The user may remove the namespace, but not list its ConfigMaps, one of which has another manager."""
     nodes = mine.nodes()
     if not nodes:
         pytest.skip("the user is made on a node on this machine")
-    name = "test-seatbelt-hidden"
+    name = "test-pin-hidden"
 
     def administrate(*arguments: str) -> str:
         return docker("exec", nodes[0], "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *arguments).strip()

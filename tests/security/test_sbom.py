@@ -1,4 +1,4 @@
-"""The bill of materials names all that is in a web pod, and the audit never takes silence for good news."""
+"""The SBOM lists all packages in a web pod, and the audit fails if a source does not respond."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK = PROJECT / "django_polls" / "requirements.txt"
 
 @pytest.fixture(scope="module")
 def bill(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The one of the image that runs."""
+    """Return the SBOM of the running image."""
     path = tmp_path_factory.mktemp("sbom") / "sbom.json"
     dry = site.record.play("sbom.yml", "--check", sbom_path=str(path))
     assert (dry.code, dry.changed, path.exists()) == (0, 1, False), dry.output[-2000:]
@@ -29,14 +29,14 @@ def bill(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_it_is_of_the_image_that_runs(site: Site, bill: dict[str, Any]) -> None:
+def test_sbom_is_of_the_running_image(site: Site, bill: dict[str, Any]) -> None:
     whole = bill["metadata"]["component"]
     assert f"{whole['name']}:{whole['version']}" == site.project(site.pods()[0])["image"]
     [running] = [s for s in site.pods()[0]["status"]["initContainerStatuses"] if s["name"] == "web"]
     assert running["imageID"].endswith(whole["hashes"][0]["content"])
 
 
-def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:
+def test_sbom_has_all_packages(site: Site, bill: dict[str, Any]) -> None:
     urls = {component.get("purl", "").partition("?")[0] for component in bill["components"]}
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)(?! ; implementation_name)", LOCK.read_text(), re.MULTILINE))
     script = (
@@ -44,7 +44,7 @@ def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:
         "print(json.dumps([(package.name.lower(), package.version) for package in packages.distributions()]))"
     )
     installed = dict(json.loads(site.in_pod("python", "-c", script).out))
-    # The project's own package comes from the build context and is in no lock.
+    # The project's own package comes from the build context and is not in a lock file.
     assert set(installed) <= {*locked, "cloud-django"}
     assert "cloud-django" in installed
     assert {f"pkg:pypi/{name.replace('_', '-')}@{version}" for name, version in installed.items()} <= urls
@@ -57,8 +57,8 @@ def test_it_has_every_package(site: Site, bill: dict[str, Any]) -> None:
     assert len(binaries) >= int(debian.out) > 50
 
 
-def test_it_has_every_module_of_the_front(bill: dict[str, Any]) -> None:
-    """Caddy itself says which those are."""
+def test_sbom_has_all_modules_of_the_front(bill: dict[str, Any]) -> None:
+    """Caddy lists its own modules."""
     [front] = [component for component in bill["components"] if component["type"] == "container"]
     command = ["docker", "run", "--rm", "--network=none", f"{front['name']}:{front['version']}"]
     told = subprocess.run([*command, "/usr/bin/caddy", "build-info"], capture_output=True, text=True, check=True).stdout
@@ -71,21 +71,21 @@ def test_it_has_every_module_of_the_front(bill: dict[str, Any]) -> None:
     assert ("stdlib", go) in named
 
 
-def test_an_image_that_is_not_there(site: Site, tmp_path: Path) -> None:
+def test_missing_image_fails(site: Site, tmp_path: Path) -> None:
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), app_image="localhost/none:1")
     assert ended.code != 0
     assert "Image localhost/none:1 is missing in the container engine. Run `make up`" in ended.unfolded
     assert not list(tmp_path.iterdir())
 
 
-def test_tools_that_are_not_there(site: Site, tmp_path: Path) -> None:
+def test_missing_tools_fail(site: Site, tmp_path: Path) -> None:
     missing = str(tmp_path / "python")
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=missing)
     assert ended.code != 0
     assert f"{missing} does not exist. Run `make sbom`" in ended.unfolded
 
 
-def test_tools_that_cannot_run(site: Site, tmp_path: Path) -> None:
+def test_broken_tools_fail(site: Site, tmp_path: Path) -> None:
     tools = tmp_path / "python"
     tools.touch()
     ended = site.record.play("sbom.yml", sbom_path=str(tmp_path / "sbom.json"), sbom_python=str(tools))
@@ -93,7 +93,7 @@ def test_tools_that_cannot_run(site: Site, tmp_path: Path) -> None:
     assert f"{tools} cannot run. Remove .venv/sbom" in ended.unfolded
 
 
-def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Path) -> None:
+def test_audit_reports_unavailable_sources(bill: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "sbom.json"
     path.write_text(json.dumps(bill), encoding="utf-8")
     done = subprocess.run(
@@ -106,8 +106,8 @@ def test_the_audit_says_what_it_could_not_ask(bill: dict[str, Any], tmp_path: Pa
         assert done.returncode == 1
 
 
-def test_an_audit_without_an_answer_fails(bill: dict[str, Any], tmp_path: Path) -> None:
-    """A package that no index has ever heard of."""
+def test_audit_without_a_response_fails(bill: dict[str, Any], tmp_path: Path) -> None:
+    """No index knows this package."""
     lock = tmp_path / "lock.txt"
     lock.write_text(f"cloud-django-of-nowhere==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
     done = subprocess.run(
