@@ -43,7 +43,7 @@ def environment() -> dict[str, str]:
 
 
 def script(commands: list[str]) -> str:
-    """Return a script of the commands, each after a mark. The clone gets an inventory of its own, as the remembered one."""
+    """Return a script of the commands, each after a mark. The clone remembers an inventory of its own."""
     source = shlex.quote(os.environ.get("TEST_INVENTORY", "inventory/mirrors"))
     seed = f"cp -r {source} inventory/{INVENTORY} && mkdir -p .state && echo {INVENTORY} > .state/inventory"
     lines = ["set -eo pipefail"]
