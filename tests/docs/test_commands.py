@@ -18,8 +18,8 @@ import pytest
 from pages import PROJECT, session
 
 ADDRESS = "https://github.com/cloud-django/kubernetes"
-# The inventory of the clone, and so the end of the name of its cluster, which no user's cluster has.
-INVENTORY = "test-docs"
+# The name of its cluster, which no user's cluster has.
+CLUSTER = "cloud-django-test-docs"
 MARK = "::command::"
 SECONDS = 1800
 
@@ -43,9 +43,12 @@ def environment() -> dict[str, str]:
 
 
 def script(commands: list[str]) -> str:
-    """Return a script of the commands, each after a mark. The clone remembers an inventory of its own."""
-    source = shlex.quote(os.environ.get("TEST_INVENTORY", "inventory/mirrors"))
-    seed = f"cp -r {source} inventory/{INVENTORY} && mkdir -p .state && echo {INVENTORY} > .state/inventory"
+    """Return a script of the commands, each after a mark. The clone gets an inventory, and another cluster name."""
+    inventory = os.environ.get("TEST_INVENTORY", "inventory/mirrors").rstrip("/")
+    seed = (
+        f"echo 'cluster_name: {CLUSTER}' > {shlex.quote(inventory)}/group_vars/all/test.yml\n"
+        f"mkdir -p .state && echo {shlex.quote(Path(inventory).name)} > .state/inventory"
+    )
     lines = ["set -eo pipefail"]
     for command in commands:
         lines += [f"echo {shlex.quote(MARK + command)}", command]
@@ -78,7 +81,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield output
     finally:
         # After a failure: the last command has removed the cluster otherwise.
-        if (folder / "cloud-django" / ".state" / f"cloud-django-{INVENTORY}").exists():
+        if (folder / "cloud-django" / ".state" / CLUSTER).exists():
             subprocess.run(["make", "down"], cwd=folder / "cloud-django", env=environment(), stdin=subprocess.DEVNULL)
 
 
@@ -100,5 +103,5 @@ def test_the_preview_names_no_failed_task(printed: dict[str, str]) -> None:
 
 
 def test_nothing_is_left(printed: dict[str, str]) -> None:
-    command = ["docker", "container", "ls", "--all", "--quiet", f"--filter=name=cloud-django-{INVENTORY}"]
+    command = ["docker", "container", "ls", "--all", "--quiet", f"--filter=name={CLUSTER}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""

@@ -344,13 +344,18 @@ INTERNAL = {
     "REQUEST_METHOD": "A key of WSGI.",
     "REMOTE_ADDR": "A key of WSGI.",
     "ANSIBLE_COLLECTIONS_PATH": "One of Ansible, which bench extends.",
+    "CLOUD_DJANGO_LOG": "scripts/play sets it for the callback plugin.",
+    "CLOUD_DJANGO_TITLE": "scripts/play sets it for the callback plugin.",
+    "CLOUD_DJANGO_COMMAND": "scripts/play sets it for the callback plugin.",
+    "CLOUD_DJANGO_ANSWER_ONLY": "scripts/play sets it for the callback plugin.",
     "NO_PROXY": "The other spelling of no_proxy.",
 }
 READERS = (
     rf"environment\.(?:text|required|flag|number|choice|words|secret|optional_secret)\(\s*\"({NAME})\"",
     rf"environ(?:ment)?(?:\.get\(|\.setdefault\(|\[)\"({NAME})\"",
     rf"ansible\.builtin\.env', '({NAME})'",
-    rf"\$\{{({NAME}):-",
+    rf"\$\{{({NAME}):?-",
+    r"- name: (CLOUD_DJANGO_\w+)",
 )
 
 
