@@ -287,6 +287,21 @@ def test_tables_and_headlines_replace_the_earlier_ones(tmp_path: Path, monkeypat
     assert "kills" not in readme
 
 
+@pytest.mark.parametrize("command", ["make bench", "make prove"])
+def test_the_page_of_figures_has_a_table_of_each_command(command: str) -> None:
+    _, table, _ = plays.PAGE.read_text(encoding="utf-8").split(f"<!-- figures: written by `{command}` -->")
+    assert len(table.splitlines()) > 10
+
+
+def test_the_readme_has_the_headlines_of_the_last_measurements() -> None:
+    results, proof = (
+        json.loads((plays.PROJECT / "bench" / name).read_text(encoding="utf-8"))
+        for name in ("results.json", "prove.json")
+    )
+    _, table, _ = plays.README.read_text(encoding="utf-8").split(plays.HEADLINES)
+    assert table.split("\n")[1:-1] == plays.headlines(results["figures"], proof["rows"])
+
+
 def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("a")
     (tmp_path / "role.yml").write_text("a")
