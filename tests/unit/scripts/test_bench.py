@@ -265,6 +265,43 @@ def test_the_table_has_units_and_goals() -> None:
     assert "| Working set of a front without load | 7 MiB | ≤ 40 MiB |" in lines
 
 
+def test_tables_and_headlines_replace_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = "<!-- figures: written by `make bench` -->"
+    (tmp_path / "figures.md").write_text(f"# Figures\n{mark}\nold\n{mark}\nrest\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"a\n{plays.HEADLINES}\nold\n{plays.HEADLINES}\nb\n", encoding="utf-8")
+    (tmp_path / "bench").mkdir()
+    figures = {"site_first_seconds": 34.32, "site_rerun_seconds": 3.52, "site_rerun_ratio": 7.83}
+    rows = [{"kind": kind, "name": kind, "requests": 67506, "failed": 0} for kind in ("rollouts", "kills")]
+    (tmp_path / "bench" / "results.json").write_text(json.dumps({"figures": figures}), encoding="utf-8")
+    (tmp_path / "bench" / "prove.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    monkeypatch.setattr(plays, "PROJECT", tmp_path)
+    monkeypatch.setattr(plays, "PAGE", tmp_path / "figures.md")
+    monkeypatch.setattr(plays, "README", tmp_path / "README.md")
+    plays.put_into_readme("make bench", ["| new |"])
+    assert (tmp_path / "figures.md").read_text(encoding="utf-8") == f"# Figures\n{mark}\n| new |\n{mark}\nrest\n"
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "old" not in readme
+    assert "| 34 s |" in readme
+    assert "| 7.8 \u00d7, 3.5 s |" in readme
+    assert "| 0 of 67,506 |" in readme
+    assert "kills" not in readme
+
+
+@pytest.mark.parametrize("command", ["make bench", "make prove"])
+def test_the_page_of_figures_has_a_table_of_each_command(command: str) -> None:
+    _, table, _ = plays.PAGE.read_text(encoding="utf-8").split(f"<!-- figures: written by `{command}` -->")
+    assert len(table.splitlines()) > 10
+
+
+def test_the_readme_has_the_headlines_of_the_last_measurements() -> None:
+    results, proof = (
+        json.loads((plays.PROJECT / "bench" / name).read_text(encoding="utf-8"))
+        for name in ("results.json", "prove.json")
+    )
+    _, table, _ = plays.README.read_text(encoding="utf-8").split(plays.HEADLINES)
+    assert table.split("\n")[1:-1] == plays.headlines(results["figures"], proof["rows"])
+
+
 def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("a")
     (tmp_path / "role.yml").write_text("a")
