@@ -66,6 +66,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen imp
     progress_of,
     row,
     status_of,
+    without_controls,
 )
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.steps import (
     RESULTS,
@@ -114,7 +115,7 @@ class CallbackModule(Default):
         self.log = RunLog()
         self.process = os.getpid()
         self.stop = threading.Event()
-        self.has_ended = False
+        self.has_started = self.has_ended = False
         # When a Ctrl-C came, and whether it waits until Ansible has started a process.
         self.interrupted: float | None = None
         self.is_deferred = False
@@ -240,6 +241,11 @@ class CallbackModule(Default):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Start."""
+        if self.has_started:
+            # Another playbook of the same command.
+            super().v2_playbook_on_start(playbook)
+            return
+        self.has_started = True
         if (path := self.get_option("log")) and not self.get_option("answer_only") and (problem := self.log.open(path)):
             self.report.warnings.append(problem)
         if self.get_option("answer_only"):
@@ -350,7 +356,7 @@ class CallbackModule(Default):
         totals = [stats.summarize(host) for host in stats.processed]
         has_failed = any(total["failures"] or total["unreachable"] for total in totals)
         if has_failed and not self.report.failures:
-            self.report.failures = self.report.rescued[-1:]
+            self.report.failures = self.report.rescued[-1:] or [""]
         self._conclude(has_failed)
 
     # --- The end --------------------------------------------------------------------------------------------------
@@ -374,7 +380,7 @@ class CallbackModule(Default):
             if not has_failed and not mark and not self.get_option("answer_only"):
                 self.screen.line(self.report.summary(time.monotonic() - self.started, self.is_check_mode))
             for message in self.report.messages:
-                self.screen.line(message.rstrip("\n"))
+                self.screen.line(without_controls(message).rstrip("\n"))
             if has_failed:
                 for line in self.report.failure_lines(len(self.hosts) > 1):
                     self.notices.line(line)

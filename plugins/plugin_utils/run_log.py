@@ -30,8 +30,12 @@ class RunLog:
         except OSError as error:
             return f"Log {path} can't be created: {error.strerror}."
         self.path = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-        logs = sorted((each.stat().st_mtime_ns, each) for each in path.parent.glob("*.log"))
-        for _, old in logs[:-LOGS]:
+        logs = []
+        for each in path.parent.glob("*.log"):
+            # Another run can remove it at the same time.
+            with suppress(OSError):
+                logs.append((each.stat().st_mtime_ns, each))
+        for _, old in sorted(logs)[:-LOGS]:
             with suppress(OSError):
                 old.unlink()
         return ""

@@ -85,8 +85,10 @@ class Screen:
         """Write at once. A reader that has left, as `head` does, must not stop a deployment."""
         if self.is_closed:
             return
+        # A name that is not valid UTF-8 must not stop it either.
+        encoding = self.stream.encoding or "utf-8"
         try:
-            self.stream.write(text)
+            self.stream.write(text.encode(encoding, errors="replace").decode(encoding))
             self.stream.flush()
         except OSError:
             self.is_closed = True
@@ -100,6 +102,11 @@ class Screen:
 def plain(text: str) -> str:
     """Return a text without escape sequences and other characters that control a terminal."""
     return "".join(each for each in _ESCAPE.sub("", text) if each.isprintable() or each in "\n\t")
+
+
+def without_controls(text: str) -> str:
+    """Return a text without control characters. All others stay, because the text can be a password."""
+    return "".join(each for each in text if each in "\n\t" or unicodedata.category(each) != "Cc")
 
 
 def columns_of(text: str) -> int:

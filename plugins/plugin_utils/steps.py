@@ -132,4 +132,4 @@ def hide_exception(data: MutableMapping[str, Any]) -> None:
 
 def first_line(text: str) -> str:
     """Return the first line of a text that is not empty."""
-    return arranged(text)[1][0] if text.strip() else text
+    return next(iter(arranged(text)[1]), "")

@@ -76,6 +76,14 @@ def test_reader_that_leaves_stops_nothing() -> None:
         assert screen.is_closed
 
 
+@pytest.mark.parametrize(("encoding", "line"), [("utf-8", "é?"), ("ascii", "??")])
+def test_characters_that_the_screen_lacks_are_replaced(encoding: str, line: str) -> None:
+    buffer = io.BytesIO()
+    stream = io.TextIOWrapper(buffer, encoding)
+    Screen(stream).line("é\udcff")
+    assert buffer.getvalue().decode(encoding) == f"{line}\n"
+
+
 def test_silence_is_measured_from_the_last_line() -> None:
     times = iter([100.0, 104.0, 104.0, 111.0])
     screen = Screen(io.StringIO(), lambda: next(times))

@@ -311,6 +311,21 @@ def test_ignored_failure_is_a_warning(project: Project) -> None:
     ]
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_failure_without_a_readable_reason_is_shown(project: Project, ignored: bool) -> None:
+    run = project.run(task("Try", FAIL, {"msg": "\x1b[0m"}, ignore_errors=ignored))
+    assert run.code == (0 if ignored else 2)
+    assert run.lines[-2] == (
+        "Warning: Try failed, which is ignored: " if ignored else "Failed: The run failed without a message."
+    )
+
+
+def test_message_cannot_control_the_terminal(project: Project) -> None:
+    run = project.run(task("Report", DEBUG, {"msg": "\x1b[2Ja \u200d\u00a0é\r"}))
+    assert run.code == 0
+    assert run.lines[-1] == "[2Ja \u200d\u00a0é"
+
+
 def test_missing_role_is_a_failure(project: Project) -> None:
     run = project.run(
         project.role("web", OK), {"name": "Deploy more", "ansible.builtin.include_role": {"name": "gone"}}
@@ -455,6 +470,28 @@ def test_interruption_in_a_pipe(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (99, "")
+    assert output.splitlines()[-1] == "The run was interrupted. Full log: logs/run.log"
+
+
+def test_second_playbook_continues_the_run(project: Project) -> None:
+    mark = project.root / "mark"
+    command = project.write(project.role("web", task("Wait", COMMAND, f"sh -c 'touch {mark}; sleep 30'")))
+    (project.root / "first.yml").write_text(json.dumps([{"name": "First", "hosts": "all", "gather_facts": False}]))
+    process = subprocess.Popen(
+        [*command[:-1], "first.yml", command[-1], "-ione,"],
+        cwd=project.root,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not mark.exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (99, "")
+    assert "Warning" not in output
+    assert output.count("Inventory: ") == 1
     assert output.splitlines()[-1] == "The run was interrupted. Full log: logs/run.log"
 
 
