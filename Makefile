@@ -32,7 +32,8 @@ ARGS =
 export INVENTORY V REPLICAS ARGS
 play = exec scripts/play
 # Without an inventory nothing runs, because Ansible would take an empty one for the present directory and execute its programs.
-choose = inventory="$$(scripts/choose_inventory "$$INVENTORY")" && test -n "$$inventory"
+CONFIRM =
+choose = inventory="$$(scripts/choose_inventory $(CONFIRM) "$$INVENTORY")" && test -n "$$inventory"
 # Ansible ignores an ansible.cfg in a directory that every user can write to.
 up down scale url password pin sbom bench prove: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -74,6 +75,7 @@ test: .venv/complete ## Run all tests: linters, unit tests, site tests, and the 
 lint: .venv/complete ## Check the style, types, and language of all files
 	@python tests/run.py lint
 
+bench: CONFIRM := --confirm-bench
 bench: .venv/complete ## Measure the playbooks on the cluster, and write the figures into README.md
 	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/bench.py "$$inventory"
 

@@ -347,14 +347,23 @@ def test_local_inventories_need_no_confirmation(project: Project, name: str) -> 
     assert project.choose("--confirm").path == f"{project.inventory}/{name}\n"
 
 
-def test_other_remembered_inventories_need_a_confirmation(project: Project) -> None:
+@pytest.mark.parametrize(("option", "command"), [("--confirm", "make down"), ("--confirm-bench", "make bench")])
+def test_other_remembered_inventories_need_a_confirmation(project: Project, option: str, command: str) -> None:
     (project.inventory / "production").mkdir()
     (project.inventory / "production" / "hosts.yml").touch()
     project.choose("--remember", "inventory/production")
-    choice = project.choose("--confirm")
+    choice = project.choose(option)
     assert (choice.code, choice.path) == (1, "")
-    assert choice.reason.endswith("To confirm, run: make down INVENTORY=inventory/production\n")
-    assert project.choose("--confirm", "inventory/production").code == 0
+    assert choice.reason.endswith(f"To confirm, run: {command} INVENTORY=inventory/production\n")
+    assert project.choose(option, "inventory/production").code == 0
+    shutil.rmtree(project.inventory / "production")
+    # A selected one would lead to another cluster.
+    assert project.choose(option) == Choice(
+        1,
+        "",
+        "Inventory inventory/production, the one of the last make up, does not exist. No changes were made. "
+        f"Restore it, or run: {command} INVENTORY=inventory/NAME\n",
+    )
 
 
 @pytest.fixture

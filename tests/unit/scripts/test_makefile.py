@@ -153,6 +153,15 @@ def test_down_removes_no_site_of_a_remembered_inventory_of_the_user(checkout: Ch
     assert not checkout.choice.exists()
 
 
+def test_bench_uses_no_remembered_inventory_of_the_user(checkout: Checkout) -> None:
+    checkout.inventory(checkout.root / "inventory" / "production")
+    checkout.make("up", "INVENTORY=inventory/production")
+    made = checkout.make("bench")
+    assert made.code == 2
+    assert made.error.startswith("make bench deploys a site to the cluster of inventory/production")
+    assert "Inventory: " not in made.output
+
+
 def test_further_arguments_come_last(checkout: Checkout) -> None:
     made = checkout.make("up", "ARGS=--check --extra-vars 'a=b c=d'")
     assert made.arguments == [
