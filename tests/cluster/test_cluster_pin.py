@@ -289,7 +289,7 @@ def credentials_of_a_pod(place: Place) -> None:
 # The way, and the expected message.
 WAYS = [
     (context_renamed, "leads to"),
-    (kubeconfig_swapped, "has no context production, only somewhere"),
+    (kubeconfig_swapped, "has no context production: its contexts are somewhere"),
     (server_changed, "leads to"),
     (server_changed_without_verification, "leads to"),
     (context_of_a_merged_file, "leads to"),
