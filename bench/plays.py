@@ -51,7 +51,9 @@ class Plays:
         self.project = project
         self.inventories = [f"--inventory={inventory}" for inventory in inventories]
         self.variables = dict(variables)
-        self.environment = os.environ | {"ANSIBLE_NOCOLOR": "1"} | dict(environment or {})
+        # The figures come from the output of the default callback.
+        own = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+        self.environment = os.environ | own | dict(environment or {})
         self.output = ""
         self.processes: list[subprocess.Popen[str]] = []
         self.known: dict[str, str] = {}

@@ -52,6 +52,11 @@ def test_empty_play_has_the_hosts_of_the_site(monkeypatch: pytest.MonkeyPatch, t
     assert [task["ansible.builtin.meta"] for task in play["tasks"]] == ["noop"]
 
 
+def test_callback_of_the_user_hides_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "cloud_django.kubernetes.steps")
+    assert Plays([], {}).environment["ANSIBLE_STDOUT_CALLBACK"] == "ansible.builtin.default"
+
+
 def test_site_play_is_the_one_with_roles(tmp_path: Path) -> None:
     site = tmp_path / "playbooks" / "site.yml"
     site.parent.mkdir()
