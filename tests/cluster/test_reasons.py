@@ -1,4 +1,4 @@
-"""Why a database does not start or does not go: the reason is told on a real cluster, early, and without bad advice."""
+"""A database that cannot start or be removed: the error names the reason early, on a real cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of a load balancer: how long it is waited for, and what is told instead."""
+"""The address of a load balancer: how long a run waits for it, and the error without it."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
 
 
 def refuse(module: Any) -> Any:
-    raise ApiError("Pods", "may not be asked", "Ask nobody")
+    raise ApiError("Pods", "cannot be read", "Read none")
 
 
 def test_a_page_of_this_machine_is_reached_directly(

@@ -187,7 +187,6 @@ def test_collections_of_the_tools_come_before_those_of_the_user() -> None:
     assert 'ln -sfn "$site_packages" .venv/collections' in (PROJECT / "scripts" / "make_venv").read_text()
 
 
-@pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="it is no checkout")
 def test_a_checkout_has_unix_line_ends_whatever_git_is_told(tmp_path: Path) -> None:
     git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "user.name=a", "-c", "user.email=a@b"]
     scripts = ["scripts/make_venv", "Dockerfile", "Makefile", "scripts/choose_inventory"]
