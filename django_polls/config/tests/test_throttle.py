@@ -101,14 +101,17 @@ def test_header_of_the_front_is_the_counted_address(administrator: AbstractUser)
     assert "ClientAddress" not in run_python("-c", chosen, WEB_CLIENT_ADDRESS=None).stdout
 
 
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 - stands for an unknown client; nothing listens on it
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
         ("192.0.2.9", "192.0.2.9"),
         ("2001:DB8:1:2:ffff::1", "2001:db8:1:2::"),
         ("::ffff:192.0.2.9", "192.0.2.9"),
-        ("", "0.0.0.0"),  # noqa: S104 - no address that is listened on
-        ("unknown", "0.0.0.0"),  # noqa: S104
+        ("", NO_ADDRESS),
+        ("unknown", NO_ADDRESS),
     ],
 )
 def test_clients_of_one_network_count_as_one(address: str, expected: str) -> None:

@@ -16,18 +16,20 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.validation
 
 PROJECT = Path(__file__).parents[3]
 DEFAULTS = {"app_name": "polls", "app_namespace": "polls", "app_public_url": ""}
+LOCALHOST = "all: {hosts: {localhost: {ansible_connection: local}}}"
 
 
-def run(directory: Path, roles: list[str], variables: dict[str, Any]) -> tuple[int, str]:
-    """Run the task with the defaults of the roles; return the exit status of the play and its output on one line."""
-    files = [str(PROJECT / "roles" / role / "defaults" / "main.yml") for role in roles]
-    task = {"cloud_django.kubernetes.validate_arguments": {"roles": roles}}
-    play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}
-    (directory / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    (directory / "variables.yml").write_text(yaml.safe_dump(DEFAULTS | variables), encoding="utf-8")
-    playbook = [Path(sys.executable).with_name("ansible-playbook"), "--inventory=localhost,", directory / "play.yml"]
+def play(folder: Path, content: list[dict[str, Any]], inventory: str, *arguments: str) -> tuple[int, str]:
+    """Run a play that reaches no cluster; return its exit status and its output on one line."""
+    (folder / "play.yml").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
+    command = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        f"--inventory={folder}/hosts.yml",
+        folder / "play.yml",
+    ]
     ended = subprocess.run(
-        [*playbook, f"--extra-vars=@{directory}/variables.yml"],
+        [*command, *arguments],
         cwd=PROJECT,
         env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
@@ -35,6 +37,15 @@ def run(directory: Path, roles: list[str], variables: dict[str, Any]) -> tuple[i
         timeout=60,
     )
     return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+
+def run(folder: Path, roles: list[str], variables: dict[str, Any]) -> tuple[int, str]:
+    """Run the task with the defaults of the roles; return the exit status of the play and its output on one line."""
+    files = [str(PROJECT / "roles" / role / "defaults" / "main.yml") for role in roles]
+    task = {"cloud_django.kubernetes.validate_arguments": {"roles": roles}}
+    content = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}
+    (folder / "variables.yml").write_text(yaml.safe_dump(DEFAULTS | variables), encoding="utf-8")
+    return play(folder, [content], LOCALHOST, f"--extra-vars=@{folder}/variables.yml")
 
 
 def test_valid_arguments_are_accepted(tmp_path: Path) -> None:
@@ -145,26 +156,6 @@ def test_no_secret_inside_of_another_is_shown(value: Any) -> None:
 
 
 # --- A role alone, a play of several hosts, and scale -----------------------------------------------------------------
-
-
-def play(directory: Path, content: list[dict[str, Any]], inventory: str, *arguments: str) -> tuple[int, str]:
-    """Run a play without a cluster; return its exit status and its output on one line."""
-    (directory / "play.yml").write_text(json.dumps(content), encoding="utf-8")
-    (directory / "hosts.yml").write_text(inventory, encoding="utf-8")
-    command = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        f"--inventory={directory}/hosts.yml",
-        directory / "play.yml",
-    ]
-    ended = subprocess.run(
-        [*command, *arguments],
-        cwd=PROJECT,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
 
 
 HOST = "all: {hosts: {a: {ansible_connection: local}}}"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).parents[3]
+from rendering import rendered
+
 COMMAND = (
     "kubectl --kubeconfig '/home/a b/config' --context kind-polls --namespace polls port-forward service/polls-web "
     "8080:80"
@@ -54,29 +51,9 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
         ("https://polls.example.org", "https://polls.example.org", "https://polls.example.org/admin/"),
     ),
 ]
-# In a process of its own, because Ansible sets up its plugins and the import of collections once per process.
-TEMPLATE = """\
-import json, sys, yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
-init_plugin_loader([])
-known = yaml.safe_load(open("roles/web/vars/main/address.yml"))
-known = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in known.items()}
-wanted = trust_as_template("{{ [__web_url, __web_site, __web_admin_url] }}")
-cases = json.load(sys.stdin)
-print(json.dumps([Templar(loader=DataLoader(), variables=known | given).template(wanted) for given in cases]))
-"""
+NAMES = ["__web_url", "__web_site", "__web_admin_url"]
 
 
-def test_url_follows_from_the_type_of_the_service() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", TEMPLATE],
-        input=json.dumps([KNOWN | given for given, _ in CASES]),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert [tuple(found) for found in json.loads(ended.stdout)] == [expected for _, expected in CASES]
+def test_the_address_follows_from_the_type_of_the_service() -> None:
+    found = rendered("roles/web/vars/main/address.yml", NAMES, [KNOWN | given for given, _ in CASES])
+    assert [tuple(case) for case in found] == [expected for _, expected in CASES]

@@ -47,7 +47,7 @@ def test_failures_are_listed_at_the_end(
         "def test_one(one):\n    assert one == 1, 'There are two.'\n"
         "@pytest.fixture\ndef away():\n    yield\n    raise LookupError('gone')\n"
         "def test_other(away):\n    pytest.fail('Away.')\n"
-        "@pytest.mark.skip\ndef test_skipped(): ...\n"
+        "@pytest.mark.skip(reason='Skipped tests are counted.')\ndef test_skipped(): ...\n"
     )
     (tmp_path / "test_broken.py").write_text("import nothing_of_the_kind\n")
     (tmp_path / "test_left.py").write_text("import os\ndef test_one():\n    os._exit(9)\n")
