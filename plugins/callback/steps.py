@@ -47,7 +47,6 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from typing import Any
 
 from ansible import constants as C
@@ -115,13 +114,11 @@ class CallbackModule(Default):
         self.log = RunLog()
         self.process = os.getpid()
         self.stop = threading.Event()
-        self.has_started = self.has_ended = False
         # When a Ctrl-C came, and whether it waits until Ansible has started a process.
         self.interrupted: float | None = None
-        self.is_deferred = False
-        self.is_check_mode = False
+        self.has_started = self.has_ended = self.is_deferred = False
         self.hosts: set[str] = set()
-        # The reasons of items that failed, by the host and the task.
+        # The reasons of items that failed, by host and task.
         self.items: dict[tuple[str, str], list[str]] = {}
 
     # --- Output ---------------------------------------------------------------------------------------------------
@@ -250,7 +247,6 @@ class CallbackModule(Default):
             self.report.warnings.append(problem)
         if self.get_option("answer_only"):
             self.notices = Screen(sys.stderr)
-        self.is_check_mode = bool(context.CLIARGS.get("check"))
         self.display.display = self.route
         atexit.register(self._leave)
         former = signal.getsignal(signal.SIGINT)
@@ -320,13 +316,12 @@ class CallbackModule(Default):
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Take in a host that cannot be reached."""
-        reason = reason_of(result.result)
         if result.task.ignore_unreachable:
             self._add(result, "ok")
             self.report.warnings.append(f"Host {result.host.get_name()} is unreachable, which is ignored.")
         else:
             self._add(result, "failed")
-            self.report.failures.append(f"{result.host.get_name()}\0{reason}")
+            self.report.failures.append(f"{result.host.get_name()}\0{reason_of(result.result)}")
         super().v2_runner_on_unreachable(result)
 
     def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
@@ -378,7 +373,8 @@ class CallbackModule(Default):
             for warning in self.report.warnings:
                 self.notices.line(f"{stringc('Warning:', C.COLOR_WARN)} {warning}")
             if not has_failed and not mark and not self.get_option("answer_only"):
-                self.screen.line(self.report.summary(time.monotonic() - self.started, self.is_check_mode))
+                is_check_mode = bool(context.CLIARGS.get("check"))
+                self.screen.line(self.report.summary(time.monotonic() - self.started, is_check_mode))
             for message in self.report.messages:
                 self.screen.line(without_controls(message).rstrip("\n"))
             if has_failed:
@@ -386,7 +382,9 @@ class CallbackModule(Default):
                     self.notices.line(line)
             if (has_failed or mark) and self.log.path and not self.interrupted:
                 self.screen.line(f"Full log: {self.log.path}")
-            self._release()
+            # Ansible gets its display back.
+            self.has_ended = True
+            self.display.__dict__.pop("display", None)
 
     def _leave(self) -> None:
         """Print the end of a run that Ansible broke off: at a Ctrl-C, or at an error outside of tasks."""
@@ -398,9 +396,3 @@ class CallbackModule(Default):
             self._conclude(bool(self.report.failures) and not self.interrupted, "stopped" if self.step else "")
             if self.interrupted:
                 self.notices.line(f"The run was interrupted.{f' Full log: {self.log.path}' if self.log.path else ''}")
-
-    def _release(self) -> None:
-        """Give the display back to Ansible."""
-        self.has_ended = True
-        with suppress(AttributeError):
-            del self.display.display

@@ -481,7 +481,8 @@ def test_missing_context_is_one_message(namespace: Namespace) -> None:
     assert verdict.failed
     assert re.fullmatch(
         rf"The context nowhere of {re.escape(str(namespace.cluster.kubeconfig))} cannot be used: .*nowhere.*\. "
-        r"Correct kubeconfig or context, then rerun the playbook\.",
+        r"Correct kubeconfig or context, then rerun the playbook\. "
+        r"For a cluster that `make up` created, `make up` does both\.",
         verdict.result["msg"],
     )
 

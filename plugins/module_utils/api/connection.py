@@ -243,7 +243,9 @@ def explain(error: Exception, where: str) -> ApiError:
         return ApiError(f"The Kubernetes API of {where}", f"returned {cause}", f"Fix the cause, {AGAIN}")
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
-    return ApiError(f"The {where}", f"cannot be used: {cause}", f"Correct kubeconfig or context, {AGAIN}")
+    # `minikube stop` removes the context of its profile.
+    step = f"Correct kubeconfig or context, {AGAIN}. For a cluster that `make up` created, `make up` does both"
+    return ApiError(f"The {where}", f"cannot be used: {cause}", step)
 
 
 # --- Responses: streams, statuses, refusals ---------------------------------------------------------------------------

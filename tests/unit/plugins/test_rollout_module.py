@@ -429,6 +429,11 @@ def test_an_outdated_state_gives_no_verdict() -> None:
         (error(401), "refuses the credentials of context cp. Renew them, then rerun"),
         (error(503, "the server is starting"), "returned 503 the server is starting. Fix the cause, then rerun"),
         (ValueError("Invalid kube-config file"), "The context cp cannot be used: Invalid kube-config file. Correct"),
+        # As `minikube stop` leaves the file.
+        (
+            ValueError("Expected object with name cp in contexts list"),
+            "If `make up` made the cluster, that starts it and",
+        ),
     ],
 )
 def test_an_unavailable_api_at_the_start_is_one_sentence(trouble: Exception, says: str) -> None:
