@@ -157,9 +157,9 @@ class CallbackModule(Default):
         if problem := self.log.write(plain(msg)):
             self.report.warnings.append(problem)
 
-    def _tick(self) -> None:
+    def _tick(self, stop: threading.Event) -> None:
         """Show from time to time how far the present step is, and see that an interrupted run stops."""
-        while not self.stop.wait(TICK):
+        while not stop.wait(TICK):
             if self.is_deferred:
                 self.is_deferred = False
                 os.kill(self.process, signal.SIGINT)
@@ -171,7 +171,7 @@ class CallbackModule(Default):
                 os._exit(ExitCode.KEYBOARD_INTERRUPT)
             # Ansible starts no process while it is locked.
             with self.display._lock:
-                if self.step and not self.stop.is_set():
+                if self.step and not stop.is_set():
                     self._show_status(self.step)
 
     def _interrupt(self, number: int, frame: Any) -> None:
@@ -237,27 +237,29 @@ class CallbackModule(Default):
     # --- Ansible's events -----------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Start."""
-        if self.has_started:
-            # Another playbook of the same command.
-            super().v2_playbook_on_start(playbook)
-            return
+        """Start, or continue with another playbook of the same command."""
+        self.report, self.started, self.stop, self.has_ended = Report(), time.monotonic(), threading.Event(), False
+        if not self.has_started:
+            self._start()
+        self.display.display = self.route
+        super().v2_playbook_on_start(playbook)
+        if (title := self.get_option("title")) and not self.has_started:
+            self.record(title)
+            self.screen.line(title)
         self.has_started = True
+        threading.Thread(target=self._tick, args=(self.stop,), daemon=True).start()
+
+    def _start(self) -> None:
+        """Open the log, and prepare for an end that Ansible does not report."""
         if (path := self.get_option("log")) and not self.get_option("answer_only") and (problem := self.log.open(path)):
             self.report.warnings.append(problem)
         if self.get_option("answer_only"):
             self.notices = Screen(sys.stderr)
-        self.display.display = self.route
         atexit.register(self._leave)
         former = signal.getsignal(signal.SIGINT)
         if callable(former):
             self.former = former
             signal.signal(signal.SIGINT, self._interrupt)
-        super().v2_playbook_on_start(playbook)
-        if title := self.get_option("title"):
-            self.record(title)
-            self.screen.line(title)
-        threading.Thread(target=self._tick, daemon=True).start()
 
     def v2_playbook_on_vars_prompt(self, *arguments: Any, **options: Any) -> None:
         """Leave the terminal to a question."""
