@@ -66,7 +66,7 @@ class Report:
         for reason in list(hosts)[:MOST_FAILURES]:
             output, sentences = arranged(reason)
             details += [f"  {line}" for line in output]
-            on = f" on {', '.join(hosts[reason])}" if with_hosts and any(hosts[reason]) else ""
+            on = f" on {', '.join(sorted(hosts[reason]))}" if with_hosts and any(hosts[reason]) else ""
             first, *others = sentences or ["The run failed without a message."]
             lines += [f"{stringc(f'Failed{on}:', C.COLOR_ERROR)} {first}", *others]
         rest = len(hosts) - MOST_FAILURES
