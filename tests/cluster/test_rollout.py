@@ -482,7 +482,7 @@ def test_missing_context_is_one_message(namespace: Namespace) -> None:
     assert re.fullmatch(
         rf"The context nowhere of {re.escape(str(namespace.cluster.kubeconfig))} cannot be used: .*nowhere.*\. "
         r"Correct kubeconfig or context, then rerun the playbook\. "
-        r"For a cluster that `make up` created, `make up` does both\.",
+        r"If `make up` created the cluster, it also starts the cluster and restores its context\.",
         verdict.result["msg"],
     )
 

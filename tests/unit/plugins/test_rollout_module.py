@@ -432,7 +432,7 @@ def test_an_outdated_state_gives_no_verdict() -> None:
         # As `minikube stop` leaves the file.
         (
             ValueError("Expected object with name cp in contexts list"),
-            "If `make up` made the cluster, that starts it and",
+            "playbook. If `make up` created the cluster, it also starts the cluster and restores its context.",
         ),
     ],
 )
