@@ -46,7 +46,7 @@ GIVEN = {
 # A text that Kubernetes would expand in the environment of a container.
 EXPANDABLE = "a$$b$(DATABASE_HOST)c"
 # The last command prints the setting and its own argument to the log of the Job.
-PRINT = f"import os; print('JOB', os.environ['TEST_EXPANDABLE'], '{EXPANDABLE}')"
+PRINT = f"import os; print('JOB', os.environ.get('TEST_EXPANDABLE'), '{EXPANDABLE}')"
 # A separate image repository, because tests that deploy other images would prune these.
 SMALL = {
     "postgresql_storage_size": "1Gi",
