@@ -176,10 +176,11 @@ def eventually(check: Callable[[], Any], seconds: float = 60.0, pause: float = 0
         time.sleep(pause)
 
 
-def remove_namespace(namespace: str) -> None:
+def remove_namespace(namespace: str, wait: bool = True) -> None:
     path = f"/api/v1/namespaces/{namespace}"
     cluster(namespace).request("delete", path)
-    eventually(lambda: client_answers_missing(namespace), 120)
+    if wait:
+        eventually(lambda: client_answers_missing(namespace), 120)
 
 
 def client_answers_missing(namespace: str) -> bool:
@@ -201,8 +202,11 @@ def load_image() -> None:
 
 
 @contextmanager
-def own_namespace(name: str) -> Iterator[Client]:
-    """Yield a new namespace that enforces the profile `restricted`, then remove it."""
+def own_namespace(name: str, wait: bool = False) -> Iterator[Client]:
+    """Yield a new namespace that enforces the profile `restricted`, then remove it.
+
+    With `wait`, return when it is gone. Otherwise only the next use of the same name waits.
+    """
     load_image()
     remove_namespace(name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/managed-by": "cloud-django"}
@@ -211,7 +215,7 @@ def own_namespace(name: str) -> Iterator[Client]:
     try:
         yield cluster(name)
     finally:
-        remove_namespace(name)
+        remove_namespace(name, wait)
 
 
 SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}

@@ -1,12 +1,13 @@
 """Module apply on a real cluster, run by ansible-playbook.
 
-The cluster is that of TEST_KUBECONFIG and TEST_CONTEXT, by default Molecule's. The tests create and remove the
-namespace test-apply, and change nothing else.
+The cluster is that of TEST_KUBECONFIG and TEST_CONTEXT, by default Molecule's. Each test creates and removes its own
+namespace test-apply-<number>, so that no test waits for the removal of the former one. They change nothing else.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import json
 import os
@@ -27,7 +28,6 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 
 PROJECT = Path(__file__).resolve().parents[2]
-NAMESPACE = "test-apply"
 IMAGE = "localhost/cloud-django/pause:3.10.2"
 SENTINEL = "sent1nel/Passw0rd+é"
 OWNER = {"app.kubernetes.io/managed-by": "cloud-django", "app.kubernetes.io/instance": "polls"}
@@ -51,6 +51,7 @@ class Api:
     """Client of the cluster that is independent of the module."""
 
     def __init__(self) -> None:
+        self.namespace = ""
         self.client = DynamicClient(config.new_client_from_config(str(cluster_kubeconfig()), cluster_context()))
 
     def request(self, method: str, path: str, **params: Any) -> Obj:
@@ -67,7 +68,7 @@ class Api:
             "apis/networking.k8s.io/v1": "networkpolicies ingresses",
         }
         root = next(root for root, kinds in roots.items() if kind in kinds.split())
-        return f"/{root}/namespaces/{NAMESPACE}/{kind}" + (f"/{name}" if name else "")
+        return f"/{root}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
     def get(self, kind: str, name: str) -> Obj | None:
         try:
@@ -98,7 +99,7 @@ class Api:
         for root in roots:
             for kind in self.request("get", root)["resources"]:
                 if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] != "events":
-                    for item in self.request("get", f"{root}/namespaces/{NAMESPACE}/{kind['name']}")["items"]:
+                    for item in self.request("get", f"{root}/namespaces/{self.namespace}/{kind['name']}")["items"]:
                         found[f"{kind['name']}/{item['metadata']['name']}"] = item
         return found
 
@@ -118,27 +119,35 @@ def api() -> Api:
     return Api()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def removed_afterwards(api: Api) -> Iterator[None]:
-    yield
-    remove_namespace(api)
+@pytest.fixture(scope="module")
+def names(api: Api) -> Iterator[list[str]]:
+    """Return a list of the namespaces of these tests, which are all gone at the end."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        remove_namespace(api, name)
 
 
 @pytest.fixture(autouse=True)
-def namespace(api: Api) -> None:
-    """Return an empty namespace for each test."""
-    remove_namespace(api)
+def namespace(api: Api, names: list[str]) -> Iterator[None]:
+    """Create a namespace for the test, and delete it afterwards without waiting."""
+    api.namespace = f"test-apply-{len(names)}"
+    names.append(api.namespace)
+    remove_namespace(api, api.namespace)
     make_namespace(api)
+    yield
+    with contextlib.suppress(ApiException):
+        api.request("delete", f"/api/v1/namespaces/{api.namespace}")
 
 
 def make_namespace(api: Api) -> None:
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.namespace}}
     api.request("post", "/api/v1/namespaces", body=body)
     eventually(lambda: api.get("serviceaccounts", "default"), "the service account of the namespace")
 
 
-def remove_namespace(api: Api) -> None:
-    path = f"/api/v1/namespaces/{NAMESPACE}"
+def remove_namespace(api: Api, name: str) -> None:
+    path = f"/api/v1/namespaces/{name}"
 
     def gone() -> bool:
         try:
@@ -170,15 +179,15 @@ class Ran:
 class Playbook:
     """Run the module as a play does, with the collection of this checkout."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self.folder, self.namespace = folder, namespace
         self.count = 0
 
     def __call__(self, *arguments: str, fails: bool = False, kubeconfig: Path | None = None, **options: Any) -> Ran:
         self.count += 1
         book = self.folder / f"play-{self.count}.yml"
         connection = {"kubeconfig": str(kubeconfig or cluster_kubeconfig()), "context": cluster_context()}
-        apply = {"namespace": NAMESPACE, "owner": OWNER, **options}
+        apply = {"namespace": self.namespace, "owner": OWNER, **options}
         tasks = [
             {"name": "Apply", "cloud_django.kubernetes.apply": apply, "register": "applied", "ignore_errors": True},
             # Roles use the registered result.
@@ -216,8 +225,8 @@ class Playbook:
 
 
 @pytest.fixture
-def apply(tmp_path: Path) -> Playbook:
-    return Playbook(tmp_path)
+def apply(tmp_path: Path, api: Api, namespace: None) -> Playbook:
+    return Playbook(tmp_path, api.namespace)
 
 
 def manifest(api_version: str, kind: str, name: str, **content: Any) -> Obj:
@@ -460,7 +469,7 @@ def test_object_of_another_manager_fails_before_any_change(apply: Playbook, api:
     for arguments in ([], ["--check"]):
         refused = apply(*arguments, fails=True, objects=objects, generate={"polls-web": {"secret-key": 50}})
         assert refused.result["msg"].startswith(
-            "ConfigMap polls-web in namespace test-apply exists and is not managed by"
+            f"ConfigMap polls-web in namespace {api.namespace} exists and is not managed by"
         )
     kept = apply(state="absent", objects=objects)
     assert not kept.changed
@@ -531,7 +540,7 @@ def test_terminating_object_is_recreated_after_its_removal(apply: Playbook, api:
     assert set(plan.actions.values()) == {"created"}
     stuck = apply(fails=True, **options, timeout="1")
     assert stuck.result["msg"] == (
-        "ConfigMap polls-web in namespace test-apply still exists after 1 s: "
+        f"ConfigMap polls-web in namespace {api.namespace} still exists after 1 s: "
         "its finalizer cloud-django.test/hold is still set. "
         "Check why the controller that owns the finalizer does not remove it, then rerun the playbook."
     )
@@ -586,7 +595,7 @@ def test_interrupted_absent_continues(apply: Playbook, api: Api) -> None:
 def test_missing_or_terminating_namespace(apply: Playbook, api: Api) -> None:
     apply(objects=[config_map()])
     hold(api, "configmaps", "polls-web")
-    api.request("delete", f"/api/v1/namespaces/{NAMESPACE}")
+    api.request("delete", f"/api/v1/namespaces/{api.namespace}")
     options = {"objects": [secret(), config_map(), deployment(), job()], "generate": {"polls-web": {"key": 20}}}
 
     def is_planned_and_refused(reason: str) -> None:
@@ -596,10 +605,10 @@ def test_missing_or_terminating_namespace(apply: Playbook, api: Api) -> None:
         assert (plan.result["exists"], plan.result["unfinished"]) == (False, [])
         assert reason in apply(fails=True, **options).result["msg"]
 
-    is_planned_and_refused("Namespace test-apply is being deleted. Wait until it is deleted")
+    is_planned_and_refused(f"Namespace {api.namespace} is being deleted. Wait until it is deleted")
     hold(api, "configmaps", "polls-web", held=False)
-    remove_namespace(api)
-    is_planned_and_refused("Namespace test-apply does not exist. Create it with")
+    remove_namespace(api, api.namespace)
+    is_planned_and_refused(f"Namespace {api.namespace} does not exist. Create it with")
     nothing = apply(objects=[])
     assert (nothing.changed, nothing.result["exists"]) == (False, False)
     for arguments in ([], ["--check"]):
@@ -610,10 +619,10 @@ def test_missing_or_terminating_namespace(apply: Playbook, api: Api) -> None:
 
 def test_cluster_objects_and_a_new_namespace_in_one_task(apply: Playbook, api: Api) -> None:
     inside = config_map()
-    inside["metadata"]["namespace"] = f"{NAMESPACE}-new"
+    inside["metadata"]["namespace"] = f"{api.namespace}-new"
     objects = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{NAMESPACE}-new"}},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{api.namespace}-new"}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": api.namespace}},
         inside,
     ]
     options = {"namespace": "", "objects": objects}
@@ -625,15 +634,16 @@ def test_cluster_objects_and_a_new_namespace_in_one_task(apply: Playbook, api: A
         stranger = {**OWNER, "app.kubernetes.io/instance": "other"}
         refused = apply(fails=True, **options | {"owner": stranger}).result["msg"]
         assert refused.startswith(
-            f"Namespace {NAMESPACE}-new, ClusterRole {NAMESPACE}, ConfigMap polls-web in namespace"
+            f"Namespace {api.namespace}-new, ClusterRole {api.namespace}, ConfigMap polls-web in namespace"
         )
         left = apply(**options | {"owner": stranger, "objects": objects[:1]}, leave_foreign=["Namespace"])
-        assert left.actions == {f"Namespace/{NAMESPACE}-new": "left"}
+        assert left.actions == {f"Namespace/{api.namespace}-new": "left"}
         assert not apply(state="absent", **options | {"owner": stranger}).changed
     finally:
         gone = apply(state="absent", **options)
-    assert gone.actions[f"Namespace/{NAMESPACE}-new"] == gone.actions[f"ClusterRole/{NAMESPACE}"] == "removed"
-    for path in (f"/api/v1/namespaces/{NAMESPACE}-new", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAMESPACE}"):
+    assert gone.actions[f"Namespace/{api.namespace}-new"] == gone.actions[f"ClusterRole/{api.namespace}"] == "removed"
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    for path in (f"/api/v1/namespaces/{api.namespace}-new", f"{roles}/{api.namespace}"):
         with pytest.raises(ApiException, match="404"):
             api.request("get", path)
 
@@ -661,7 +671,7 @@ def test_unknown_kind_fails_before_any_change(apply: Playbook, api: Api) -> None
 
 def test_api_errors_are_one_message(apply: Playbook, api: Api, tmp_path: Path) -> None:
     said = apply(fails=True, objects=[deployment(replicas="5")]).result["msg"]  # type: ignore[arg-type]
-    assert said.startswith("Deployment polls-web in namespace test-apply cannot be applied: ")
+    assert said.startswith(f"Deployment polls-web in namespace {api.namespace} cannot be applied: ")
     assert ".spec.replicas: expected numeric (int or float), got string. Write it without quotes" in said
 
     quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/configmaps": "1"}}}
@@ -679,7 +689,7 @@ def test_api_errors_are_one_message(apply: Playbook, api: Api, tmp_path: Path) -
     stranger = tmp_path / "stranger config é"
     stranger.write_text(json.dumps(mine), encoding="utf-8")
     said = apply(fails=True, kubeconfig=stranger, objects=[config_map()]).result["msg"]
-    assert said.startswith("Namespace test-apply cannot be read: 403 ")
+    assert said.startswith(f"Namespace {api.namespace} cannot be read: 403 ")
     assert said.endswith("Grant this permission to the user of the kubeconfig, then rerun the playbook.")
 
     for entry in mine["clusters"]:

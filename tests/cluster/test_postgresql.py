@@ -504,35 +504,37 @@ def test_removal_keeps_rows_and_password_or_purges_all(where) -> None:
 # --- Invalid input ----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def stopped(where) -> Iterator:
-    """Yield a shell on the volume while no server uses it, then start the server again."""
-    play(postgresql_state="absent").succeeded()
-    try:
-        with running_pod(where, pod("volume", {}, claim=SERVER)) as run:
-            yield run
-    finally:
-        play().succeeded()
+class TestVolumeOfAStoppedServer:
+    """Contents of the volume that the server must not use. Each test ends without a server."""
 
+    @pytest.fixture(scope="class")
+    def run(self, where) -> Iterator:
+        """Return a shell on the volume while no server uses it, then start the server again."""
+        play(postgresql_state="absent").succeeded()
+        try:
+            with running_pod(where, pod("volume", {}, claim=SERVER)) as run:
+                yield run
+        finally:
+            play().succeeded()
+        # The database of the first server is back.
+        assert admin_sql(where, "SELECT 1") == "1"
 
-def test_another_major_version_fails_with_advice(where) -> None:
-    with stopped(where) as run:
+    def test_another_major_version_fails_with_advice(self, run) -> None:
         run("cd /data/pgdata; mv PG_VERSION kept; echo 16 > PG_VERSION")
         started = time.monotonic()
         sentence = play().sentence()
         lasted = time.monotonic() - started
         run("cd /data/pgdata; mv kept PG_VERSION")
         play(postgresql_state="absent").succeeded()
-    print(f"refused after {lasted:.1f} s: {sentence}")
-    assert "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17, which cannot read it." in sentence
-    assert "Set postgresql_image back to 16. To change versions, back up with 16 and restore into a new" in sentence
-    assert len(sentence.splitlines()[0]) < 600
-    assert lasted < 60
-    admin_sql(where, "SELECT 1")
+        print(f"refused after {lasted:.1f} s: {sentence}")
+        assert (
+            "The volume holds data of PostgreSQL 16 and the image has PostgreSQL 17, which cannot read it." in sentence
+        )
+        assert "Set postgresql_image back to 16. To change versions, back up with 16 and restore into a new" in sentence
+        assert len(sentence.splitlines()[0]) < 600
+        assert lasted < 60
 
-
-def test_interrupted_initialization_is_repeated(where) -> None:
-    with stopped(where) as run:
+    def test_interrupted_initialization_is_repeated(self, where, run) -> None:
         run("mv /data/pgdata /data/aside; mkdir /data/initializing; echo 17 > /data/initializing/PG_VERSION")
         play().succeeded()
         assert admin_sql(where, "SELECT 1") == "1"
@@ -540,40 +542,37 @@ def test_interrupted_initialization_is_repeated(where) -> None:
         assert run("ls -d /data/initializing || true").out == ""
         run("rm -rf /data/pgdata; mv /data/aside /data/pgdata")
 
-
-def test_directory_without_a_database_is_not_changed(where) -> None:
-    with stopped(where) as run:
+    def test_directory_without_a_database_is_not_changed(self, run) -> None:
         run("mv /data/pgdata /data/aside; mkdir /data/pgdata; echo mine > /data/pgdata/file")
         sentence = play().sentence()
         play(postgresql_state="absent").succeeded()
         assert run("cat /data/pgdata/file").out == "mine\n"
         run("rm -r /data/pgdata; mv /data/aside /data/pgdata")
-    assert "is not a data directory of PostgreSQL" in sentence
+        assert "is not a data directory of PostgreSQL" in sentence
 
 
 def test_read_only_volume_fails(where) -> None:
     """Pitfall 24: a volume of root that ignores fsGroup."""
     name = "test-postgresql-root"
     make = "mkdir -p {path}; chmod 0755 {path}"
-    with local_volume(name, make, "rm -rf {path}") as class_name, own_namespace(name):
+    with local_volume(name, make, "rm -rf {path}") as class_name, own_namespace(name, wait=True):
         sentence = play(namespace=name, postgresql_storage_class=class_name).sentence()
     assert "cannot be written by user 999: it ignores fsGroup, or is read-only" in sentence
 
 
-@pytest.mark.parametrize(
-    ("suffix", "key"), [("admin", "password"), ("admin", "username"), ("ca", "tls.key"), ("tls", "tls.crt")]
-)
-def test_secret_without_a_key_fails(where, suffix: str, key: str) -> None:
-    path = where.path("Secret", f"{SERVER}-{suffix}")
-    whole = where.request("get", path)["data"]
-    where.request("patch", path, body={"data": {key: None}}, content_type="application/merge-patch+json")
-    generation = where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"]
-    assert play().sentence() == (
-        f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore its content, or delete it so that "
-        "a new one is created, then rerun the playbook."
-    )
-    assert where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"] == generation
-    where.request("patch", path, body={"data": whole}, content_type="application/merge-patch+json")
+def test_secret_without_a_key_fails(where) -> None:
+    for suffix, key in (("admin", "password"), ("admin", "username"), ("ca", "tls.key"), ("tls", "tls.crt")):
+        path = where.path("Secret", f"{SERVER}-{suffix}")
+        whole = where.request("get", path)["data"]
+        where.request("patch", path, body={"data": {key: None}}, content_type="application/merge-patch+json")
+        generation = where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"]
+        assert play().sentence() == (
+            f"Secret {SERVER}-{suffix} in namespace {NAMESPACE} has no {key}. Restore its content, or delete it so "
+            "that a new one is created, then rerun the playbook."
+        )
+        assert where.get("StatefulSet", SERVER)["metadata"]["resourceVersion"] == generation
+        where.request("patch", path, body={"data": whole}, content_type="application/merge-patch+json")
+    # All four have their content again.
     assert play().succeeded().changed == 0
 
 
@@ -691,7 +690,7 @@ def test_full_volume_refuses_writes_and_loses_no_rows() -> None:
     """On a volume with limited space: a separate file system of 150 MiB on the node."""
     name = "test-postgresql-full"
     make = "mkdir -p {path}; mount -t tmpfs -o size=150m,mode=0777 tmpfs {path}"
-    with local_volume(name, make, "umount {path}; rmdir {path}") as class_name, own_namespace(name) as full:
+    with local_volume(name, make, "umount {path}; rmdir {path}") as class_name, own_namespace(name, wait=True) as full:
         wanted = {"namespace": name, "postgresql_storage_class": class_name, "roles": ("postgresql", "database")}
         # Fill the existing write-ahead log, so that rows and the log fill the volume together.
         wanted |= {"postgresql_settings": {"min_wal_size": "32MB", "max_wal_size": "48MB"}}

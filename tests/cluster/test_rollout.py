@@ -154,6 +154,11 @@ def job(name: str, pod_spec: Manifest, **spec: Any) -> Manifest:
     return workload("Job", name, pod_spec | {"restartPolicy": "Never"}, backoffLimit=0, **spec)
 
 
+def claim(name: str) -> Manifest:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    return {"kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
 def secret(name: str, **values: str) -> Manifest:
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
     return {"kind": "Secret", "metadata": {"name": name}, "data": data}
@@ -250,6 +255,22 @@ HOPELESS = {
         make=lambda name: [BEST_EFFORT, deployment(name, pod(resources={}))],
         reasons=("FailedCreate",),
         sentence=r"Deployment {name} is stuck: quota nothing rejects its pods: "
+        r"requested: pods=1, used: pods=0, limited: pods=0\. .*",
+    ),
+    # The claim has no volume until a pod uses it, so it must not be reported, and above all not be deleted.
+    "quota of no pods, for a StatefulSet with a claim": Hopeless(
+        make=lambda name: [
+            BEST_EFFORT,
+            claim(name),
+            workload(
+                "StatefulSet",
+                name,
+                pod(resources={}) | {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]},
+                serviceName=name,
+            ),
+        ],
+        reasons=("FailedCreate",),
+        sentence=r"(?!.*claim)StatefulSet {name} is stuck: quota nothing rejects its pods: "
         r"requested: pods=1, used: pods=0, limited: pods=0\. .*",
     ),
     "Secret that a volume needs": Hopeless(
@@ -482,7 +503,7 @@ def test_missing_context_is_one_message(namespace: Namespace) -> None:
     assert re.fullmatch(
         rf"The context nowhere of {re.escape(str(namespace.cluster.kubeconfig))} cannot be used: .*nowhere.*\. "
         r"Correct kubeconfig or context, then rerun the playbook\. "
-        r"For a cluster that `make up` created, `make up` does both\.",
+        r"If `make up` created the cluster, it also starts the cluster and restores its context\.",
         verdict.result["msg"],
     )
 

@@ -43,10 +43,16 @@ GIVEN = {
     "database_passwords": {"app": Unsafe(f"app {ODD_PASSWORD}"), "migrate": Unsafe(f"{ODD_PASSWORD} migrate")},
     "postgresql_admin_password": Unsafe(f"{ODD_PASSWORD} administrator"),
 }
+# A text that Kubernetes would expand in the environment of a container.
+EXPANDABLE = "a$$b$(DATABASE_HOST)c"
+# The last command prints the setting and its own argument to the log of the Job.
+PRINT = f"import os; print('JOB', os.environ.get('TEST_EXPANDABLE'), '{EXPANDABLE}')"
 # A separate image repository, because tests that deploy other images would prune these.
 SMALL = {
     "postgresql_storage_size": "1Gi",
     "web_replicas": 2,
+    "django_settings": {"TEST_EXPANDABLE": EXPANDABLE},
+    "migrations_commands": [["load_demo_polls"], ["shell", "--verbosity", "0", "--command", PRINT]],
     "app_image_repository": "localhost/cloud-django-test/security",
 }
 # Values of Secrets that are not secret.

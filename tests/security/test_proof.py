@@ -70,7 +70,7 @@ def test_visitors_do_not_see_the_release(site: Site) -> None:
 
 
 def test_another_site_is_no_proof(site: Site, tmp_path: Path, elsewhere: str) -> None:
-    there, other, required, refused, old = proven(
+    there, other, required, refused, old, inside = proven(
         tmp_path,
         site,
         {"url": f"http://{site.host}/"},
@@ -79,6 +79,8 @@ def test_another_site_is_no_proof(site: Site, tmp_path: Path, elsewhere: str) ->
         # All pages of this host have status 400, but /readyz accepts any host.
         {"url": f"http://nobody.example:{site.address[1]}/"},
         {"url": f"http://{site.host}/", "release": "0" * 32},
+        # As for a Service of the type ClusterIP without a public URL.
+        {"url": "http://localhost/", "address": "skip"},
     )
     assert (there["way"], there["status"], there["attempts"], there.get("warnings", [])) == ("address", 200, 1, [])
     assert (other["way"], other["status"]) == ("port-forward", 200)
@@ -93,3 +95,4 @@ def test_another_site_is_no_proof(site: Site, tmp_path: Path, elsewhere: str) ->
     assert old["failed"]
     assert "has the mark of another release" in old["msg"]
     assert "No pod of this release is ready" in old["msg"]
+    assert (inside["way"], inside["status"], inside.get("warnings", [])) == ("port-forward", 200, [])

@@ -110,6 +110,7 @@ def test_invalid_variables_are_reported_together(playbook: str) -> None:
         "app_namespace": "my_polls",
         "app_public_url": "http://my_pc:30037",
         "web_surge": 0,
+        "web_node_port": 8080,
         "database_schema": "public",
         "database_passwords": {"app": "hunter2\n"},
         "web_allowed_hosts": "polls.example.org",

@@ -32,6 +32,8 @@ except ImportError:  # AnsibleK8SModule reports the missing library.
 CONNECT_LIMIT = 15.0
 PORTS = {"https": 443, "http": 80}
 
+STARTED_BY_MAKE = "If `make up` created the cluster, it also starts the cluster"
+
 
 def cause_of(error: BaseException) -> str:
     """Return the cause of a client or network error in a few words."""
@@ -227,10 +229,7 @@ def explained(params: dict[str, Any]) -> Iterator[str]:
 
 def unreachable(where: str, cause: str) -> ApiError:
     """Return the error for an API that does not respond."""
-    step = (
-        f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}. If `make up` created the cluster, it "
-        "also starts the cluster"
-    )
+    step = f"Check that the cluster runs and that this is its kubeconfig, {AGAIN}. {STARTED_BY_MAKE}"
     return ApiError(f"The Kubernetes API of {where}", f"cannot be reached: {cause}", step)
 
 
@@ -244,7 +243,7 @@ def explain(error: Exception, where: str) -> ApiError:
     if isinstance(error, HTTPError | OSError | ApiException):
         return unreachable(where, cause)
     # `minikube stop` removes the context of its profile.
-    step = f"Correct kubeconfig or context, {AGAIN}. For a cluster that `make up` created, `make up` does both"
+    step = f"Correct kubeconfig or context, {AGAIN}. {STARTED_BY_MAKE} and restores its context"
     return ApiError(f"The {where}", f"cannot be used: {cause}", step)
 
 

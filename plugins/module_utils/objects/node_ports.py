@@ -1,7 +1,9 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Refuse a node port that another Service has, before the first change."""
+"""Refuse a node port that another Service has, or that the cluster does not offer, before the first change."""
 
+import contextlib
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ma
 USUAL = (*range(30000, 30086), *range(30086, 32768))
 # The API server's error for a port of another Service.
 ALLOCATED = "already allocated"
+# The API server's pod in clusters of kubeadm, such as kind and minikube, and its option.
+API_SERVER = {"component": "kube-apiserver"}
+RANGE = re.compile(r"--service-node-port-range=(\d+)-(\d+)")
 
 
 def ports_of(service: Mapping[str, Any] | None) -> set[int]:
@@ -63,10 +68,14 @@ def changed(
 def refuse_taken(
     planned: Mapping[str, Any] | None, client: Client, wanted: list[Obj], existing: Mapping[Identity, Obj | None]
 ) -> None:
-    """Raise ManifestError if another Service has a requested port. Without a new port no request is sent."""
+    """Raise ManifestError if another Service has a requested port, or the cluster does not offer it.
+
+    Without a new port no request is sent.
+    """
     ports = requested(planned, wanted, existing) | changed(planned, client, wanted, existing)
     if not ports:
         return
+    refuse_outside(client, ports)
     try:
         services = client.list("Service", namespace="")
     except ApiError as error:
@@ -78,8 +87,28 @@ def refuse_taken(
     holders = {port: (namespace_of(item), item["metadata"]["name"]) for item in services for port in ports_of(item)}
     for port, owner in ports.items():
         if (holder := holders.get(port, owner)) != owner:
-            free = next((number for number in (*range(port + 1, 30086), *USUAL) if number not in holders), port)
-            raise taken(port, owner[1], f"Service {holder[1]} in namespace {holder[0]}", f", for instance {free}")
+            # Another range of the cluster is unknown here.
+            others = (*range(port + 1, 30086), *USUAL) if port in USUAL else ()
+            free = [f", for instance {number}" for number in others if number not in holders][:1]
+            raise taken(port, owner[1], f"Service {holder[1]} in namespace {holder[0]}", "".join(free))
+
+
+def refuse_outside(client: Client, ports: Mapping[int, tuple[str, str]]) -> None:
+    """Raise ManifestError if a port is outside of the range that the API server's pod has as an option.
+
+    A dry run does not check the range. Users who may not read the pod get the API server's error for the Service.
+    """
+    pods: list[Obj] = []
+    with contextlib.suppress(ApiError):
+        pods = client.list("Pod", namespace="kube-system", labels=API_SERVER)
+    containers = [each for pod in pods for each in pod["spec"]["containers"]]
+    words = [word for each in containers for word in [*(each.get("command") or []), *(each.get("args") or [])]]
+    ranges = [(int(found[1]), int(found[2])) for word in words if (found := RANGE.fullmatch(word))]
+    for port, (_, name) in ports.items():
+        if outside := [f"{first}-{last}" for first, last in ranges if not first <= port <= last]:
+            reason = f"is outside of the cluster's range {outside[0]}"
+            step = f"Set web_node_port to a port of this range, and web_node_port_range to {outside[0]}, {AGAIN}"
+            raise ManifestError(f"Node port {port} for Service {name}", reason, step)
 
 
 def refuse_allocated(client: Client, port: int, namespace: str, name: str) -> None:

@@ -83,7 +83,8 @@ def fill(
 ) -> Obj:
     """Return a Secret with its `data`: given values, else existing ones, else generated ones.
 
-    An empty existing value counts as missing. Raises ManifestError for a value that isn't a string, without its value.
+    An empty existing value counts as missing. Raises ManifestError for a value that isn't a string, and for an existing
+    value that its readers would change, in both cases without the value.
     """
     title = f"Secret {secret['metadata']['name']}"
     given = {**(secret.get("stringData") or {}), **values}
@@ -95,6 +96,10 @@ def fill(
     for key, length in generate.items():
         if present.get(key):
             data[key] = present[key]
+            if key not in given:
+                # Users type a password, so it is one line. Other generated keys are read as whole files.
+                text = (decode(present[key]) or b"").decode(errors="surrogateescape")
+                refuse_unreadable(f"Key {key} of {title}", text, is_line=key == "password")
         elif key not in given:
             data[key] = encode(random(as_length(length, f"Key {key} of {title}")))
     data |= {key: encode(value) for key, value in given.items()}
@@ -129,3 +134,10 @@ def secret_problem(text: str, is_line: bool = True) -> str:
     except UnicodeEncodeError:
         return "is not text in UTF-8. Replace it"
     return ""
+
+
+def refuse_unreadable(thing: str, text: str, is_line: bool = True) -> None:
+    """Raise ManifestError if a server and the readers of a file would get different secrets, without the secret."""
+    if problem := secret_problem(text, is_line):
+        reason, _, step = problem.partition(". ")
+        raise ManifestError(thing, reason, f"{step}, {AGAIN}")

@@ -11,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ow
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
     manifest,
     random_text,
-    secret_problem,
+    refuse_unreadable,
 )
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, plan, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import Role, Wanted
@@ -72,9 +72,7 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
         # Also checked if it comes from the Secret, because a user may have written it.
-        if problem := secret_problem(password, is_line=False):
-            reason, _, step = problem.partition(". ")
-            raise ManifestError(f"The password of role {option['name']}", reason, f"{step}, {AGAIN}")
+        refuse_unreadable(f"The password of role {option['name']}", password, is_line=False)
         settings = {name: str(value) for name, value in (option["settings"] or {}).items()}
         roles.append(Role(option["name"], option["access"], password, option["connection_limit"], settings))
     return Wanted(

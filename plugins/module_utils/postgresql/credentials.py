@@ -11,7 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ow
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
     manifest,
     random_text,
-    secret_problem,
+    refuse_unreadable,
 )
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.certificates import Pair
@@ -39,11 +39,10 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
         thing = f"Secret {name}-admin with username and password of the external server's administrator"
         raise ManifestError(thing, "is missing", f"Create it, or set postgresql_admin_password, {AGAIN}")
     # PostgreSQL ignores a line feed at the end of the password in a Secret that the user created.
-    if problem := secret_problem(params["admin_password"] or password.rstrip("\r\n")):
-        reason, _, step = problem.partition(". ")
-        raise ManifestError("The password of the administrator", reason, f"{step}, {AGAIN}")
+    refuse_unreadable("The password of the administrator", params["admin_password"] or password.rstrip("\r\n"))
     kept = admin.get("username") if external and not params["admin_password"] else ""
     values = {"username": kept or params["admin_username"], "password": password}
+    refuse_unreadable("The name of the administrator", values["username"])
     todo = []
     if values != {key: admin.get(key) for key in values}:
         todo.append(Step("admin", values, f"{'change' if admin else 'create'} the administrator's password"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, numbers
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
 
@@ -34,16 +34,6 @@ TAKEN_DATABASES = ("postgres", "template0", "template1")
 # Words that PostgreSQL refuses as names of roles even in quotes.
 TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
 
-# Bounds of numbers. Other numbers have the minimum 0 and no maximum.
-LIMITS: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port"), (1, 65535)),
-    **dict.fromkeys(("postgresql_user_id", "database_client_user_id", "django_user_id"), (1, 2**31 - 1)),
-    **dict.fromkeys(("web_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)),
-    **dict.fromkeys(("web_threads", "web_replicas_cpu_target", "postgresql_certificate_days"), (1, None)),
-    "postgresql_ca_days": (1, None),
-    "postgresql_max_connections": (1, 262143),
-    "web_session_affinity_seconds": (0, 86400),
-}
 RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
 # Names of objects that the user creates.
 OBJECTS = ["postgresql_storage_class", "web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
@@ -66,10 +56,10 @@ def errors(values: Mapping[str, Any]) -> Iterator[str]:
             yield from rule(**{name: values[name] for name in names})
     for name, value in values.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            yield from number(name, value)
+            yield from numbers.number(name, value)
     for name in RESOURCES:
         if name in values:
-            yield from resources(name, values[name])
+            yield from numbers.resources(name, values[name])
     for name in OBJECTS:
         yield from _object(name, values.get(name) or "")
 
@@ -312,12 +302,11 @@ def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
-def number(name: str, value: int) -> Iterator[str]:
-    """Yield an error if a number is too small or too large."""
-    least, most = LIMITS.get(name, (0, None))
-    if value < least or (most is not None and value > most):
-        bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        yield f"{name} is {value}. Set a number {bounds}."
+@rule
+def web_node_port(web_service_type: str, web_node_port: int, web_node_port_range: str) -> Iterator[str]:
+    """A dry run of the API does not check the range."""
+    if web_service_type == "NodePort":
+        yield from numbers.node_port(web_node_port, web_node_port_range)
 
 
 @rule
@@ -349,26 +338,6 @@ def autoscaler(web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
             f"web_replicas_maximum is {web_replicas_maximum}, but web_replicas, the minimum, is {web_replicas}. Raise "
             "the maximum, or set it to 0 to disable the autoscaler."
         )
-
-
-def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield errors for quantities that Kubernetes refuses, and for requests above their limits."""
-    amounts: dict[tuple[str, str], Any] = {}
-    for part in ("requests", "limits"):
-        held = value.get(part) or {}
-        if not isinstance(held, Mapping):
-            yield f"{name}.{part} is {shown(held)}, not a dictionary. Set for instance {{cpu: 100m, memory: 256Mi}}."
-            continue
-        for resource, amount in held.items():
-            try:
-                amounts[part, resource] = parse(amount)
-            except ValueError as error:
-                yield f"{name}.{part}.{resource}: {error}"
-    for part, resource in amounts:
-        limit = amounts.get(("limits", resource))
-        if part == "requests" and limit is not None and amounts[part, resource] > limit:
-            requested, allowed = value["requests"][resource], value["limits"][resource]
-            yield f"{name} requests {requested} of {resource}, above the limit of {allowed}. Change one of them."
 
 
 @rule

@@ -91,6 +91,30 @@ def test_an_unchanged_run_sends_no_request() -> None:
     assert "list Services" not in cluster.written
 
 
+def api_server(ports: str) -> Obj:
+    labels = {"component": "kube-apiserver"}
+    words = ["kube-apiserver", *([f"--service-node-port-range={ports}"] if ports else []), "--secure-port=6443"]
+    pod = manifest("Pod", "kube-apiserver-node", namespace="kube-system", spec={"containers": [{"command": words}]})
+    return pod | {"metadata": pod["metadata"] | {"labels": labels}}
+
+
+def test_a_port_that_the_cluster_does_not_offer_is_refused_before_the_first_change() -> None:
+    cluster = Counting(api_server("31000-31100"))
+    with pytest.raises(ManifestError) as caught:
+        apply(cluster, namespace(), planned=PLANNED)
+    assert str(caught.value) == (
+        "Node port 30037 for Service polls-web is outside of the cluster's range 31000-31100. Set web_node_port to a "
+        "port of this range, and web_node_port_range to 31000-31100, then rerun the playbook."
+    )
+    assert cluster.written == []
+
+
+@pytest.mark.parametrize("ports", ["", "30000-32767", "1-65535", "30037-30037", "30000+100"])
+def test_a_port_that_the_cluster_offers_or_may_offer_is_accepted(ports: str) -> None:
+    cluster = Counting(api_server(ports))
+    assert apply(cluster, namespace(), planned=PLANNED)["changed"]
+
+
 @pytest.mark.parametrize("has_service", [True, False])
 def test_a_site_that_changes_its_port_is_refused_by_the_first_task(has_service: bool) -> None:
     old = [managed(service("polls-web", "polls", 30050))] * has_service
@@ -126,6 +150,12 @@ def test_a_dry_run_checks_the_port_for_a_user_who_may_not_list_services(allocate
     ):
         apply(cluster, SITE)
     assert [entry for entry in cluster.written if entry.startswith("apply")] == []
+
+
+def test_no_port_is_proposed_outside_of_the_default_range() -> None:
+    cluster = Counting(namespace(), service("shop-web", "shop", 8080))
+    with pytest.raises(ManifestError, match=r"Set web_node_port to a free port, then rerun the playbook\.$"):
+        apply(cluster, service("polls-web", "polls", 8080))
 
 
 def test_the_proposed_port_is_free() -> None:

@@ -169,6 +169,41 @@ def test_secrets_of_the_user_for_an_external_server_are_not_changed() -> None:
     assert client.notes == []
 
 
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize(
+    ("password", "reason"), [("a\0b", "has a NUL byte"), ("hunter2\nx", "has a line break"), ("x\r\ny", "has a line")]
+)
+def test_an_edited_password_of_the_administrator_is_refused(external: bool, password: str, reason: str) -> None:
+    client = FakeClient(
+        secret("polls-postgresql-admin", username="boss", password=password),
+        *([secret("polls-postgresql-ca", tls_crt="PEM")] if external else []),
+    )
+    with pytest.raises(ManifestError, match=f"^The password of the administrator {reason}") as raised:
+        lay(client, external=external)
+    assert password not in str(raised.value)
+    assert client.notes == []
+
+
+def test_a_line_break_at_the_end_of_the_administrators_password_is_accepted() -> None:
+    """The server and psql both ignore it."""
+    client = FakeClient(
+        secret("polls-postgresql-admin", username="boss", password="hunter2\n"),
+        secret("polls-postgresql-ca", tls_crt="PEM"),
+    )
+    assert lay(client, external=True)["changes"] == []
+
+
+@pytest.mark.parametrize("name", ["boss\n", "a\0b"])
+def test_an_edited_name_of_the_administrator_is_refused(name: str) -> None:
+    """It is in the environment of psql, which does not remove the line break."""
+    client = FakeClient(
+        secret("polls-postgresql-admin", username=name, password="p"), secret("polls-postgresql-ca", tls_crt="PEM")
+    )
+    with pytest.raises(ManifestError, match=r"^The name of the administrator has a "):
+        lay(client, external=True)
+    assert client.notes == []
+
+
 class Running:
     """Answers the statements of postgresql_credentials like a server."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
@@ -477,6 +478,35 @@ def test_given_values_take_precedence_over_existing_and_generated_ones() -> None
     existing = {"data": {"kept": secrets.encode("old"), "given": secrets.encode("old"), "empty": ""}}
     filled = secrets.fill(secret, existing, {"given": "new"}, {"kept": 3, "empty": "4", "given": 5}, lambda n: "x" * n)
     assert secrets.data_of(filled) == {"kept": "old", "given": "new", "empty": "xxxx"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("password", b"hunter2\n", "has a line break at its end, which readers of a file ignore. Remove it"),
+        ("password", b"hunter2\r\n", "has a line break at its end"),
+        ("password", b"hun\nter2", "has a line break, but readers of a file stop there. Remove it, then rerun"),
+        ("password", b"hunter2\0", "has a NUL byte, which no server accepts. Remove it, then rerun the playbook."),
+        ("password", b"\xff", "is not text in UTF-8. Replace it, then rerun the playbook."),
+        ("secret-key", b"hunter2\n", "has a line break at its end"),
+        ("secret-key", b"\0", "has a NUL byte"),
+    ],
+)
+def test_an_edited_secret_that_pods_would_read_differently_is_refused(key: str, value: bytes, reason: str) -> None:
+    """Of the superuser or of Django: the same rule as for login roles and for variables."""
+    secret = manifest("Secret", "polls-superuser", namespace="polls")
+    cluster = Memory(namespace(), managed(secret) | {"data": {key: base64.b64encode(value).decode()}})
+    with pytest.raises(ManifestError) as raised:
+        run(cluster, objects=[secret], generate={"polls-superuser": {key: 24}})
+    assert str(raised.value).startswith(f"Key {key} of Secret polls-superuser {reason}")
+    assert "hunter2" not in str(raised.value)
+    assert cluster.written == []
+
+
+def test_an_edited_secret_is_replaced_by_a_given_value_or_read_as_a_whole() -> None:
+    edited = {"data": {"password": secrets.encode("hunter2\n"), "secret-key": secrets.encode("a\nb")}}
+    filled = secrets.fill(manifest("Secret", "a"), edited, {"password": "new"}, {"password": 9, "secret-key": 9})
+    assert filled["data"] == {"password": secrets.encode("new"), "secret-key": edited["data"]["secret-key"]}
 
 
 @pytest.mark.parametrize(

@@ -432,7 +432,7 @@ def test_an_outdated_state_gives_no_verdict() -> None:
         # As `minikube stop` leaves the file.
         (
             ValueError("Expected object with name cp in contexts list"),
-            "For a cluster that `make up` created, `make up` does both",
+            "playbook. If `make up` created the cluster, it also starts the cluster and restores its context.",
         ),
     ],
 )

@@ -483,6 +483,45 @@ def test_a_rollout_is_accepted(surge: int, overrides: dict[str, Any]) -> None:
     assert errors_of(web_surge=surge, web_overrides=overrides) == []
 
 
+NODE_PORT = {"web_service_type": "NodePort", "web_node_port": 30037, "web_node_port_range": "30000-32767"}
+
+
+@pytest.mark.parametrize("port", [80, 8080, 29999, 32768])
+def test_a_node_port_outside_of_the_range_is_refused(port: int) -> None:
+    assert errors_of(**NODE_PORT | {"web_node_port": port}) == [
+        f"web_node_port is {port}, outside of the cluster's range 30000-32767. Set a port of this range. If "
+        "kube-apiserver has another --service-node-port-range, set web_node_port_range to it."
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"web_node_port": 30000},
+        {"web_node_port": 32767},
+        {"web_node_port": 8080, "web_node_port_range": "1-65535"},
+        {"web_node_port": 8080, "web_service_type": "ClusterIP"},
+        {"web_node_port": 8080, "web_service_type": "LoadBalancer"},
+    ],
+)
+def test_a_node_port_in_the_range_is_accepted(change: dict[str, Any]) -> None:
+    assert errors_of(**NODE_PORT | change) == []
+
+
+@pytest.mark.parametrize(
+    "ports", ["", "30000", "30000+100", "32767-30000", "0-65535", "1-65536", "a-b", "30000-32767\n"]
+)
+def test_an_invalid_range_of_node_ports_is_refused(ports: str) -> None:
+    [error] = errors_of(**NODE_PORT | {"web_node_port_range": ports})
+    assert error.startswith("web_node_port_range is ")
+
+
+def test_a_node_port_has_one_error() -> None:
+    assert errors_of(**NODE_PORT | {"web_node_port": 70000}) == [
+        "web_node_port is 70000. Set a number from 1 to 65535."
+    ]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
