@@ -12,7 +12,7 @@ description:
   - A step that takes longer shows its duration and progress. A terminal updates that line in place; other output gets a
     line every 10 seconds.
   - Warnings and the messages of C(ansible.builtin.debug) follow at the end.
-  - A failure ends with the thing, the reason, the next step, and the path of the log.
+  - A failure ends with the thing, the reason, the next step, and the path of the log. SIGTERM acts as a Ctrl-C.
   - The log has the output of P(ansible.builtin.default#callback), with the same values hidden.
   - C(make) selects this plugin. Without it, and with C(make V=1), Ansible prints its own output.
 extends_documentation_fragment:
@@ -114,9 +114,10 @@ class CallbackModule(Default):
         self.log = RunLog()
         self.process = os.getpid()
         self.stop = threading.Event()
-        # When a Ctrl-C came, and whether it waits until Ansible has started a process.
+        # When a Ctrl-C or SIGTERM came, and whether it waits until Ansible has started a process.
         self.interrupted: float | None = None
-        self.has_started = self.has_ended = self.is_deferred = False
+        self.has_ended = self.is_deferred = False
+        self.playbooks = 0
         self.hosts: set[str] = set()
         # The reasons of items that failed, by host and task.
         self.items: dict[tuple[str, str], list[str]] = {}
@@ -179,12 +180,15 @@ class CallbackModule(Default):
         if os.getpid() != self.process:
             # Ansible sends it to its processes itself.
             return
+        # It can come twice, from `make` and from the system. The second one would end the run without a last line.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.interrupted = self.interrupted or time.monotonic()
         if self.display._lock._is_owned():
             self.is_deferred = True
             return
         try:
-            self.former(number, frame)
+            # After a SIGTERM, Ansible would end without a word.
+            self.former(signal.SIGINT, frame)
         except ValueError:
             # Ansible asks a process that has ended.
             raise KeyboardInterrupt from None
@@ -238,21 +242,21 @@ class CallbackModule(Default):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Start."""
-        if self.has_started:
+        self.playbooks += 1
+        if self.playbooks > 1:
             # Another playbook of the same command.
             super().v2_playbook_on_start(playbook)
             return
-        self.has_started = True
         if (path := self.get_option("log")) and not self.get_option("answer_only") and (problem := self.log.open(path)):
             self.report.warnings.append(problem)
         if self.get_option("answer_only"):
             self.notices = Screen(sys.stderr)
         self.display.display = self.route
         atexit.register(self._leave)
-        former = signal.getsignal(signal.SIGINT)
-        if callable(former):
+        if callable(former := signal.getsignal(signal.SIGINT)):
             self.former = former
-            signal.signal(signal.SIGINT, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._interrupt)
         super().v2_playbook_on_start(playbook)
         if title := self.get_option("title"):
             self.record(title)
@@ -348,11 +352,10 @@ class CallbackModule(Default):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the report."""
         super().v2_playbook_on_stats(stats)
-        totals = [stats.summarize(host) for host in stats.processed]
+        totals = map(stats.summarize, stats.processed)
         has_failed = any(total["failures"] or total["unreachable"] for total in totals)
-        if has_failed and not self.report.failures:
-            self.report.failures = self.report.rescued[-1:] or [""]
-        self._conclude(has_failed)
+        if has_failed or self.playbooks == len(context.CLIARGS["args"]):
+            self._conclude(has_failed)
 
     # --- The end --------------------------------------------------------------------------------------------------
 
