@@ -85,8 +85,7 @@ COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "failed": C.COLOR_ERROR}
 LONG = 5.0
 # Seconds without a line after which one is printed where none can be updated in place.
 SILENCE = 9.4
-# Seconds between two updates in place.
-TICK = 0.5
+TICK = 0.5  # Seconds between two updates in place.
 # Seconds that Ansible has to stop after a Ctrl-C. It sometimes hangs if that comes while it starts a process.
 GRACE = 5.0
 _INTERRUPTED = "User interrupted execution"

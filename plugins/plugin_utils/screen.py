@@ -192,6 +192,8 @@ def _without_step(head: list[str], tail: list[str]) -> tuple[list[str], list[str
             sentences = _SENTENCE_END.split(line.strip())
             first = next((number for number, text in enumerate(sentences) if _NEXT_STEP.search(text)), None)
             if first is not None:
+                # The last line says first that nothing was changed.
+                first = 0 if index == len(lines) - 1 and line[0].isupper() else first
                 rest = " ".join(sentences[:first])
                 lines[index : index + 1] = [rest] if rest else []
                 step = " ".join(sentences[first:])

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import PIN, REPIN
 
 PROJECT = Path(__file__).parents[3]
 # Variables of the environment of these tests that would change a command.
@@ -206,6 +208,17 @@ def test_further_arguments_come_last(checkout: Checkout) -> None:
     made = checkout.make("down", "ARGS=--check")
     assert made.arguments[-2:] == ["teardown_data=purge teardown_cluster=true", "--check"]
     assert checkout.choice.exists()
+
+
+def test_the_command_that_replaces_a_pin_works_as_it_is_printed(checkout: Checkout) -> None:
+    assert f"`{PIN}`" in REPIN
+    made = checkout.make(*shlex.split(PIN)[1:])
+    assert (made.code, made.arguments) == (
+        0,
+        [f"--inventory={checkout.root}/inventory/kind", "playbooks/pin.yml", "-e", "cluster_pin_replace=true"],
+    )
+    options = yaml.safe_load((PROJECT / "roles/cluster/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    assert "cluster_pin_replace" in options["argument_specs"]["main"]["options"]
 
 
 def test_commands_print_steps_and_write_a_log(checkout: Checkout) -> None:
