@@ -27,9 +27,10 @@ endif
 INVENTORY ?=
 # V=1 shows Ansible's own output.
 V ?=
-# Further arguments for ansible-playbook, for example ARGS='--check --diff'.
+# Further arguments for ansible-playbook, for example ARGS='--check --diff'. They may contain secrets.
 ARGS =
-export INVENTORY V REPLICAS ARGS
+export INVENTORY V REPLICAS
+unexport ARGS
 play = exec scripts/play
 # Without an inventory nothing runs, because Ansible would take an empty one for the present directory and execute its programs.
 CONFIRM =
@@ -45,26 +46,26 @@ help: ## List these commands
 	@echo "Options: INVENTORY=inventory/NAME, V=1 for Ansible's own output, ARGS='--check --diff'"
 
 up: .venv/complete ## Deploy the site and create its cluster, or apply changes
-	@$(play) up playbooks/site.yml $(ARGS)
+	@$(play) up playbooks/site.yml -- $(ARGS)
 
 down: .venv/complete ## Remove the site, its data, and the cluster that make up created
-	@$(play) $(if $(ARGS),,--forget) down playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' $(ARGS)
+	@$(play) down playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' -- $(ARGS)
 
 scale: .venv/complete ## Change the number of pods until the next make up: make scale REPLICAS=5
-	@$(play) scale playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)' $(ARGS)
+	@$(play) scale playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)' -- $(ARGS)
 
 url: .venv/complete ## Show the site URL, the admin URL, and a kubectl command
-	@$(play) url playbooks/url.yml $(ARGS)
+	@$(play) url playbooks/url.yml -- $(ARGS)
 
 password: .venv/complete ## Show the admin password
-	@$(play) password playbooks/password.yml $(ARGS)
+	@$(play) password playbooks/password.yml -- $(ARGS)
 
 pin: .venv/complete ## Pin the inventory to its current cluster, so that no run changes another one
-	@$(play) pin playbooks/pin.yml $(ARGS)
+	@$(play) pin playbooks/pin.yml -- $(ARGS)
 
 sbom: .venv/complete ## Write an SBOM of the site's images (CycloneDX) into sbom.cdx.json
 	@scripts/make_tool_venv sbom scripts/sbom/requirements.txt
-	@$(play) sbom playbooks/sbom.yml $(ARGS)
+	@$(play) sbom playbooks/sbom.yml -- $(ARGS)
 
 audit: sbom ## Scan the images and the lock files for known vulnerabilities; needs a network
 	@.venv/sbom/bin/python scripts/sbom/audit.py sbom.cdx.json django_polls/requirements.txt requirements.txt

@@ -276,6 +276,7 @@ def stages() -> list[list[list[Step]]]:
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
+        Step("cluster", "commands of the documentation", lambda: pytest("tests/docs")),
         Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), always=True),
     ]
     return [

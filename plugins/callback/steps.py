@@ -12,7 +12,7 @@ description:
   - A step that takes longer shows its duration and progress. A terminal updates that line in place; other output gets a
     line every 10 seconds.
   - Warnings and the messages of C(ansible.builtin.debug) follow at the end.
-  - A failure ends with the thing, the reason, the next step, and the path of the log.
+  - A failure ends with the thing, the reason, the next step, and the path of the log. SIGTERM acts as a Ctrl-C.
   - The log has the output of P(ansible.builtin.default#callback), with the same values hidden.
   - C(make) selects this plugin. Without it, and with C(make V=1), Ansible prints its own output.
 extends_documentation_fragment:
@@ -85,8 +85,7 @@ COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "failed": C.COLOR_ERROR}
 LONG = 5.0
 # Seconds without a line after which one is printed where none can be updated in place.
 SILENCE = 9.4
-# Seconds between two updates in place.
-TICK = 0.5
+TICK = 0.5  # Seconds between two updates in place.
 # Seconds that Ansible has to stop after a Ctrl-C. It sometimes hangs if that comes while it starts a process.
 GRACE = 5.0
 _INTERRUPTED = "User interrupted execution"
@@ -114,9 +113,10 @@ class CallbackModule(Default):
         self.log = RunLog()
         self.process = os.getpid()
         self.stop = threading.Event()
-        # When a Ctrl-C came, and whether it waits until Ansible has started a process.
+        # When a Ctrl-C or SIGTERM came, and whether it waits until Ansible has started a process.
         self.interrupted: float | None = None
-        self.has_started = self.has_ended = self.is_deferred = False
+        self.has_ended = self.is_deferred = False
+        self.playbooks = 0
         self.hosts: set[str] = set()
         # The reasons of items that failed, by host and task.
         self.items: dict[tuple[str, str], list[str]] = {}
@@ -157,9 +157,9 @@ class CallbackModule(Default):
         if problem := self.log.write(plain(msg)):
             self.report.warnings.append(problem)
 
-    def _tick(self, stop: threading.Event) -> None:
+    def _tick(self) -> None:
         """Show from time to time how far the present step is, and see that an interrupted run stops."""
-        while not stop.wait(TICK):
+        while not self.stop.wait(TICK):
             if self.is_deferred:
                 self.is_deferred = False
                 os.kill(self.process, signal.SIGINT)
@@ -171,7 +171,7 @@ class CallbackModule(Default):
                 os._exit(ExitCode.KEYBOARD_INTERRUPT)
             # Ansible starts no process while it is locked.
             with self.display._lock:
-                if self.step and not stop.is_set():
+                if self.step and not self.stop.is_set():
                     self._show_status(self.step)
 
     def _interrupt(self, number: int, frame: Any) -> None:
@@ -179,12 +179,15 @@ class CallbackModule(Default):
         if os.getpid() != self.process:
             # Ansible sends it to its processes itself.
             return
+        # It can come twice, from `make` and from the system. The second one would end the run without a last line.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.interrupted = self.interrupted or time.monotonic()
         if self.display._lock._is_owned():
             self.is_deferred = True
             return
         try:
-            self.former(number, frame)
+            # After a SIGTERM, Ansible would end without a word.
+            self.former(signal.SIGINT, frame)
         except ValueError:
             # Ansible asks a process that has ended.
             raise KeyboardInterrupt from None
@@ -237,29 +240,27 @@ class CallbackModule(Default):
     # --- Ansible's events -----------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Start, or continue with another playbook of the same command."""
-        self.report, self.started, self.stop, self.has_ended = Report(), time.monotonic(), threading.Event(), False
-        if not self.has_started:
-            self._start()
-        self.display.display = self.route
-        super().v2_playbook_on_start(playbook)
-        if (title := self.get_option("title")) and not self.has_started:
-            self.record(title)
-            self.screen.line(title)
-        self.has_started = True
-        threading.Thread(target=self._tick, args=(self.stop,), daemon=True).start()
-
-    def _start(self) -> None:
-        """Open the log, and prepare for an end that Ansible does not report."""
+        """Start."""
+        self.playbooks += 1
+        if self.playbooks > 1:
+            # Another playbook of the same command.
+            super().v2_playbook_on_start(playbook)
+            return
         if (path := self.get_option("log")) and not self.get_option("answer_only") and (problem := self.log.open(path)):
             self.report.warnings.append(problem)
         if self.get_option("answer_only"):
             self.notices = Screen(sys.stderr)
+        self.display.display = self.route
         atexit.register(self._leave)
-        former = signal.getsignal(signal.SIGINT)
-        if callable(former):
+        if callable(former := signal.getsignal(signal.SIGINT)):
             self.former = former
-            signal.signal(signal.SIGINT, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._interrupt)
+        super().v2_playbook_on_start(playbook)
+        if title := self.get_option("title"):
+            self.record(title)
+            self.screen.line(title)
+        threading.Thread(target=self._tick, daemon=True).start()
 
     def v2_playbook_on_vars_prompt(self, *arguments: Any, **options: Any) -> None:
         """Leave the terminal to a question."""
@@ -350,11 +351,10 @@ class CallbackModule(Default):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the report."""
         super().v2_playbook_on_stats(stats)
-        totals = [stats.summarize(host) for host in stats.processed]
+        totals = map(stats.summarize, stats.processed)
         has_failed = any(total["failures"] or total["unreachable"] for total in totals)
-        if has_failed and not self.report.failures:
-            self.report.failures = self.report.rescued[-1:] or [""]
-        self._conclude(has_failed)
+        if has_failed or self.playbooks == len(context.CLIARGS["args"]):
+            self._conclude(has_failed)
 
     # --- The end --------------------------------------------------------------------------------------------------
 

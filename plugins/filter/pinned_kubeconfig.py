@@ -49,7 +49,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import connection
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import REPIN, ApiError
 
 
 def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
@@ -66,8 +66,7 @@ def pinned_kubeconfig(path: Any, context: str, server: str) -> Any:
     if found and not connection.same_server(found, server):
         raise AnsibleFilterError(
             f"The context {context} of {path} leads to {found}, but cluster_server is pinned to {server}. No changes "
-            "were made. Use the kubeconfig of the pinned cluster, or pin this cluster with `make pin`, then rerun the "
-            "playbook."
+            f"were made. {REPIN}."
         )
     return path
 

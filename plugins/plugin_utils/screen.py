@@ -25,6 +25,11 @@ _LONGEST_MESSAGE = 4
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 # The last sentence of a line that ends with a colon, and what is before it.
 _LABEL = re.compile(r"(?:(.*\.) )?([^.]*:|.*:)")
+# A line of prose that announces the output of a command or a manifest, unlike a key of YAML.
+_ANNOUNCEMENT = re.compile(r"[^\s-].* .*:")
+_SENTENCE_END = re.compile(r"(?<=[.:]) (?=[A-Z])")
+# The start of a next step, or its end.
+_NEXT_STEP = re.compile(r"\brerun the \w|\b[Rr]un:? `?(?:make|scripts/|playbooks/|ansible-playbook)\b")
 _PREFIX = re.compile(r"(?:(?:Task|Action|Module) failed: )+")
 _PROGRESS = re.compile(r"  (?:(?P<label>.*?): )?(?P<seconds>\d+) s[,:] (?P<text>.*)")
 
@@ -157,18 +162,40 @@ def progress_of(text: str) -> tuple[str, str] | None:
 def arranged(message: str) -> tuple[list[str], list[str]]:
     """Return the details of an error, and the lines that must be read: the thing, the reason, and the next step.
 
-    The output of a command follows a line that ends with a colon. It comes first, because the last lines are those
-    that a user sees.
+    The output of a command or a manifest follows a line that ends with a colon. It comes first, because the last lines
+    are those that a user sees.
     """
     lines = [line.rstrip() for line in _PREFIX.sub("", plain(message), count=1).strip().splitlines()]
-    colon = next((index for index, line in enumerate(lines) if line.endswith(":")), None)
-    if len(lines) <= _LONGEST_MESSAGE or colon is None:
-        return lines[_LONGEST_MESSAGE:][-_MOST_DETAILS:], lines[:_LONGEST_MESSAGE]
-    head, tail = lines[:colon], lines[colon + 1 :]
-    thing, label = _LABEL.fullmatch(lines[colon]).groups()
-    if thing or not head:
-        head.append(thing or f"{label[:-1]}.")
-        label = label if thing else ""
-    # A next step at the end stays there.
-    steps = [tail.pop()] if tail and "rerun the " in tail[-1] else []
-    return [*filter(None, [label]), *tail[-_MOST_DETAILS:]], [*head[: _LONGEST_MESSAGE - len(steps)], *steps]
+    if len(lines) <= _LONGEST_MESSAGE:
+        return [], lines
+    colon = next((index for index, line in enumerate(lines) if _ANNOUNCEMENT.fullmatch(line)), None)
+    if colon is None:
+        label, head, tail = "", lines[:_LONGEST_MESSAGE], lines[_LONGEST_MESSAGE:]
+    else:
+        head, tail = lines[:colon], lines[colon + 1 :]
+        thing, label = _LABEL.fullmatch(lines[colon]).groups()
+        if thing or not head:
+            head.append(thing or f"{label[:-1]}.")
+            label = label if thing else ""
+    head, tail, step = _without_step(head, [*filter(None, [label]), *tail])
+    label = label if tail[:1] == [label] else ""
+    details = [*filter(None, [label]), *tail[bool(label) :][-_MOST_DETAILS:]]
+    return [*head[_LONGEST_MESSAGE - len(step) :], *details], [*head[: _LONGEST_MESSAGE - len(step)], *step]
+
+
+def _without_step(head: list[str], tail: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the first lines and the others without the next step, and the next step if a user would not see it."""
+    if any(map(_NEXT_STEP.search, head[:_LONGEST_MESSAGE])):
+        return head, tail, []
+    for lines in (tail, head):
+        for index, line in reversed([*enumerate(lines)]):
+            sentences = _SENTENCE_END.split(line.strip())
+            first = next((number for number, text in enumerate(sentences) if _NEXT_STEP.search(text)), None)
+            if first is not None:
+                # The last line says first that nothing was changed.
+                first = 0 if index == len(lines) - 1 and line[0].isupper() else first
+                rest = " ".join(sentences[:first])
+                lines[index : index + 1] = [rest] if rest else []
+                step = " ".join(sentences[first:])
+                return head, tail, [f"{step[:-1]}." if step.endswith(":") else step]
+    return head, tail, []

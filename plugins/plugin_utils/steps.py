@@ -59,12 +59,16 @@ class Report:
     def failure_lines(self, with_hosts: bool) -> list[str]:
         """Return what is printed about failures: details first, then the reasons, each once for all of its hosts."""
         hosts: dict[str, list[str]] = {}
-        for failure in self.failures:
+        for failure in self.failures or self.rescued[-1:] or [""]:
             host, _, reason = failure.rpartition("\0")
             hosts.setdefault(reason, []).append(host)
         details, lines = [], []
         for reason in list(hosts)[:MOST_FAILURES]:
             output, sentences = arranged(reason)
+            if len(hosts) > 1 and len(sentences) > 1:
+                # One line for each, so that the last lines of the run have all next steps.
+                sentences, between = [" ".join([sentences[0], sentences[-1]])], sentences[1:-1]
+                output = [*between, *output]
             details += [f"  {line}" for line in output]
             on = f" on {', '.join(sorted(hosts[reason]))}" if with_hosts and any(hosts[reason]) else ""
             first, *others = sentences or ["The run failed without a message."]

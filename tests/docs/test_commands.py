@@ -1,7 +1,7 @@
 """The commands of README.md and docs/getting-started.md, run to the letter by one shell, on a cluster of their own.
 
 The shell clones the last commit of this checkout, as a reader would clone it from the address in the pages. It needs
-Docker, takes some minutes, and removes its cluster at the end.
+Docker, takes some minutes, and removes its cluster and its images at the end.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ ADDRESS = "https://github.com/cloud-django/kubernetes"
 # The name of its cluster, which no user's cluster has.
 CLUSTER = "cloud-django-test-docs"
 MARK = "::command::"
-SECONDS = 1800
+SECONDS = 900
+INVENTORY = os.environ.get("TEST_INVENTORY", "inventory/mirrors").rstrip("/")
 
 
 def environment() -> dict[str, str]:
@@ -31,8 +33,8 @@ def environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("ANSIBLE_", "MAKE", "MOLECULE_", "PYTEST_"))
-        and name not in ("VIRTUAL_ENV", "INVENTORY")
+        if not name.startswith(("ANSIBLE_", "CLOUD_DJANGO_", "K8S_AUTH_", "MAKE", "MFLAGS", "MOLECULE_", "PYTEST_"))
+        and name not in ("VIRTUAL_ENV", "INVENTORY", "V", "ARGS", "REPLICAS")
     }
     clone = {
         "GIT_CONFIG_COUNT": "1",
@@ -44,10 +46,9 @@ def environment() -> dict[str, str]:
 
 def script(commands: list[str]) -> str:
     """Return a script of the commands, each after a mark. The clone gets an inventory, and another cluster name."""
-    inventory = os.environ.get("TEST_INVENTORY", "inventory/mirrors").rstrip("/")
     seed = (
-        f"echo 'cluster_name: {CLUSTER}' > {shlex.quote(inventory)}/group_vars/all/test.yml\n"
-        f"mkdir -p .state && echo {shlex.quote(Path(inventory).name)} > .state/inventory"
+        f"echo 'cluster_name: {CLUSTER}' > {shlex.quote(INVENTORY)}/group_vars/all/test.yml\n"
+        f"mkdir -p .state && echo {shlex.quote(Path(INVENTORY).name)} > .state/inventory"
     )
     lines = ["set -eo pipefail"]
     for command in commands:
@@ -63,26 +64,48 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     folder = tmp_path_factory.mktemp("docs")
     (folder / "commands.sh").write_text(script(session()), encoding="utf-8")
     try:
-        done = subprocess.run(
-            ["bash", "commands.sh"],
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-        )
+        code, printed = run_shell(folder)
         output: dict[str, str] = {}
-        for part in done.stdout.split(MARK)[1:]:
+        for part in printed.split(MARK)[1:]:
             command, _, text = part.partition("\n")
             output[command] = output.get(command, "") + text
-        output["exit status"] = str(done.returncode)
+        output["exit status"] = str(code)
         yield output
     finally:
-        # After a failure: the last command has removed the cluster otherwise.
-        if (folder / "cloud-django" / ".state" / CLUSTER).exists():
-            subprocess.run(["make", "down"], cwd=folder / "cloud-django", env=environment(), stdin=subprocess.DEVNULL)
+        # After a failure: the last command has removed the cluster otherwise. The inventory is named, because the
+        # choice of another one would remove a cluster of the user.
+        if docker("container", "ls", "--all", "--quiet", f"--filter=name={CLUSTER}"):
+            command = ["make", "down", f"INVENTORY={INVENTORY}"]
+            subprocess.run(command, cwd=folder / "cloud-django", env=environment(), stdin=subprocess.DEVNULL)
+        # `make down` keeps the images.
+        if images := docker("image", "ls", "--quiet", f"--filter=reference=localhost/{CLUSTER}/*").split():
+            docker("image", "rm", "--force", *set(images))
+
+
+def run_shell(folder: Path) -> tuple[int, str]:
+    """Run the script in a directory; return its exit status and its output. End all of its processes at a timeout."""
+    with subprocess.Popen(
+        ["bash", "commands.sh"],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGTERM)
+            printed, _ = process.communicate(timeout=60)
+    return process.returncode, printed
+
+
+def docker(*arguments: str) -> str:
+    """Run docker; return its output, or nothing if it fails."""
+    done = subprocess.run(["docker", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    return "" if done.returncode else done.stdout
 
 
 def test_all_commands_succeed(printed: dict[str, str]) -> None:
@@ -105,3 +128,4 @@ def test_the_preview_names_no_failed_task(printed: dict[str, str]) -> None:
 def test_nothing_is_left(printed: dict[str, str]) -> None:
     command = ["docker", "container", "ls", "--all", "--quiet", f"--filter=name={CLUSTER}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    assert printed["make down"]

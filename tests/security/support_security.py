@@ -12,6 +12,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -55,17 +57,20 @@ SMALL = {
     "migrations_commands": [["load_demo_polls"], ["shell", "--verbosity", "0", "--command", PRINT]],
     "app_image_repository": "localhost/cloud-django-test/security",
 }
+# Logs of the commands of make.
+LOGS = PROJECT / ".state" / "logs"
 # Values of Secrets that are not secret.
 PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Arguments, exit status, and output of a playbook."""
+    """Arguments, exit status, and output of a playbook, which includes its log."""
 
     arguments: list[str]
     code: int
     output: str
+    log: str = ""
 
     @property
     def unfolded(self) -> str:
@@ -97,6 +102,32 @@ class Record:
             arguments += [str(PROJECT / "playbooks" / playbook), "-vvv", "--diff", *options]
             done = run_playbook(PROJECT, arguments, mine | {"ANSIBLE_NOCOLOR": "1"}, limit=500)
         ended = Ended([playbook, *options, *variables], done.code, done.output)
+        self.runs.append(ended)
+        return ended
+
+    def make(self, *options: str, own_output: bool = False, **variables: Any) -> Ended:
+        """Run the site's playbook as `make` does: with a line per step and a log, or with Ansible's own output."""
+        mine = os.environ | {"MOLECULE_PROJECT_DIRECTORY": str(PROJECT), "MOLECULE_SCENARIO_NAME": "security"}
+        mine |= {"INVENTORY": str(PROJECT / INVENTORY), "V": "1" if own_output else "", "ANSIBLE_NOCOLOR": "1"}
+        mine |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        extra = {"app_namespace": NAMESPACE, "image_context": str(PROJECT)} | SMALL | GIVEN | variables
+        before = set(LOGS.glob("*.log"))
+        # Not the target up, whose inventory would be remembered.
+        command = [str(PROJECT / "scripts" / "play"), "security", "playbooks/site.yml", "--"]
+        command += [f"--inventory={PROJECT / 'molecule/inventory'}", "--diff", *options]
+        with extra_variables(extra) as option, self.watched():
+            done = subprocess.run(
+                [*command, option],
+                cwd=PROJECT,
+                env=mine,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=500,
+            )
+        log = "".join(path.read_text(encoding="utf-8") for path in set(LOGS.glob("security-*.log")) - before)
+        ended = Ended(["site.yml", *options, *variables], done.returncode, done.stdout + log, log)
         self.runs.append(ended)
         return ended
 

@@ -8,6 +8,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.maskin
 
 # The end of each next step.
 AGAIN = "then rerun the playbook"
+# The command replaces the pin of the inventory of the last `make up`.
+PIN = "make pin ARGS='-e cluster_pin_replace=true'"
+REPIN = f"Use the kubeconfig of the pinned cluster, or pin this inventory to the cluster with `{PIN}`, {AGAIN}"
 
 
 class CloudDjangoError(Exception):

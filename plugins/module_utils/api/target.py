@@ -11,6 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import same_server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import (
     AGAIN,
+    REPIN,
     ApiError,
     OtherClusterError,
 )
@@ -18,7 +19,6 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 # Number of parallel requests. Each one takes little more than the network latency.
 REVIEWS = 8
 RBAC = "rbac.authorization.k8s.io/v1"
-REPIN = f"Use the kubeconfig of the pinned cluster, or pin this cluster with `make pin`, {AGAIN}"
 NO_NAME = {"name": "", "namespace": ""}
 
 Rule = Mapping[str, Sequence[str]]

@@ -15,6 +15,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connec
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.target import Target, reviews, roles, summary
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen import arranged
 from jinja2 import Environment
 from kubernetes.client.exceptions import ApiException
 
@@ -158,6 +159,19 @@ def test_missing_permissions_are_reported_with_sufficient_roles() -> None:
     assert role["rules"] == RULES
     assert cluster_role["metadata"] == {"name": "polls:deployer"}
     assert cluster_role["rules"] == wide
+
+
+def test_the_next_step_of_missing_permissions_follows_the_roles() -> None:
+    many = [{"apiGroups": [f"group-{number}"], "resources": ["all"], "verbs": ["get"]} for number in range(30)]
+    with pytest.raises(ApiError) as error:
+        check(Api()).check_permissions("deployer", [*RULES, *many], many)
+    details, lines = arranged(str(error.value))
+    assert details[-1].endswith("- get")
+    assert lines[0].endswith("No changes were made.")
+    assert len(lines) == 2
+    assert lines[1].startswith(
+        "Ask a cluster administrator to run playbooks/deploy_account.yml or to grant these Roles, "
+    )
 
 
 def test_a_missing_namespace_requires_the_permission_to_create_it() -> None:

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ApiError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Screen as Destination
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import command
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.report import report
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import command, validation
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen import (
     Screen,
     arranged,
@@ -195,3 +197,27 @@ SENTENCE = "Node image failed with exit code 1: E: no space. The full log is in 
 )
 def test_reason_follows_the_details(message: str, details: list[str], lines: list[str]) -> None:
     assert arranged(message) == (details, lines)
+
+
+LONG = [f"line {number} of 30: a value" for number in range(30)]
+STUCK = [f"Deployment {name} is stuck: no image. Push the image, {AGAIN}." for name in ("web", "worker")]
+# The longest messages of the collection.
+LONG_MESSAGES = {
+    "rollout": report(STUCK[:1], LONG, LONG, "pod web-1"),
+    "rollouts": report(STUCK, LONG, LONG, "pod web-1"),
+    "arguments": validation.message(LONG),
+    "arguments of a role": validation.message(LONG, "web"),
+    "manifest": str(
+        ApiError("Role web", "may not be changed", f"Grant these permissions, {AGAIN}:\n" + "\n".join(LONG))
+    ),
+    "reason of several lines": str(ApiError("Role web", "is invalid: " + "\n".join(LONG), f"Correct it, {AGAIN}")),
+}
+
+
+@pytest.mark.parametrize("message", LONG_MESSAGES.values(), ids=LONG_MESSAGES)
+def test_next_step_of_a_long_message_is_in_the_last_lines(message: str) -> None:
+    details, lines = arranged(message)
+    assert AGAIN in " ".join(lines).replace("Correct them, ", "")
+    assert len(lines) <= 4
+    assert AGAIN not in " ".join(details)
+    assert details[-1].strip().startswith(LONG[-1])

@@ -346,6 +346,39 @@ def test_error_outside_of_tasks_is_shown_at_the_end(project: Project) -> None:
     assert run.lines[-1] == "Full log: logs/run.log"
 
 
+MANIFEST = "\n".join(
+    ["apiVersion: v1", "kind: Role", "metadata:", "  name: polls", *(f"- verb: {n}" for n in range(40))]
+)
+STEP = "Grant these Roles, then rerun the playbook"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"The user may not get pods. No changes were made. {STEP}:\n{MANIFEST}",
+        f"The user may not get pods. No changes were made. {STEP}.\n{MANIFEST}",
+        f"The user may not get pods. No changes were made. The Roles:\n{MANIFEST}\n{STEP}.",
+        f"The user may not get pods. No changes were made. The Roles:\n{MANIFEST}: true. {STEP}.",
+        f"The user may not get pods.\nIt may not get Secrets.\nb\nc\nd\ne\n{STEP}.\n{MANIFEST}",
+        f"Validation failed:\n{MANIFEST}\n{STEP}.\nf",
+        f"{STEP}.\n{MANIFEST}",
+    ],
+)
+@pytest.mark.parametrize("hosts", ["one,", "one,two,", "one,two,three,four,"])
+def test_next_step_is_in_the_last_lines(project: Project, message: str, hosts: str) -> None:
+    failure = task("Check", FAIL, {"msg": "{{ inventory_hostname }} fails. " + message})
+    run = project.run(project.role("web", OK, failure), hosts=hosts)
+    assert run.code == 2
+    # make adds a line.
+    last = run.lines[-5:]
+    shown = min(hosts.count(","), 3)
+    assert sum(STEP in line for line in last) == shown
+    assert run.output.count(STEP) == shown
+    assert run.lines[-1] == "Full log: logs/run.log"
+    assert "  - verb: 39" in run.output or "  - verb: 39" in run.output.replace("   -", "  -")
+    assert STEP in project.log.read_text()
+
+
 # --- Several hosts ----------------------------------------------------------------------------------------------------
 
 
@@ -383,6 +416,60 @@ def test_hidden_values_are_in_no_output(project: Project, failing: bool) -> None
     assert run.code == 2
     assert SECRET not in run.output + run.error + project.log.read_text()
     assert "no_log: true" in run.lines[-2]
+
+
+HIDDEN: dict[str, dict[str, str]] = {
+    "steps": {},
+    "steps and details": {"ANSIBLE_VERBOSITY": "4"},
+    "V=1": {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
+    "V=1 and details": {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_VERBOSITY": "3"},
+}
+
+
+@pytest.mark.parametrize("changes", HIDDEN.values(), ids=HIDDEN)
+def test_hidden_values_are_in_no_output_of_any_kind_of_task(project: Project, changes: dict[str, str]) -> None:
+    """Also in differences, in results that are tried again, and in those of modules that hide an option themselves."""
+    words = [SECRET, f"other {SECRET}"]
+    secret = {"vars": {"word": SECRET, "words": words}, "no_log": True, "ignore_errors": True}
+    file = str(project.root / "file")
+    copy = "ansible.builtin.copy"
+    tasks = [
+        task("Write", copy, {"content": "{{ word }}", "dest": file}, **secret),
+        task("Write again", copy, {"content": "{{ word }}\n{{ word }}", "dest": file}, **secret),
+        task("Write each", copy, {"content": "{{ item }}", "dest": file}, loop="{{ words }}", **secret),
+        task("Edit", "ansible.builtin.lineinfile", {"path": file, "line": "{{ word }} at the end"}, **secret),
+        task("Try", COMMAND, "sh -c 'echo {{ word }} >&2; exit 1'", retries=1, delay=0, until=False, **secret),
+        task("Call each", COMMAND, "sh -c 'echo {{ item }}; exit 1'", loop="{{ words }}", **secret),
+        task(
+            "Request",
+            "ansible.builtin.uri",
+            {"url": "http://127.0.0.1:1/", "url_username": "admin", "url_password": "{{ word }}"},
+            vars={"word": SECRET},
+            ignore_errors=True,
+        ),
+    ]
+    # Ansible's own output shows the error of a task despite no_log, unless it is that of an item.
+    errors = [
+        task("Look up", DEBUG, {"msg": "{{ {word: 1}[words] }}"}, **secret),
+        {"block": [task("Fail", FAIL, {"msg": "{{ word }}"}, vars={"word": SECRET}, no_log=True)], "rescue": [OK]},
+        task("Fail each", FAIL, {"msg": "{{ item }}"}, loop="{{ words }}", **secret),
+    ]
+    tasks += errors if "ANSIBLE_STDOUT_CALLBACK" not in changes else []
+    run = project.run(project.role("web", *tasks, task("End", FAIL, {"msg": REASON})), arguments=["--diff"], **changes)
+    assert run.code == 2, run.output
+    log = project.log.read_text() if project.log.exists() else ""
+    assert SECRET not in run.output + run.error + log
+    assert ("TASK [web : End]" in log) == ("ANSIBLE_STDOUT_CALLBACK" not in changes)
+    assert "Request" in log + run.output
+
+
+def test_variables_of_the_command_line_are_not_in_the_log(project: Project) -> None:
+    """With four -v, Ansible shows its arguments."""
+    arguments = ["-vvvv", f"--extra-vars=word={SECRET}"]
+    run = project.run(project.role("web", OK), task("Fail", FAIL, {"msg": REASON}), arguments=arguments)
+    assert run.code == 2
+    assert SECRET not in run.output + run.error + project.log.read_text()
+    assert "PLAYBOOK: play.yml" in project.log.read_text()
 
 
 def test_warnings_follow_the_steps_once(project: Project) -> None:
@@ -459,7 +546,8 @@ def test_interruption_ends_with_the_next_step(project: Project, term: str) -> No
     assert "[ERROR]" not in run.output
 
 
-def test_interruption_in_a_pipe(project: Project) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM]])
+def test_interruption_in_a_pipe(project: Project, signals: list[signal.Signals]) -> None:
     mark = project.root / "mark"
     command = [*project.write(project.role("web", task("Wait", COMMAND, f"sh -c 'touch {mark}; sleep 30'"))), "-ione,"]
     process = subprocess.Popen(
@@ -467,7 +555,9 @@ def test_interruption_in_a_pipe(project: Project) -> None:
     )
     while not mark.exists():
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.05)
     output, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (99, "")
     assert output.splitlines()[-1] == "The run was interrupted. Full log: logs/run.log"
@@ -502,7 +592,8 @@ def raising(error: type[BaseException]) -> Callable[..., None]:
     return handler
 
 
-def test_interruption_waits_until_a_process_has_started() -> None:
+def test_interruption_waits_until_a_process_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     plugin = steps.CallbackModule()
     plugin.former = raising(KeyboardInterrupt)
     with plugin.display._lock:

@@ -7,7 +7,9 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import PIN, REPIN
 
 PROJECT = Path(__file__).parents[3]
 # Variables of the environment of these tests that would change a command.
@@ -140,6 +144,34 @@ def test_up_remembers_its_inventory(checkout: Checkout) -> None:
     assert checkout.make("up").arguments == [f"--inventory={mine}", "playbooks/site.yml"]
 
 
+# It accepts shortened options, and several short ones in one word.
+WITHOUT_CHANGES = [
+    "--check",
+    "--chec",
+    "-C",
+    "-DCv",
+    "--list-tasks",
+    "--list-ho",
+    "--list-tags",
+    "--syntax-check",
+    "-h",
+]
+WITH_CHANGES = ["", "--tags web", "-t check", "--diff", "-e a=-C", "--limit controller", "--start-at-task Check", "-D"]
+
+
+@pytest.mark.parametrize("arguments", [*WITHOUT_CHANGES, *WITH_CHANGES])
+def test_up_remembers_the_inventory_of_a_run_that_can_change_something(checkout: Checkout, arguments: str) -> None:
+    assert checkout.make("up", "INVENTORY=inventory/mirrors", f"ARGS={arguments}").code == 0
+    assert checkout.choice.read_text() == ("mirrors\n" if arguments in WITH_CHANGES else "kind\n")
+
+
+def test_options_that_change_nothing_are_those_of_ansible() -> None:
+    program = Path(sys.executable).with_name("ansible-playbook")
+    for option in WITHOUT_CHANGES:
+        done = subprocess.run([program, option, "none.yml"], capture_output=True, text=True, cwd="/")
+        assert "unrecognized arguments" not in done.stderr, option
+
+
 def test_down_removes_no_site_of_a_remembered_inventory_of_the_user(checkout: Checkout) -> None:
     checkout.inventory(checkout.root / "inventory" / "production")
     checkout.make("up", "INVENTORY=inventory/production")
@@ -178,6 +210,17 @@ def test_further_arguments_come_last(checkout: Checkout) -> None:
     assert checkout.choice.exists()
 
 
+def test_the_command_that_replaces_a_pin_works_as_it_is_printed(checkout: Checkout) -> None:
+    assert f"`{PIN}`" in REPIN
+    made = checkout.make(*shlex.split(PIN)[1:])
+    assert (made.code, made.arguments) == (
+        0,
+        [f"--inventory={checkout.root}/inventory/kind", "playbooks/pin.yml", "-e", "cluster_pin_replace=true"],
+    )
+    options = yaml.safe_load((PROJECT / "roles/cluster/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    assert "cluster_pin_replace" in options["argument_specs"]["main"]["options"]
+
+
 def test_commands_print_steps_and_write_a_log(checkout: Checkout) -> None:
     made = checkout.make("up")
     assert made.environment["ANSIBLE_STDOUT_CALLBACK"] == "cloud_django.kubernetes.steps"
@@ -214,23 +257,42 @@ def test_ansible_prints_its_own_output_if_the_user_wants_it(
     assert checkout.make("password", *arguments, **environment).output == ""
 
 
-# Ends as Ansible does after a Ctrl-C, or is killed by it.
+SECRET = "superuser_password=hunter2"
+
+
+@pytest.mark.parametrize("option", ["-e", "--extra-vars", "--extra", "-De", "-e="])
+def test_no_process_inherits_the_arguments_of_the_user(checkout: Checkout, option: str) -> None:
+    made = checkout.make("up", f"ARGS={option} {SECRET}", "INVENTORY=inventory/kind")
+    assert made.arguments
+    assert made.arguments[-1] == SECRET
+    assert [name for name, value in made.environment.items() if "hunter2" in value] == []
+    assert "hunter2" not in made.output + made.error
+
+
+# Ends as Ansible does after a signal, or is killed by it.
+STOPS = "trap 'echo; exit 99' INT TERM; echo ready; while :; do sleep 0.1; done"
+KILLED = "echo ready; exec sleep 30"
 INTERRUPTED = {
-    "once": "trap 'echo; exit 99' INT; echo ready; while :; do sleep 0.1; done",
-    "twice": "echo ready; exec sleep 30",
-    "by itself": "exit 99",
+    "Ctrl-C": (STOPS, signal.SIGINT),
+    "Ctrl-C twice": (KILLED, signal.SIGINT),
+    "SIGTERM to make": (STOPS, signal.SIGTERM),
+    "SIGTERM to make before Ansible handles it": (KILLED, signal.SIGTERM),
+    "SIGTERM to Ansible": ("exit 99", signal.SIGTERM),
 }
 
 
+@pytest.mark.parametrize("arguments", ["--tags web", f"--tags web -e {SECRET}", f"-ve{SECRET}", f"--ex={SECRET}"])
 @pytest.mark.parametrize("case", INTERRUPTED)
-def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: str) -> None:
+def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: str, arguments: str) -> None:
+    work, number = INTERRUPTED[case]
     program = checkout.root / ".venv" / "bin" / "ansible-playbook"
-    program.write_text(f"#!/bin/bash\n{INTERRUPTED[case]}\n", encoding="utf-8")
+    program.write_text(f"#!/bin/bash\n{work}\n", encoding="utf-8")
     process, terminal = pty.fork()
     if not process:
         os.chdir(checkout.root)
         without = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
-        os.execvpe("make", ["make", "scale", "REPLICAS=5", "INVENTORY=inventory/kind", "ARGS=--tags web"], without)
+        words = ["make", "scale", "REPLICAS=5", "INVENTORY=inventory/kind", f"ARGS={arguments}"]
+        os.execvpe("make", words, without)
     output, limit, is_pressed = b"", time.monotonic() + 30, False
     while time.monotonic() < limit:
         if not select.select([terminal], [], [], 1)[0]:
@@ -241,17 +303,18 @@ def test_interrupted_command_ends_with_the_next_step(checkout: Checkout, case: s
             break
         if b"ready" in output and not is_pressed:
             is_pressed = True
-            os.write(terminal, b"\x03")
+            if number == signal.SIGINT:
+                os.write(terminal, b"\x03")
+            else:
+                os.kill(process, number)
     os.close(terminal)
     _, status = os.waitpid(process, 0)
     lines = output.decode().splitlines()
-    said = r"To continue, run: make scale REPLICAS=5 INVENTORY=inventory/kind ARGS=--tags\ web"
-    if case == "by itself":
-        # Nothing stops make then.
-        assert (os.waitstatus_to_exitcode(status), lines[-2]) == (2, said)
-    else:
-        assert (os.waitstatus_to_exitcode(status), lines[-1]) == (-2, said)
-    assert ("The run was interrupted." in lines) == (case == "twice")
+    same = "" if arguments == "--tags web" else " this with the same ARGS, which can contain secrets"
+    again = "make scale REPLICAS=5 INVENTORY=inventory/kind" + (f" ARGS={shlex.quote(arguments)}" if not same else "")
+    assert (os.waitstatus_to_exitcode(status), lines[-1]) == (-number, f"To continue, run{same}: {again}")
+    assert ("The run was interrupted." in lines) == (work == KILLED)
+    assert "hunter2" not in output.decode()
 
 
 CHANGES_MEANING = {

@@ -220,3 +220,9 @@ def test_the_cluster_is_destroyed_last(run: ModuleType) -> None:
 def test_unknown_group_fails(run: ModuleType) -> None:
     with pytest.raises(SystemExit, match=r"Unknown test group units\. Choose from lint, unit, site, cluster"):
         run.main(["units"])
+
+
+def test_commands_of_the_documentation_run_before_the_cluster_is_destroyed(run: ModuleType) -> None:
+    [last] = run.stages()[-1]
+    titles = [step.title for step in last]
+    assert titles[-2:] == ["commands of the documentation", "destroy the cluster"]
