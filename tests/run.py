@@ -272,18 +272,18 @@ def stages() -> list[list[list[Step]]]:
     files = ("--numprocesses=2", "--dist=loadfile")
     on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
     tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom")]
+    documentation = Step("cluster", "commands of the documentation", lambda: pytest("tests/docs"))
     # These measure or break shared resources.
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
-        Step("cluster", "commands of the documentation", lambda: pytest("tests/docs")),
         Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), always=True),
     ]
     return [
         [[create, *tools], [*lint(), *unit()]],
         [
-            # Both create clusters. Some machines can't run them in parallel.
-            [on_cluster, *providers()],
+            # These create clusters. Some machines can't run them in parallel.
+            [on_cluster, *providers(), documentation],
             [Step("cluster", "security tests", lambda: pytest("tests/security"))],
             site(),
             *([step] for step in deployments()),

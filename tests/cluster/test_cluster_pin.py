@@ -293,10 +293,10 @@ WAYS = [
     (link_to_another_file, "leads to"),
     (list_of_files, "does not exist"),
     (kubeconfig_in_the_environment, "does not exist"),
-    (connection_in_the_environment, "does not exist"),
+    (connection_in_the_environment, "cluster_kubeconfig is empty"),
     (server_in_the_environment, "K8S_AUTH_HOST in the environment would lead to another server"),
     (credentials_in_the_environment, "K8S_AUTH_API_KEY in the environment would lead to another server"),
-    (credentials_of_a_pod, "does not exist"),
+    (credentials_of_a_pod, "cluster_kubeconfig is empty"),
 ]
 
 
