@@ -75,32 +75,6 @@ def test_check_mode_prints_no_secret(site: Site, known: dict[str, str]) -> None:
     assert leaks({"dry": "sentinel of a dry run, long"}, site.record.runs[-1].output) == []
 
 
-@pytest.mark.parametrize("own_output", [False, True], ids=["steps", "V=1"])
-def test_make_prints_and_logs_no_secret(site: Site, known: dict[str, str], own_output: bool) -> None:
-    ended = clean(site, known, site.record.make(own_output=own_output))
-    assert ended.code == 0, ended.output[-3000:]
-    assert ("TASK [" in ended.log) == (not own_output)
-
-
-@pytest.mark.parametrize("own_output", [False, True], ids=["steps", "V=1"])
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"superuser_password": Unsafe("sentinel7"), "superuser_username": "somebody"},
-        {"database_passwords": {"app": "a sentinel with \0 in the middle of it"}},
-        {"migrations_commands": [["no_such_command"]]},
-    ],
-)
-def test_make_prints_and_logs_no_secret_if_it_fails(
-    site: Site, known: dict[str, str], variables: dict[str, Any], own_output: bool
-) -> None:
-    ended = clean(site, known, site.record.make(own_output=own_output, **variables))
-    assert ended.code != 0
-    assert ("TASK [" in ended.log) == (not own_output)
-    told = [text for text in texts(list(variables.values())) if "sentinel" in text]
-    assert [text for text in told if text in ended.output or text.partition("\0")[0] in ended.output] == []
-
-
 def test_special_passwords_work(site: Site) -> None:
     assert site.log_in(str(GIVEN["superuser_password"])).status == 302
     assert site.get("/readyz").status == 200
@@ -131,6 +105,32 @@ def test_password_playbook_prints_the_password(site: Site, known: dict[str, str]
     assert leaks(known, ended.output)
     others = {name: value for name, value in known.items() if value != known["superuser"]}
     assert leaks(others, ended.output) == []
+
+
+@pytest.mark.parametrize("own_output", [False, True], ids=["steps", "V=1"])
+def test_make_prints_and_logs_no_secret(site: Site, known: dict[str, str], own_output: bool) -> None:
+    ended = clean(site, known, site.record.make(own_output=own_output))
+    assert ended.code == 0, ended.output[-3000:]
+    assert ("TASK [" in ended.log) == (not own_output)
+
+
+@pytest.mark.parametrize("own_output", [False, True], ids=["steps", "V=1"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"superuser_password": Unsafe("sentinel7"), "superuser_username": "somebody"},
+        {"database_passwords": {"app": "a sentinel with \0 in the middle of it"}},
+        {"migrations_commands": [["no_such_command"]]},
+    ],
+)
+def test_make_prints_and_logs_no_secret_if_it_fails(
+    site: Site, known: dict[str, str], variables: dict[str, Any], own_output: bool
+) -> None:
+    ended = clean(site, known, site.record.make(own_output=own_output, **variables))
+    assert ended.code != 0
+    assert ("TASK [" in ended.log) == (not own_output)
+    told = [text for text in texts(list(variables.values())) if "sentinel" in text]
+    assert [text for text in told if text in ended.output or text.partition("\0")[0] in ended.output] == []
 
 
 # Kubernetes would repeat a failed Job after 10 and 20 seconds.
