@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import jinja2
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.bytecode import store_bytecode
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import share_templates
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.template_store import share_stored_templates
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.variables import (
     copy_no_strings,
     share_lazy_values,
@@ -80,7 +80,7 @@ def preload() -> None:
         connection_loader.get("ansible.builtin.local", class_only=True)
         shell_loader.get("sh", class_only=True)
     # All use private names of ansible-core. If one fails, ansible-core does that part as usual.
-    for prepare in (add_jinja_plugins, share_templates, share_lazy_values, tag_strings_once, copy_no_strings):
+    for prepare in (add_jinja_plugins, share_stored_templates, share_lazy_values, tag_strings_once, copy_no_strings):
         with suppress(Exception):
             prepare()
     # Otherwise the garbage collector of each task would touch, and so copy, all of this memory.
