@@ -9,7 +9,13 @@ import gc
 from contextlib import suppress
 
 import jinja2
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.templates import share_templates
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.bytecode import store_bytecode
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.template_store import share_stored_templates
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.variables import (
+    copy_no_strings,
+    share_lazy_values,
+    tag_strings_once,
+)
 
 # Filters and lookups that most tasks use. One name loads all plugins of its file.
 COLLECTION_FILTERS = (
@@ -51,6 +57,7 @@ def add_jinja_plugins() -> None:
 
 def preload() -> None:
     """Load the modules that connect to Kubernetes, and the filters and tests of templates."""
+    store_bytecode()
     # The module that needs a missing or broken library reports the error.
     with suppress(Exception):
         from ansible_collections.cloud_django.kubernetes.plugins.action import direct  # noqa: F401 - for the tasks
@@ -72,8 +79,8 @@ def preload() -> None:
             lookup_loader.get(name, class_only=True)
         connection_loader.get("ansible.builtin.local", class_only=True)
         shell_loader.get("sh", class_only=True)
-    # Both use private names of ansible-core. If they fail, ansible-core finds plugins and compiles templates as usual.
-    for prepare in (add_jinja_plugins, share_templates):
+    # All use private names of ansible-core. If one fails, ansible-core does that part as usual.
+    for prepare in (add_jinja_plugins, share_stored_templates, share_lazy_values, tag_strings_once, copy_no_strings):
         with suppress(Exception):
             prepare()
     # Otherwise the garbage collector of each task would touch, and so copy, all of this memory.

@@ -2,7 +2,8 @@
 """Compile each Jinja template once in a run. By default, Ansible compiles a template for each evaluation.
 
 A compilation takes half a millisecond, and the tasks of site.yml evaluate 1,100 templates, of which 400 differ. Tasks
-are forks that return only their results, so compiled templates are stored in a shared file in memory.
+are forks that return only their results, so compiled templates are stored in a shared file in memory. The templates of
+the collection's roles and playbooks are also stored for later runs.
 """
 
 import dataclasses
@@ -10,14 +11,17 @@ import fcntl
 import marshal
 import os
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from jinja2.environment import TemplateExpression
 
+ROOTS = {Path(__file__).parents[2], Path(__file__).resolve().parents[2]}
+OWN = tuple(f"{root / folder}{os.sep}" for root in ROOTS for folder in ("roles", "playbooks"))
 _HEAD = 8  # Bytes before each entry of the file: its length and its checksum.
 
 
@@ -30,6 +34,8 @@ class SharedTemplates:
         # Otherwise two processes that write at the same time would overwrite each other.
         fcntl.fcntl(self.file, fcntl.F_SETFL, os.O_APPEND)
         self._known: dict[Hashable, CodeType] = {}
+        # Templates of the collection's roles and playbooks that no earlier run has stored.
+        self.added: dict[Hashable, CodeType] = {}
         self._read = 0
 
     def get(self, key: Hashable) -> CodeType | None:
@@ -38,10 +44,14 @@ class SharedTemplates:
             self.load()
         return self._known.get(key)
 
-    def add(self, key: Hashable, code: CodeType) -> None:
-        """Add a compiled template for all processes."""
+    def start_with(self, stored: Mapping[Hashable, CodeType]) -> None:
+        """Add the templates that an earlier run has stored."""
+        self._known |= stored
+
+    def add(self, key: Hashable, code: CodeType, is_own: bool = False) -> None:
+        """Add a compiled template for all processes, and with `is_own` for later runs."""
         self._known[key] = code
-        entry = marshal.dumps((key, code))
+        entry = marshal.dumps((key, code, is_own))
         with suppress(OSError):
             os.write(self.file, len(entry).to_bytes(4) + zlib.crc32(entry).to_bytes(4) + entry)
 
@@ -54,10 +64,20 @@ class SharedTemplates:
                 entry = added[_HEAD:end]
                 if not entry or zlib.crc32(entry) != int.from_bytes(added[4:_HEAD]):
                     break
-                key, code = marshal.loads(entry)
+                key, code, is_own = marshal.loads(entry)
                 self._known[key] = code
+                if is_own:
+                    self.added[key] = code
                 self._read += end
                 added = added[end:]
+
+
+def is_own(source: str) -> bool:
+    """Return whether a template is in a file of the collection's roles or playbooks, which contain no secrets."""
+    from ansible._internal._datatag._tags import Origin
+
+    origin = Origin.get_tag(source)
+    return bool(origin and origin.path and origin.path.startswith(OWN))
 
 
 def share_templates() -> SharedTemplates:
@@ -70,7 +90,8 @@ def share_templates() -> SharedTemplates:
 
     shared = SharedTemplates()
     compile_source, compile_expression = AnsibleEnvironment.compile, AnsibleEnvironment.compile_expression
-    expression: ContextVar[Hashable] = ContextVar("expression", default=None)
+    # The key of an expression, and whether it is of the collection.
+    expression: ContextVar[tuple[Hashable, bool]] = ContextVar("expression", default=(None, False))
 
     def key_of(environment: Any, kind: str, source: str) -> Hashable:
         context = _TemplateCompileContext.current(optional=True)
@@ -78,12 +99,12 @@ def share_templates() -> SharedTemplates:
         return kind, str.__str__(source), repr([syntax, context and dataclasses.astuple(context)])
 
     def compile_source_once(self: Any, source: Any, *others: Any, **named: Any) -> Any:
-        key = key_of(self, "template", source) if isinstance(source, str) else expression.get()
+        key, own = (key_of(self, "template", source), is_own(source)) if isinstance(source, str) else expression.get()
         # Not for templates of files, which have a name, nor for overlays, which change the syntax.
         if key is None or others or named or self.overlayed:
             return compile_source(self, source, *others, **named)
         if not (code := shared.get(key)):
-            shared.add(key, code := compile_source(self, source))
+            shared.add(key, code := compile_source(self, source), own)
         return code
 
     def compile_expression_once(self: Any, source: str, undefined_to_none: bool = True) -> Any:
@@ -92,7 +113,7 @@ def share_templates() -> SharedTemplates:
             template = self.template_class.from_code(self, code, self.make_globals(None), None)
             return TemplateExpression(template, undefined_to_none)
         # The original function parses the source and passes the result, which isn't a string, to compile_source_once.
-        token = expression.set(key)
+        token = expression.set((key, is_own(source)))
         try:
             return compile_expression(self, source, undefined_to_none)
         finally:

@@ -42,7 +42,8 @@ initdb \
   --data-checksums \
   --encoding=UTF8 \
   --locale-provider=builtin \
-  --locale=C.UTF-8 ||
+  --locale=C.UTF-8 \
+  --set=huge_pages=off ||
   stop "initdb failed. Read its log for the cause. The next attempt removes the incomplete directory."
 mv "$volume/initializing" "$PGDATA"
 sync "$volume" "$PGDATA"
