@@ -222,11 +222,6 @@ def test_unknown_group_fails(run: ModuleType) -> None:
         run.main(["units"])
 
 
-def test_the_cluster_is_destroyed_last(run: ModuleType) -> None:
-    [last] = run.stages()[-1]
-    assert last[-1].title == "destroy the cluster"
-
-
 def test_steps_that_create_clusters_run_in_sequence(run: ModuleType) -> None:
     lanes = [[step.title for step in lane] for stage in run.stages() for lane in stage]
     [creating] = [titles for titles in lanes if "commands of the documentation" in titles]
