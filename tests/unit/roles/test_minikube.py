@@ -144,6 +144,17 @@ def test_the_kubeconfig_gets_a_current_context() -> None:
     assert variables["__cluster_minikube_settings"]["KUBECONFIG"] == "{{ cluster_kubeconfig }}"
 
 
+def test_new_profile_does_not_wait_for_removed_pods() -> None:
+    variables = read("roles/cluster/vars/main/minikube.yml")
+    waits_for = variables["__cluster_minikube_create_wait"].removeprefix("--wait=").split(",")
+    assert not {"all", "true", "extra", "apps_running"} & set(waits_for)
+    # minikube adds up several options.
+    assert "--wait=" not in variables["__cluster_minikube_start_options"]
+    # The role waits for CoreDNS and all DaemonSets instead.
+    waits = [each for each in read("roles/cluster/tasks/minikube_create.yml") if "wait_new.yml" in each.values()]
+    assert [each["when"] for each in waits] == ["not ansible_check_mode"]
+
+
 def test_scale_reports_that_the_number_is_temporary() -> None:
     last = read("playbooks/scale.yml")[1]["post_tasks"][-1]
     assert "until the next `make up`, which sets the number in the inventory" in last["ansible.builtin.debug"]["msg"]
