@@ -381,7 +381,7 @@ def names_read() -> set[str]:
 def names_in_pods() -> set[str]:
     """Return the names that roles give to the containers of a site."""
     found: set[str] = set()
-    for role in ("database", "django", "migrations", "postgresql", "superuser", "web"):
+    for role in ("cache", "database", "django", "migrations", "postgresql", "superuser", "web"):
         for path in sorted((PROJECT / "roles" / role / "vars").rglob("*.yml")):
             text = path.read_text(encoding="utf-8")
             found |= set(re.findall(rf"- (?:\{{)?name: ({NAME})\b", text))

@@ -13,12 +13,11 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cache
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
 
 Rule = Callable[..., Iterator[str]]
-RULES: list[Rule] = []
+RULES: list[Rule] = [*cache.RULES]
 
 # Suffixes of names that begin with app_name and are also values of labels, which have at most 63 characters. HASH is
 # the revision of a StatefulSet or the content hash of a Job.
@@ -34,26 +33,12 @@ TAKEN_DATABASES = ("postgres", "template0", "template1")
 # Words that PostgreSQL refuses as names of roles even in quotes.
 TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
 
-# Bounds of numbers. Other numbers have the minimum 0 and no maximum.
-LIMITS: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port"), (1, 65535)),
-    **dict.fromkeys(("postgresql_user_id", "database_client_user_id", "django_user_id"), (1, 2**31 - 1)),
-    **dict.fromkeys(("web_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)),
-    **dict.fromkeys(("web_threads", "web_replicas_cpu_target", "postgresql_certificate_days"), (1, None)),
-    "postgresql_ca_days": (1, None),
-    "postgresql_max_connections": (1, 262143),
-    "web_session_affinity_seconds": (0, 86400),
-}
-RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
-# Names of objects that the user creates.
-OBJECTS = ["postgresql_storage_class", "web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
-
 # Names of environment variables that Kubernetes accepts both from a ConfigMap and in a Job.
 VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
 # Environment variables of the pods that the roles set, so that no setting of a project can replace them.
 OWN_ENVIRONMENT = frozenset(
     {"DJANGO_SECRET_KEY_FILE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SCHEMA", "DATABASE_USER"}
-    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
+    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE", "CACHE_SECRET_DIRECTORY"}
     | {"DATABASE_APPLICATION_NAME", "MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"}
 )
 
@@ -64,14 +49,7 @@ def errors(values: Mapping[str, Any]) -> Iterator[str]:
         names = inspect.signature(rule).parameters
         if names.keys() <= values.keys():
             yield from rule(**{name: values[name] for name in names})
-    for name, value in values.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            yield from number(name, value)
-    for name in RESOURCES:
-        if name in values:
-            yield from resources(name, values[name])
-    for name in OBJECTS:
-        yield from _object(name, values.get(name) or "")
+    yield from bounds.errors(values)
 
 
 def rule(function: Rule) -> Rule:
@@ -108,14 +86,6 @@ def _namespace(name: str, value: str) -> Iterator[str]:
         yield f"{name} is {shown(value)}, which {problem}."
     elif value.startswith("kube-"):
         yield f"{name} is {value}, but the prefix kube- is reserved for Kubernetes. Choose another name."
-
-
-def _object(name: str, value: str) -> Iterator[str]:
-    if value and (len(value) > addresses.LONGEST_HOST or not all(map(addresses.LABEL.fullmatch, value.split(".")))):
-        yield (
-            f"{name} is {shown(value)}, which is not a valid name of an object: names have lowercase letters, digits, "
-            "hyphens, and dots. Write the name that kubectl lists."
-        )
 
 
 @rule
@@ -312,14 +282,6 @@ def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
-def number(name: str, value: int) -> Iterator[str]:
-    """Yield an error if a number is too small or too large."""
-    least, most = LIMITS.get(name, (0, None))
-    if value < least or (most is not None and value > most):
-        bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        yield f"{name} is {value}. Set a number {bounds}."
-
-
 @rule
 def web_surge(web_surge: int, web_overrides: Mapping[str, Any]) -> Iterator[str]:
     """If a rollout may neither add nor remove a pod, no pod can be replaced, which the API refuses."""
@@ -349,37 +311,6 @@ def autoscaler(web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
             f"web_replicas_maximum is {web_replicas_maximum}, but web_replicas, the minimum, is {web_replicas}. Raise "
             "the maximum, or set it to 0 to disable the autoscaler."
         )
-
-
-def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield errors for quantities that Kubernetes refuses, and for requests above their limits."""
-    amounts: dict[tuple[str, str], Any] = {}
-    for part in ("requests", "limits"):
-        held = value.get(part) or {}
-        if not isinstance(held, Mapping):
-            yield f"{name}.{part} is {shown(held)}, not a dictionary. Set for instance {{cpu: 100m, memory: 256Mi}}."
-            continue
-        for resource, amount in held.items():
-            try:
-                amounts[part, resource] = parse(amount)
-            except ValueError as error:
-                yield f"{name}.{part}.{resource}: {error}"
-    for part, resource in amounts:
-        limit = amounts.get(("limits", resource))
-        if part == "requests" and limit is not None and amounts[part, resource] > limit:
-            requested, allowed = value["requests"][resource], value["limits"][resource]
-            yield f"{name} requests {requested} of {resource}, above the limit of {allowed}. Change one of them."
-
-
-@rule
-def storage_size(postgresql_storage_size: str) -> Iterator[str]:
-    try:
-        size = parse(postgresql_storage_size)
-    except ValueError as error:
-        yield f"postgresql_storage_size: {error}"
-    else:
-        if size <= 0:
-            yield f"postgresql_storage_size is {shown(postgresql_storage_size)}. Set a size above 0, for instance 10Gi."
 
 
 # --- Several sites ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates as certs
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates as certs
 from cryptography import x509
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

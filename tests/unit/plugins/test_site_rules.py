@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, rules, types
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, rules, types
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
 PROJECT = Path(__file__).parents[3]
@@ -157,7 +157,7 @@ def test_a_namespace_is_accepted_or_refused_once() -> None:
     assert len(errors_of(app_namespace="A", namespace_name="A")) == 1
 
 
-@pytest.mark.parametrize("name", rules.OBJECTS)
+@pytest.mark.parametrize("name", bounds.OBJECTS)
 def test_an_invalid_name_of_an_object_is_refused(name: str) -> None:
     for value in ("Nginx", "my_secret", "-x", "x" * 254, "a..b"):
         [error] = errors_of(**{name: value})
