@@ -46,11 +46,11 @@ options:
     description: Whether the server is managed elsewhere. Then only the Secret of the clients is managed.
     type: bool
     default: false
-  host:
+  server_host:
     description: Host of the server for clients.
     type: str
     required: true
-  port:
+  server_port:
     description: Port of the server for clients.
     type: int
     default: 6379
@@ -58,7 +58,7 @@ options:
     description: User of the clients.
     type: str
     required: true
-  password:
+  user_password:
     description: Password of the user. Unset, the password in the Secret is used, or one is generated.
     type: str
   tls:
@@ -111,7 +111,7 @@ EXAMPLES = r"""
     labels:
       app.kubernetes.io/managed-by: cloud-django
       app.kubernetes.io/instance: polls
-    host: polls-cache.polls.svc
+    server_host: polls-cache.polls.svc
     user: polls
     dns_names: [polls-cache, polls-cache.polls.svc]
 """
@@ -132,7 +132,7 @@ claim_bound:
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import main_of, options_of
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cache import credentials
 
-OPTIONS = options_of(DOCUMENTATION, password=True)
+OPTIONS = options_of(DOCUMENTATION, user_password=True)
 main = main_of(OPTIONS, credentials.run)
 
 if __name__ == "__main__":

@@ -417,6 +417,7 @@ FOREIGN_MESSAGES = {
     "ProgressDeadlineExceeded",
     "DeadlineExceeded",
     "lock timeout",
+    "OOM command not allowed",
     "password authentication failed",
     "finalizer",
     "Validation of arguments failed",

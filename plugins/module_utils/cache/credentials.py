@@ -35,14 +35,14 @@ def name_of(name: str, suffix: str) -> str:
 def address(params: Mapping[str, Any], password: str) -> str:
     """Return the URL of the cache, without a database."""
     scheme = "rediss" if params["tls"] else "redis"
-    host = f"[{params['host']}]" if ":" in params["host"] else params["host"]
-    return f"{scheme}://{quote(params['user'], safe='')}:{quote(password, safe='')}@{host}:{params['port']}"
+    host = f"[{params['server_host']}]" if ":" in params["server_host"] else params["server_host"]
+    return f"{scheme}://{quote(params['user'], safe='')}:{quote(password, safe='')}@{host}:{params['server_port']}"
 
 
 def password_of(params: Mapping[str, Any], held: Mapping[str, str]) -> str:
     """Return the given, existing, or a new password. Raises ManifestError for one that clients cannot use."""
     # A line break at the end of a file is not a part of the password.
-    password = params["password"] or held.get("password", "").rstrip("\r\n")
+    password = params["user_password"] or held.get("password", "").rstrip("\r\n")
     if params["external"]:
         if not password:
             thing = f"Secret {params['name']} with the password of the external cache"
@@ -78,7 +78,7 @@ def steps(params: Mapping[str, Any], held: Mapping[str, dict[str, str]], now: da
         ca = (held | renewed)["ca"]["tls.crt"]
     else:
         ca = ""
-    values = {key: str(params[key]) for key in ("host", "port", "user")}
+    values = {"host": params["server_host"], "port": str(params["server_port"]), "user": params["user"]}
     values |= {"password": password, "url": address(params, password), "ca": ca}
     if values != {key: clients.get(key) for key in values}:
         text = "the password" if password != clients.get("password") else "the address, user, or CA certificate"

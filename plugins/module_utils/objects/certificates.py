@@ -124,8 +124,7 @@ def fault(pair: Pair) -> str:
 
 def authority_reason(ca: Pair, now: datetime, days_left: int) -> str:
     """Return why a certificate authority must be renewed, or an empty string."""
-    left = (ca.not_after - now).days
-    return f"{left} days are left" if left < days_left else ""
+    return lifetime_reason(ca.not_after, now, days_left)
 
 
 def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, days_left: int) -> str:
@@ -143,7 +142,14 @@ def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, day
             return "its host names differ"
     except x509.ExtensionNotFound:
         return "it has no host name"
-    left = (certificate.not_valid_after_utc - now).days
+    return lifetime_reason(certificate.not_valid_after_utc, now, days_left)
+
+
+def lifetime_reason(end: datetime, now: datetime, days_left: int) -> str:
+    """Return why a certificate that is valid until `end` must be renewed, or an empty string."""
+    left = (end - now).days
+    if left < 0:
+        return "it has expired"
     return f"{left} days are left" if left < days_left else ""
 
 

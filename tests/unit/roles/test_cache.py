@@ -41,7 +41,7 @@ def test_cache_evicts_and_keeps_nothing_on_a_volume(tmp_path: Path) -> None:
     found = rendered(tmp_path, "settings", "file", "objects")
     settings = found["settings"]
     assert (settings["appendonly"], settings["save"], settings["maxmemory-policy"]) == (False, "", "volatile-lru")
-    assert settings["maxmemory"] == 96 * 1024 * 1024
+    assert settings["maxmemory"] == int(0.6 * 128 * 1024 * 1024)
     lines = found["file"].splitlines()
     assert {'appendonly "no"', 'save ""', 'bind "*" "-::*"', 'tls-port "6379"', 'port "0"'} <= set(lines)
     assert "PersistentVolumeClaim/polls-cache" not in titles(found["objects"])
