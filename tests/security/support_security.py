@@ -50,7 +50,20 @@ SMALL = {
     "app_image_repository": "localhost/cloud-django-test/security",
 }
 # Values of Secrets that are not secret.
-PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
+PUBLIC = {
+    "host",
+    "port",
+    "username",
+    "user",
+    "database",
+    "schema",
+    "role",
+    "email",
+    "ca",
+    "ca.crt",
+    "tls.crt",
+    "namespace",
+}
 
 
 @dataclass(frozen=True)

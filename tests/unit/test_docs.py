@@ -434,7 +434,7 @@ def symptoms() -> list[str]:
 @cache
 def message_sources() -> str:
     """Return all texts of messages, on one line each."""
-    files = [path for path in sources() if path.suffix in (".py", ".yml") or path.parent.name == "scripts"]
+    files = [path for path in sources() if path.suffix in (".py", ".sh", ".yml") or path.parent.name == "scripts"]
     text = "\n".join(path.read_text(encoding="utf-8", errors="ignore") for path in files)
     # Strings of several lines in Python and YAML are one message.
     return re.sub(r"\s+", " ", re.sub(r"\"\s*\n\s*f?\"", "", text))
