@@ -36,7 +36,7 @@ GROUPS = ("lint", "unit", "site", "cluster")
 # Scenarios of the roles that provide a cluster. They do not use the cluster of the other scenarios.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
 # Scenarios that take several minutes, longest first.
-LONGEST = ("web", "lifecycle", "image", "postgresql", "cluster_pin", "migrations", "superuser")
+LONGEST = ("web", "lifecycle", "image", "postgresql", "cache", "cluster_pin", "migrations", "superuser")
 
 
 @dataclass

@@ -63,6 +63,7 @@ def preload() -> None:
         from ansible_collections.cloud_django.kubernetes.plugins.action import direct  # noqa: F401 - for the tasks
         from ansible_collections.cloud_django.kubernetes.plugins.modules import (  # noqa: F401 - for the tasks
             apply,
+            cache_credentials,
             postgresql_credentials,
             rollout,
         )

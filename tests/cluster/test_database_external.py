@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates as certs
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates as certs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from postgresql_support import (
     NODE,
     admin_sql,

@@ -60,7 +60,20 @@ SMALL = {
 # Logs of the commands of make.
 LOGS = PROJECT / ".state" / "logs"
 # Values of Secrets that are not secret.
-PUBLIC = {"host", "port", "username", "database", "schema", "role", "email", "ca.crt", "tls.crt", "namespace"}
+PUBLIC = {
+    "host",
+    "port",
+    "username",
+    "user",
+    "database",
+    "schema",
+    "role",
+    "email",
+    "ca",
+    "ca.crt",
+    "tls.crt",
+    "namespace",
+}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def targets(site: Site) -> list[tuple[str, int]]:
     """Return all ports of the site that are not public."""
     server = site.where.get("Pod", "polls-postgresql-0")["status"]["podIP"]
     web = [entry["status"]["podIP"] for entry in site.pods()]
+    cache = site.where.get("Pod", "polls-cache-0")["status"]["podIP"]
     found = [(server, 5432), (f"polls-postgresql.{site.where.namespace}.svc.cluster.local", 5432)]
+    found += [(cache, 6379), (f"polls-cache.{site.where.namespace}.svc.cluster.local", 6379)]
     return found + [(host, port) for host in [server, *web] for port in (6379, 26379, *METRICS_PORTS)]
 
 

@@ -381,7 +381,7 @@ def names_read() -> set[str]:
 def names_in_pods() -> set[str]:
     """Return the names that roles give to the containers of a site."""
     found: set[str] = set()
-    for role in ("database", "django", "migrations", "postgresql", "superuser", "web"):
+    for role in ("cache", "database", "django", "migrations", "postgresql", "superuser", "web"):
         for path in sorted((PROJECT / "roles" / role / "vars").rglob("*.yml")):
             text = path.read_text(encoding="utf-8")
             found |= set(re.findall(rf"- (?:\{{)?name: ({NAME})\b", text))
@@ -417,6 +417,7 @@ FOREIGN_MESSAGES = {
     "ProgressDeadlineExceeded",
     "DeadlineExceeded",
     "lock timeout",
+    "OOM command not allowed",
     "password authentication failed",
     "finalizer",
     "Validation of arguments failed",
@@ -433,7 +434,7 @@ def symptoms() -> list[str]:
 @cache
 def message_sources() -> str:
     """Return all texts of messages, on one line each."""
-    files = [path for path in sources() if path.suffix in (".py", ".yml") or path.parent.name == "scripts"]
+    files = [path for path in sources() if path.suffix in (".py", ".sh", ".yml") or path.parent.name == "scripts"]
     text = "\n".join(path.read_text(encoding="utf-8", errors="ignore") for path in files)
     # Strings of several lines in Python and YAML are one message.
     return re.sub(r"\s+", " ", re.sub(r"\"\s*\n\s*f?\"", "", text))

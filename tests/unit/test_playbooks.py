@@ -132,13 +132,13 @@ def test_invalid_variables_are_reported_together(playbook: str) -> None:
 @pytest.mark.parametrize(
     ("tags", "skipped", "validated"),
     [
-        (["all"], [], 11),
+        (["all"], [], 12),
         (["web"], [], 2),
         (["web", "image"], ["image"], 2),
-        (["all"], ["web"], 10),
+        (["all"], ["web"], 11),
         # A tag of a playbook that imports this one.
-        (["mine"], [], 11),
-        (["mine", "web"], [], 11),
+        (["mine"], [], 12),
+        (["mine", "web"], [], 12),
     ],
 )
 def test_roles_that_run_are_validated(tags: list[str], skipped: list[str], validated: int) -> None:

@@ -11,9 +11,9 @@ from urllib.parse import quote, quote_plus
 MASK = "********"
 # Characters. Shorter values occur in too many words.
 SHORTEST_SECRET = 4
-# Keys with public values in the Secrets of databases and certificates. A message without `polls` or `5432` would be
-# unreadable.
-PUBLIC_KEYS = frozenset({"username", "host", "port", "database", "schema", "role", "ca.crt", "tls.crt"})
+# Keys with public values in the Secrets of databases, caches, and certificates. A message without `polls` or `5432`
+# would be unreadable.
+PUBLIC_KEYS = frozenset({"username", "user", "host", "port", "database", "schema", "role", "ca", "ca.crt", "tls.crt"})
 
 
 def embedded_base64(value: bytes) -> set[str]:

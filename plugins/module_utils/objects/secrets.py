@@ -6,6 +6,7 @@ import binascii
 import secrets
 import string
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
@@ -14,6 +15,15 @@ Obj = dict[str, Any]
 
 HIDDEN = "(hidden)"
 _ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True)
+class Step:
+    """A Secret of a server to write, by the suffix of its name, and the reason."""
+
+    suffix: str
+    values: dict[str, str]
+    text: str
 
 
 def random_text(length: int = 32) -> str:

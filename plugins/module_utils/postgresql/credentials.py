@@ -1,34 +1,25 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Passwords and certificates of a PostgreSQL server: their Secrets, and their use in a running server."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
+    Step,
     manifest,
     random_text,
     refuse_unreadable,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates, preflight, scram
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.certificates import Pair
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 
 # Values of the Secrets, by the suffix of their names.
 Values = dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A Secret to write, and the reason."""
-
-    suffix: str
-    values: dict[str, str]
-    text: str
 
 
 def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
@@ -46,7 +37,9 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     todo = []
     if values != {key: admin.get(key) for key in values}:
         todo.append(Step("admin", values, f"{'change' if admin else 'create'} the administrator's password"))
-    return todo + (external_authority(params, held.get("ca", {})) if external else renewals(params, held, now))
+    if external:
+        return todo + external_authority(params, held.get("ca", {}))
+    return todo + certificates.renewals(params, held, now, "postgresql")
 
 
 def external_authority(params: dict[str, Any], held: dict[str, str]) -> list[Step]:
@@ -57,30 +50,6 @@ def external_authority(params: dict[str, Any], held: dict[str, str]) -> list[Ste
         raise ManifestError(thing, "is missing", f"Create it, or set postgresql_ca_certificate, {AGAIN}")
     text = "store the server's certificate authority"
     return [Step("ca", {"tls.crt": wanted}, text)] if held.get("tls.crt") != wanted else []
-
-
-def renewals(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
-    """Return the certificate authority and server certificate that are missing, faulty, or soon to expire."""
-    days, ca_days, names = params["certificate_days"], params["ca_days"], params["dns_names"]
-    if params["renew_days"] >= days:
-        thing = f"A certificate that is valid for {days} days and renewed {params['renew_days']} days before it expires"
-        raise ManifestError(thing, "would be renewed in each run", f"Raise postgresql_certificate_days, {AGAIN}")
-    todo = []
-    title = f"{params['name']} in {params['namespace']}"
-    ca = Pair.of(held["ca"]) if "ca" in held else None
-    # Early enough that no server certificate expires before its regular lifetime.
-    reason = certificates.authority_reason(ca, now, min(days, ca_days - 1)) if ca else "it is missing"
-    if reason:
-        text = f"renew the certificate authority because {reason}" if ca else "create a certificate authority"
-        ca = certificates.authority(title, ca_days, now, ca.key if ca else "")
-        todo.append(Step("ca", ca.values, text))
-    reason, text = "it is missing", "create the server's certificate"
-    if "tls" in held:
-        reason = certificates.server_reason(Pair.of(held["tls"]), ca, names, now, params["renew_days"])
-        text = f"renew the server's certificate because {reason}"
-    if reason:
-        todo.append(Step("tls", certificates.server(ca, names, days, now).values, text))
-    return todo
 
 
 def running_server(client: Client, params: dict[str, Any]) -> Server | None:

@@ -2,19 +2,17 @@
 """Inspect the existing objects of a PostgreSQL server, and refuse settings that would fail later."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Obj
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import MANAGED, foreign
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import data_of
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import quantity
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.claims import refuse_claim
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_rolled_out
 
 KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # The keys of the Secrets of a server, by the suffix of their names.
 KEYS = {"admin": ("username", "password"), "ca": ("tls.crt", "tls.key"), "tls": ("tls.crt", "tls.key")}
 
@@ -45,7 +43,7 @@ def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, A
                 refuse_foreign(item, params["namespace"], owner)
         values_of(secrets, params["namespace"], external)
         if claim and not external:
-            refuse_claim(claim, volume, client)
+            refuse_claim(claim, volume, client, "postgresql")
     return {
         "changed": False,
         "namespace_exists": exists,
@@ -108,47 +106,3 @@ def refuse_connections(accepted: int, web: int, jobs: int, reserved: int) -> Non
             f"but the server accepts {accepted}",
             f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}",
         )
-
-
-def amount(size: str) -> Decimal:
-    """Return the bytes of a volume's size. Raises ManifestError if it is not a quantity."""
-    try:
-        return quantity.parse(size)
-    except ValueError:
-        raise ManifestError(
-            f"The size {size} of the volume", "is not a Kubernetes quantity", f"Write for example 10Gi, {AGAIN}"
-        ) from None
-
-
-def refuse_claim(claim: Mapping[str, Any], existing: Obj | None, client: Client) -> None:
-    """Raise ManifestError if no volume can have the wanted size and storage class of a claim."""
-    size, wanted = amount(claim["size"]), claim["storage_class"]
-    if not existing:
-        refuse_class(wanted, client.list("StorageClass"))
-        return
-    volume, move = f"The volume of claim {claim['name']}", f"or move the data by backup and restore, {AGAIN}"
-    held, name = existing["spec"]["resources"]["requests"]["storage"], existing["spec"].get("storageClassName")
-    if size < amount(held):
-        step = f"Set postgresql_storage_size to {held} or more, {AGAIN}"
-        raise ManifestError(volume, f"has {held} and cannot shrink to {claim['size']}", step)
-    if wanted and name != wanted:
-        reason = f"has storage class {name or 'none'}, which cannot change to {wanted}"
-        raise ManifestError(volume, reason, f"Restore postgresql_storage_class, {move}")
-    # Checked last, because an unchanged run does not need the storage classes.
-    if size > amount(held) and not any(
-        item["metadata"]["name"] == name and item.get("allowVolumeExpansion") for item in client.list("StorageClass")
-    ):
-        reason = f"has {held}, and its storage class {name or 'none'} cannot expand it to {claim['size']}"
-        raise ManifestError(volume, reason, f"Set postgresql_storage_size to {held}, {move}")
-
-
-def refuse_class(wanted: str, classes: Sequence[Obj]) -> None:
-    """Raise ManifestError if the storage class is missing, or the default storage class if none is named."""
-    names = sorted(item["metadata"]["name"] for item in classes)
-    step = (
-        f"Set postgresql_storage_class to {'one of ' + ', '.join(names) if names else 'one that you create'}, {AGAIN}"
-    )
-    if wanted and wanted not in names:
-        raise ManifestError(f"Storage class {wanted}", "does not exist in this cluster", step)
-    if not wanted and not any((c["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for c in classes):
-        raise ManifestError("This cluster", "has no default storage class", step)

@@ -15,8 +15,8 @@ from typing import Any
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client, Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError, ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import temporary_pod
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 

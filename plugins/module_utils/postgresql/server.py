@@ -16,7 +16,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import short
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, certificates
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 
 # All in seconds: for a script, for the start of a client pod, and between two checks of a certificate.

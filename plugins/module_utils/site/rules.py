@@ -13,12 +13,11 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, numbers
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cache
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
 
 Rule = Callable[..., Iterator[str]]
-RULES: list[Rule] = []
+RULES: list[Rule] = [*cache.RULES]
 
 # Suffixes of names that begin with app_name and are also values of labels, which have at most 63 characters. HASH is
 # the revision of a StatefulSet or the content hash of a Job.
@@ -34,16 +33,12 @@ TAKEN_DATABASES = ("postgres", "template0", "template1")
 # Words that PostgreSQL refuses as names of roles even in quotes.
 TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
 
-RESOURCES = [f"{name}_resources" for name in ("postgresql", "migrations", "superuser", "web", "web_front")]
-# Names of objects that the user creates.
-OBJECTS = ["postgresql_storage_class", "web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
-
 # Names of environment variables that Kubernetes accepts both from a ConfigMap and in a Job.
 VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
 # Environment variables of the pods that the roles set, so that no setting of a project can replace them.
 OWN_ENVIRONMENT = frozenset(
     {"DJANGO_SECRET_KEY_FILE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SCHEMA", "DATABASE_USER"}
-    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
+    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE", "CACHE_SECRET_DIRECTORY"}
     | {"DATABASE_APPLICATION_NAME", "MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"}
 )
 
@@ -54,14 +49,7 @@ def errors(values: Mapping[str, Any]) -> Iterator[str]:
         names = inspect.signature(rule).parameters
         if names.keys() <= values.keys():
             yield from rule(**{name: values[name] for name in names})
-    for name, value in values.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            yield from numbers.number(name, value)
-    for name in RESOURCES:
-        if name in values:
-            yield from numbers.resources(name, values[name])
-    for name in OBJECTS:
-        yield from _object(name, values.get(name) or "")
+    yield from bounds.errors(values)
 
 
 def rule(function: Rule) -> Rule:
@@ -98,14 +86,6 @@ def _namespace(name: str, value: str) -> Iterator[str]:
         yield f"{name} is {shown(value)}, which {problem}."
     elif value.startswith("kube-"):
         yield f"{name} is {value}, but the prefix kube- is reserved for Kubernetes. Choose another name."
-
-
-def _object(name: str, value: str) -> Iterator[str]:
-    if value and (len(value) > addresses.LONGEST_HOST or not all(map(addresses.LABEL.fullmatch, value.split(".")))):
-        yield (
-            f"{name} is {shown(value)}, which is not a valid name of an object: names have lowercase letters, digits, "
-            "hyphens, and dots. Write the name that kubectl lists."
-        )
 
 
 @rule
@@ -306,7 +286,7 @@ def web_trusted_proxies(web_trusted_proxies: list[str]) -> Iterator[str]:
 def web_node_port(web_service_type: str, web_node_port: int, web_node_port_range: str) -> Iterator[str]:
     """A dry run of the API does not check the range."""
     if web_service_type == "NodePort":
-        yield from numbers.node_port(web_node_port, web_node_port_range)
+        yield from bounds.node_port(web_node_port, web_node_port_range)
 
 
 @rule
@@ -338,17 +318,6 @@ def autoscaler(web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
             f"web_replicas_maximum is {web_replicas_maximum}, but web_replicas, the minimum, is {web_replicas}. Raise "
             "the maximum, or set it to 0 to disable the autoscaler."
         )
-
-
-@rule
-def storage_size(postgresql_storage_size: str) -> Iterator[str]:
-    try:
-        size = parse(postgresql_storage_size)
-    except ValueError as error:
-        yield f"postgresql_storage_size: {error}"
-    else:
-        if size <= 0:
-            yield f"postgresql_storage_size is {shown(postgresql_storage_size)}. Set a size above 0, for instance 10Gi."
 
 
 # --- Several sites ----------------------------------------------------------------------------------------------------

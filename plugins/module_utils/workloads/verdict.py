@@ -34,6 +34,8 @@ def failed_job(it: View, placed: bool) -> Problem | None:
     reason, message = state.get("reason") or "Failed", (state.get("message") or "").rstrip(".")
     pod, container = failed_container(it.pods)
     text, advice = f"{reason}: {message}" if message else reason, "Read its log and fix the cause"
+    if cause := causes.last_words(termination_message(it.pods, pod)):
+        text, advice = cause, "Fix the cause"
     if reason == "DeadlineExceeded":
         advice = "Find in its log what it waited for, or raise its activeDeadlineSeconds"
         if not placed and (cause := unplaced(it)):
@@ -64,10 +66,21 @@ def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
         return "", ""
     pod = max(pods, key=lambda p: (p["metadata"].get("creationTimestamp", ""), model.name_of(p)))
     for status in model.container_statuses(pod):
-        ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
-        if ended and ended.get("exitCode"):
+        if failed_end(status):
             return model.name_of(pod), status["name"]
     return model.name_of(pod), pod["spec"]["containers"][0]["name"]
+
+
+def termination_message(pods: Sequence[Obj], name: str) -> str:
+    """Return the termination message of a pod's first failed container, or an empty string."""
+    statuses = [status for pod in pods if model.name_of(pod) == name for status in model.container_statuses(pod)]
+    return next((end.get("message") or "" for status in statuses if (end := failed_end(status))), "")
+
+
+def failed_end(status: Obj) -> Obj | None:
+    """Return how a container failed, or None if it did not."""
+    ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
+    return ended if ended and ended.get("exitCode") else None
 
 
 def deployment_problems(it: View, since: float) -> list[Problem]:

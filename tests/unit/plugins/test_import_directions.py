@@ -14,6 +14,7 @@ LAYERS: dict[str, set[str]] = {
     "api": set(),
     "objects": {"api"},
     "workloads": {"api"},
+    "cache": {"api", "objects", "workloads"},
     "postgresql": {"api", "objects", "workloads"},
     "machine": {"api", "images"},
     "images": {"api"},

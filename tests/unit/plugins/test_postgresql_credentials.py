@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import progress
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Result
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import (
-    certificates,
     credentials,
     scram,
     server,

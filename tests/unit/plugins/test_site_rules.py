@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, rules, types
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, rules, types
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
 PROJECT = Path(__file__).parents[3]
@@ -157,7 +157,7 @@ def test_a_namespace_is_accepted_or_refused_once() -> None:
     assert len(errors_of(app_namespace="A", namespace_name="A")) == 1
 
 
-@pytest.mark.parametrize("name", rules.OBJECTS)
+@pytest.mark.parametrize("name", bounds.OBJECTS)
 def test_an_invalid_name_of_an_object_is_refused(name: str) -> None:
     for value in ("Nginx", "my_secret", "-x", "x" * 254, "a..b"):
         [error] = errors_of(**{name: value})
@@ -214,6 +214,8 @@ def test_an_unknown_role_is_refused() -> None:
 
 SECRETS = {
     "postgresql_admin_password": lambda text: {"postgresql_admin_password": text},
+    # The built-in server accepts fewer characters.
+    "cache_password": lambda text: {"cache_password": text, "cache_backend": "external"},
     "superuser_password": lambda text: {"superuser_password": text},
     "image_pull_password": lambda text: {"image_pull_username": "robot", "image_pull_password": text},
     **{
@@ -408,7 +410,9 @@ def test_settings_are_accepted() -> None:
 def test_reserved_settings_are_those_of_the_roles() -> None:
     found = set()
     for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
-        found |= set(re.findall(r"name: ((?:DJANGO|DATABASE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text()))
+        found |= set(
+            re.findall(r"name: ((?:DJANGO|DATABASE|CACHE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text())
+        )
     assert found == rules.OWN_ENVIRONMENT
 
 
@@ -564,3 +568,53 @@ def test_hosts_that_deploy_the_same_site_are_refused() -> None:
     assert error.startswith("The hosts a, b deploy the same site, polls in namespace polls of the same cluster")
     assert list(rules.same_site("c", sites)) == []
     assert list(rules.same_site("a", {"a": sites["a"], "b": ("d", "polls", "polls")})) == []
+
+
+# --- Cache ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cache_user": "polls"}, ""),
+        (
+            {"cache_user": "my polls"},
+            "cache_user is my polls, which is not 1 to 63 letters, digits, and -._~ characters.",
+        ),
+        ({"cache_user": "default"}, "cache_user is default, the user that the server disables."),
+        ({"cache_user": "default", "cache_backend": "external"}, ""),
+        ({"cache_user": "", "cache_backend": "external"}, "cache_user is empty."),
+        ({"cache_password": ""}, ""),
+        ({"cache_password": "aB3-._~"}, ""),
+        ({"cache_password": "a:b@c"}, "cache_password has characters other than letters, digits, and -._~"),
+        ({"cache_password": "a:b@c", "cache_backend": "external"}, ""),
+        ({"cache_password": "ab\n", "cache_backend": "external"}, "cache_password has a line break at its end"),
+        ({"cache_memory": "100Mi"}, ""),
+        ({"cache_memory": "much"}, "cache_memory: "),
+        ({"cache_memory": "0"}, "cache_memory is 0. Set a size above 0"),
+        ({"cache_storage_size": "-1Gi"}, "cache_storage_size is -1Gi. Set a size above 0"),
+        ({"cache_databases": 0}, "cache_databases is 0. Set a number from 1 to 10000."),
+        ({"cache_port": 70000}, "cache_port is 70000. Set a number from 1 to 65535."),
+    ],
+)
+def test_variables_of_the_cache(values: dict[str, Any], words: str) -> None:
+    found = errors_of(**{"cache_backend": "builtin"} | values)
+    assert len(found) == bool(words)
+    assert "".join(found).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("host", "backend", "words"),
+    [
+        ("polls-cache.polls.svc", "builtin", ""),
+        ("polls-cache.polls.svc", "external", "cache_host is not set, but cache_backend is external."),
+        ("", "external", "cache_host is not set, but cache_backend is external."),
+        ("cache.example.org", "external", ""),
+        ("fd00::1", "external", ""),
+        ("rediss://cache.example.org", "external", "cache_host is rediss://cache.example.org, which is not a host."),
+    ],
+)
+def test_host_of_the_cache(host: str, backend: str, words: str) -> None:
+    found = errors_of(cache_host=host, cache_backend=backend, app_name="polls", app_namespace="polls")
+    assert len(found) == bool(words)
+    assert "".join(found).startswith(words)

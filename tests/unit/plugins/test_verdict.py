@@ -19,6 +19,17 @@ def test_a_failed_job_fails_before_its_pods_are_deleted() -> None:
     assert problem.pod == case.objects["Pod"][0]["metadata"]["name"]
 
 
+def test_a_message_of_one_line_is_the_reason_of_a_failed_job() -> None:
+    case = Case("job_failed")
+    [status] = case.objects["Pod"][0]["status"]["containerStatuses"]
+    status["state"]["terminated"]["message"] = "The cache refuses the password"
+    problem = case.failure()
+    assert (problem.text, problem.advice) == ("The cache refuses the password", "Fix the cause")
+    # Several lines are the end of a log.
+    status["state"]["terminated"]["message"] = "Traceback\nValueError"
+    assert case.failure().text.startswith("BackoffLimitExceeded")
+
+
 def test_a_job_past_its_deadline_is_failed() -> None:
     problem = Case("job_deadline").failure()
     assert problem.code == "DeadlineExceeded"

@@ -1,4 +1,4 @@
-"""Variables of roles, rendered by Ansible itself."""
+"""Variables of roles, rendered by Ansible itself, alone or with all other variables of their roles."""
 
 from __future__ import annotations
 
@@ -38,3 +38,34 @@ def rendered(file: str, names: list[str], cases: list[dict[str, Any]], **environ
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
+
+
+def rendered_in_play(
+    folder: Path, names: dict[str, str], entry_points: dict[str, str], variables: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the values of expressions, by name, in a play with these roles; each role has a file of its tasks."""
+    content = "{{ {" + ", ".join(f"'{key}': {name}" for key, name in names.items()) + "} | to_json }}"
+    tasks: list[dict[str, Any]] = [
+        {"import_role": {"name": f"cloud_django.kubernetes.{role}", "tasks_from": file}, "when": False}
+        for role, file in entry_points.items()
+    ]
+    copy = {"dest": str(folder / "out"), "content": content, "mode": "0600"}
+    # For the files of the first role.
+    role = {"role_path": str(PROJECT / "roles" / next(iter(entry_points)))}
+    tasks.append({"ansible.builtin.copy": copy, "vars": role})
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
+    play["vars"] = {"__django_component": "migrations", "__django_login": "app"}
+    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    given = json.dumps({"ansible_python_interpreter": sys.executable} | variables)
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,", "play.yml"]
+    done = subprocess.run(
+        [*command, f"--extra-vars={given}"],
+        cwd=folder,
+        env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "out").read_text())

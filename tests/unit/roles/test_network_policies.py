@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rendering import rendered_in_play
 
-PROJECT = Path(__file__).parents[3]
 SITE = {"app_name": "polls", "app_namespace": "polls", "app_public_url": "", "django_image": "none"}
 DNS = [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
 RESOLVER = {"to": [{"ipBlock": {"cidr": "10.0.0.2/32"}}], "ports": [{"port": 1053, "protocol": "UDP"}]}
 
 
 def rendered(folder: Path, **variables: Any) -> dict[str, Any]:
-    """Return the policies of web pods, Jobs, and the client pod, and the refusals of the role postgresql."""
+    """Return the policies of web pods, Jobs, servers, and client pods, and the refusals of the role postgresql."""
     names = {"web": "__web_network_policy", "job": "__django_job_network_policy", "client": "__database_network_policy"}
     names |= {"server": "__postgresql_network_policy", "service": "__postgresql_service"}
-    names |= {"refusal": "__postgresql_refusals | join"}
-    content = "{{ {" + ", ".join(f"'{key}': {name}" for key, name in names.items()) + "} | to_json }}"
-    entry_points = {"postgresql": "main", "database": "main", "web": "check_replicas"}
-    tasks: list[dict[str, Any]] = [
-        {"import_role": {"name": f"cloud_django.kubernetes.{role}", "tasks_from": file}, "when": False}
-        for role, file in entry_points.items()
-    ]
-    tasks.append({"ansible.builtin.copy": {"dest": str(folder / "out"), "content": content, "mode": "0600"}})
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
-    play["vars"] = {"__django_component": "migrations"}
-    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    given = json.dumps(SITE | {"ansible_python_interpreter": sys.executable} | variables)
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,", "play.yml"]
-    done = subprocess.run(
-        [*command, f"--extra-vars={given}"],
-        cwd=folder,
-        env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / "out").read_text())
+    names |= {"cache": "__cache_network_policy", "check": "__cache_check_network_policy"}
+    names |= {"cache_service": "__cache_service", "pod": "__web_pod_labels", "refusal": "__postgresql_refusals | join"}
+    entry_points = {"postgresql": "main", "database": "main", "cache": "main", "web": "check_replicas"}
+    # Without a cache, unless a test is about it.
+    return rendered_in_play(folder, names, entry_points, SITE | {"cache_state": "absent"} | variables)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +72,40 @@ def test_another_resolver_is_allowed_with_one_variable(tmp_path: Path) -> None:
     for name in ("web", "job", "client"):
         assert RESOLVER in found[name]["spec"]["egress"], name
         assert len(found[name]["spec"]["egress"]) == 2
+
+
+def test_cache_accepts_only_pods_of_its_site(tmp_path: Path) -> None:
+    found = rendered(tmp_path, cache_state="present", cache_port=6380)
+    assert found["cache_service"]["spec"]["ports"][0]["port"] == 6380
+    spec = found["cache"]["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in spec
+    [rule] = spec["ingress"]
+    assert rule["ports"] == [{"port": 6379, "protocol": "TCP"}]
+    [peer] = rule["from"]
+    labels = peer["podSelector"]["matchLabels"]
+    assert labels == {"app.kubernetes.io/instance": "polls", "cloud-django/cache-client": "true"}
+    assert found["pod"].items() >= labels.items()
+    for name in ("web", "job"):
+        *_, egress = found[name]["spec"]["egress"]
+        assert len(found[name]["spec"]["egress"]) == 3, "DNS, database, and cache"
+        assert egress["ports"] == rule["ports"]
+        # The labels of the server's pods.
+        assert egress["to"] == [{"podSelector": spec["podSelector"] | {}}]
+
+
+def test_port_of_an_external_cache_is_allowed_for_site_jobs_and_check(tmp_path: Path) -> None:
+    found = rendered(
+        tmp_path, cache_state="present", cache_backend="external", cache_host="a.example.org", cache_port="6390"
+    )
+    for name in ("web", "job", "check"):
+        assert {"ports": [{"port": 6390, "protocol": "TCP"}]} in found[name]["spec"]["egress"], name
+
+
+def test_site_without_a_cache_has_no_trace_of_it(tmp_path: Path) -> None:
+    found = rendered(tmp_path)
+    assert "cloud-django/cache-client" not in found["pod"]
+    assert all(len(found[name]["spec"]["egress"]) == 2 for name in ("web", "job"))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""A private certificate authority and the certificates that it signs, as PEM strings. No file is written."""
+"""A private certificate authority and the certificates that it signs, as PEM strings. No file is written.
+
+A server's Secret `<name>-ca` has its certificate authority, and `<name>-tls` its certificate.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import Step
 
 try:
     from cryptography import x509
@@ -119,8 +124,7 @@ def fault(pair: Pair) -> str:
 
 def authority_reason(ca: Pair, now: datetime, days_left: int) -> str:
     """Return why a certificate authority must be renewed, or an empty string."""
-    left = (ca.not_after - now).days
-    return f"{left} days are left" if left < days_left else ""
+    return lifetime_reason(ca.not_after, now, days_left)
 
 
 def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, days_left: int) -> str:
@@ -138,8 +142,46 @@ def server_reason(pair: Pair, ca: Pair, names: Sequence[str], now: datetime, day
             return "its host names differ"
     except x509.ExtensionNotFound:
         return "it has no host name"
-    left = (certificate.not_valid_after_utc - now).days
+    return lifetime_reason(certificate.not_valid_after_utc, now, days_left)
+
+
+def lifetime_reason(end: datetime, now: datetime, days_left: int) -> str:
+    """Return why a certificate that is valid until `end` must be renewed, or an empty string."""
+    left = (end - now).days
+    if left < 0:
+        return "it has expired"
     return f"{left} days are left" if left < days_left else ""
+
+
+def renewals(params: Mapping[str, Any], held: Mapping[str, dict[str, str]], now: datetime, role: str) -> list[Step]:
+    """Return the certificate authority and server certificate that are missing, faulty, or soon to expire.
+
+    Args:
+        params: the options of a module for the name, the namespace, the DNS names, and the lifetimes.
+        held: the values of existing Secrets, by the suffix of their names.
+        now: the current time.
+        role: the role whose variables set the lifetimes.
+    """
+    days, ca_days, names = params["certificate_days"], params["ca_days"], params["dns_names"]
+    if params["renew_days"] >= days:
+        thing = f"A certificate that is valid for {days} days and renewed {params['renew_days']} days before it expires"
+        raise ManifestError(thing, "would be renewed in each run", f"Raise {role}_certificate_days, {AGAIN}")
+    todo = []
+    title = f"{params['name']} in {params['namespace']}"
+    ca = Pair.of(held["ca"]) if "ca" in held else None
+    # Early enough that no server certificate expires before its regular lifetime.
+    reason = authority_reason(ca, now, min(days, ca_days - 1)) if ca else "it is missing"
+    if reason:
+        text = f"renew the certificate authority because {reason}" if ca else "create a certificate authority"
+        ca = authority(title, ca_days, now, ca.key if ca else "")
+        todo.append(Step("ca", ca.values, text))
+    reason, text = "it is missing", "create the server's certificate"
+    if "tls" in held:
+        reason = server_reason(Pair.of(held["tls"]), ca, names, now, params["renew_days"])
+        text = f"renew the server's certificate because {reason}"
+    if reason:
+        todo.append(Step("tls", server(ca, names, days, now).values, text))
+    return todo
 
 
 def served_fault(certificate: bytes, now: datetime) -> str:

@@ -1,24 +1,49 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
-"""Rules for numbers and quantities: bounds, node ports, and the resources of containers."""
+"""Bounds of numbers, node ports, resources, sizes, and names of objects in the variables of a site."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.quantity import parse
 
 # Bounds of numbers. Other numbers have the minimum 0 and no maximum.
 LIMITS: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port"), (1, 65535)),
-    **dict.fromkeys(("postgresql_user_id", "database_client_user_id", "django_user_id"), (1, 2**31 - 1)),
+    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port", "cache_port"), (1, 65535)),
+    **dict.fromkeys(
+        ("postgresql_user_id", "database_client_user_id", "django_user_id", "cache_user_id"), (1, 2**31 - 1)
+    ),
     **dict.fromkeys(("web_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)),
     **dict.fromkeys(("web_threads", "web_replicas_cpu_target", "postgresql_certificate_days"), (1, None)),
-    "postgresql_ca_days": (1, None),
+    **dict.fromkeys(("postgresql_ca_days", "cache_ca_days", "cache_certificate_days", "cache_timeout"), (1, None)),
     "postgresql_max_connections": (1, 262143),
+    "cache_databases": (1, 10000),
     "web_session_affinity_seconds": (0, 86400),
 }
+RESOURCES = [f"{name}_resources" for name in ("postgresql", "cache", "migrations", "superuser", "web", "web_front")]
+# Names of objects that the user creates.
+OBJECTS = ["postgresql_storage_class", "cache_storage_class"]
+OBJECTS += ["web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
 PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
+# Sizes of volumes and memory.
+SIZES = ["postgresql_storage_size", "cache_storage_size", "cache_memory"]
+
+
+def errors(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the errors in the numbers, resources, sizes, and names of objects."""
+    for name, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield from number(name, value)
+    for name in RESOURCES:
+        if name in values:
+            yield from resources(name, values[name])
+    for name in OBJECTS:
+        yield from object_name(name, values.get(name) or "")
+    for name in SIZES:
+        if name in values:
+            yield from size(name, values[name])
 
 
 def number(name: str, value: int) -> Iterator[str]:
@@ -43,6 +68,15 @@ def node_port(port: int, ports: str) -> Iterator[str]:
         )
 
 
+def object_name(name: str, value: str) -> Iterator[str]:
+    """Yield an error if a name of an object is not valid."""
+    if value and (len(value) > addresses.LONGEST_HOST or not all(map(addresses.LABEL.fullmatch, value.split(".")))):
+        yield (
+            f"{name} is {shown(value)}, which is not a valid name of an object: names have lowercase letters, digits, "
+            "hyphens, and dots. Write the name that kubectl lists."
+        )
+
+
 def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for quantities that Kubernetes refuses, and for requests above their limits."""
     amounts: dict[tuple[str, str], Any] = {}
@@ -61,3 +95,14 @@ def resources(name: str, value: Mapping[str, Any]) -> Iterator[str]:
         if part == "requests" and limit is not None and amounts[part, resource] > limit:
             requested, allowed = value["requests"][resource], value["limits"][resource]
             yield f"{name} requests {requested} of {resource}, above the limit of {allowed}. Change one of them."
+
+
+def size(name: str, value: str) -> Iterator[str]:
+    """Yield an error if a size is not a quantity above 0."""
+    try:
+        number = parse(value)
+    except ValueError as error:
+        yield f"{name}: {error}"
+    else:
+        if number <= 0:
+            yield f"{name} is {shown(value)}. Set a size above 0, for instance 10Gi."
