@@ -75,10 +75,45 @@ def secret_directory(
         (directory / name).write_text(content)
 
 
+AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = index
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+subjectAltName = DNS:localhost
+basicConstraints = critical, CA:true
+"""
+
+
+def make_certificate(key: Path, certificate: Path, *, is_expired: bool) -> None:
+    """Write a key and a certificate that it signed itself, valid until 2099 or 2021."""
+    folder = key.parent
+    (folder / "index").touch()
+    (folder / "authority").write_text(AUTHORITY)
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    until = "20210101000000Z" if is_expired else "20990101000000Z"
+    for command in (
+        ["openssl", "req", "-new", *curve, "-subj", "/CN=localhost", "-keyout", key, "-out", "request"],
+        [
+            *("openssl", "ca", "-selfsign", "-batch", "-notext", "-config", "authority", "-keyfile", key),
+            *("-in", "request", "-startdate", "20200101000000Z", "-enddate", until, "-out", certificate),
+        ],
+    ):
+        subprocess.run(command, check=True, capture_output=True, cwd=folder)  # noqa: S603 - arguments of the tests
+
+
 class CacheServer:
     """A running Valkey (or Redis, its predecessor), and the Secret of a pod that uses it."""
 
-    def __init__(self, directory: Path, *, tls: bool = False, days: int = 2) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, is_expired: bool = False) -> None:
         program = shutil.which("valkey-server") or shutil.which("redis-server")
         if program is None:
             raise AssertionError("Neither valkey-server nor redis-server is on PATH. Install one of these packages.")
@@ -91,10 +126,7 @@ class CacheServer:
         key, certificate = directory / "key", directory / "certificate"
         self.command = [program, "--save", "", "--dir", str(directory), "--bind", "127.0.0.1"]
         if tls:
-            request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
-            request += ["-days", str(days), "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-            request += ["-keyout", str(key), "-out", str(certificate)]
-            subprocess.run(request, check=True, capture_output=True)  # noqa: S603 - arguments of the tests
+            make_certificate(key, certificate, is_expired=is_expired)
             self.command += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
             self.command += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
             self.command += ["--tls-ca-cert-file", str(certificate)]

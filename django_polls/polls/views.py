@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from django.conf import settings
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -31,9 +31,10 @@ open_questions = Remembered(
 
 
 def page_number(request: HttpRequest) -> int:
-    """Return the number of the requested page of the list. Anything else is the first page."""
+    """Return the number of the requested page of the list, at most the last one. Anything else is the first page."""
     given = request.GET.get("page", "")
-    return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 10 else 1
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 1
+    return 1 if number <= 1 else min(number, -(-open_questions.get() // settings.POLLS_PAGE_SIZE) or 1)
 
 
 def list_variant(request: HttpRequest) -> int | None:
@@ -46,30 +47,31 @@ def ballot_variant(request: HttpRequest, pk: int) -> int | None:
     return None if ballots.has_just_voted(request) else ballots.choice_voted_for(request, pk) or 0
 
 
+def list_page(request: HttpRequest) -> Page:
+    """Return a page of the list. A row more than it shows tells whether it is the last one."""
+    number, size = page_number(request), settings.POLLS_PAGE_SIZE
+    paginator = Paginator(Question.objects.open().with_total(), size)
+    rows = list(paginator.object_list[(number - 1) * size : number * size + 1])
+    if number > 1 and not rows:
+        # There are fewer questions than remembered.
+        open_questions.forget()
+        return list_page(request)
+    shown = (number - 1) * size + len(rows)
+    paginator.count = shown if len(rows) <= size else max(shown, open_questions.get())
+    return Page(rows[:size], number, paginator)
+
+
 @require_safe
-@cache_control(no_cache=True)
 @shared_page(list_variant)
+@cache_control(no_cache=True)
 def index(request: HttpRequest) -> HttpResponse:
     """List open questions, newest first. One query while they fit on a page, and one more for their number."""
-    size = settings.POLLS_PAGE_SIZE
-    questions = Question.objects.open().with_total()
-    number = page_number(request)
-    rows = list(questions[(number - 1) * size : number * size + 1])
-    if number == 1 and len(rows) <= size:
-        count = len(rows)
-    else:
-        count = max(open_questions.get(), (number - 1) * size + len(rows) if rows else 0)
-    paginator = Paginator(questions, size)
-    paginator.count = count
-    page = paginator.get_page(number)
-    if page.number == number:
-        page.object_list = rows[:size]
-    return render(request, "polls/index.html", {"page": page})
+    return render(request, "polls/index.html", {"page": list_page(request)})
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 @shared_page(ballot_variant)
+@cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the voting form. Two queries: the question and its choices."""
     return ballot_form(request, published_question(pk))
@@ -101,8 +103,8 @@ def vote(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 @shared_page(ballot_variant)
+@cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the results, which a script updates. Two queries: the question and its choices."""
     question = published_question(pk)
@@ -119,8 +121,8 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-@cache_control(no_cache=True)
 @shared_page(lambda request, pk: None if ballots.has_just_voted(request) else 0)
+@cache_control(no_cache=True)
 def results_json(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the results as JSON with an ETag: 304 until there is a new vote. One query."""
     now = timezone.now()

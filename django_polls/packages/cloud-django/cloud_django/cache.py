@@ -36,11 +36,11 @@ MAC_BYTES = 16
 counts: Counter[str] = Counter()
 
 
-class Unusable(ValueError):
+class UnusableValueError(ValueError):
     """A value that is too large, or that this site did not write."""
 
 
-class Skipped(Exception):
+class SkippedError(Exception):
     """The server failed a moment ago."""
 
 
@@ -57,7 +57,7 @@ class SignedJSONSerializer:
         text = json.dumps(value, separators=(",", ":")).encode()
         if len(text) > MOST_BYTES:
             count("too_large", "A value of %d bytes is too large for the cache.", len(text))
-            raise Unusable
+            raise UnusableValueError
         return self._mac(text, settings.SECRET_KEY) + text
 
     def loads(self, data: bytes) -> Any:
@@ -71,7 +71,7 @@ class SignedJSONSerializer:
         except (ValueError, RecursionError):
             pass
         count("unreadable", "A value of %d bytes in the cache is not from this site, and is ignored.", len(data))
-        raise Unusable
+        raise UnusableValueError
 
     @staticmethod
     def _mac(text: bytes, key: str) -> bytes:
@@ -132,15 +132,15 @@ class ForgivingRedisCache(RedisCache):
     def _attempt(self, method: Callable[..., Any], otherwise: Any, *arguments: Any, **options: Any) -> Any:
         state = ForgivingRedisCache.state
         try:
-            is_trial = state.breaker.begin(Skipped)
-        except Skipped:
+            is_trial = state.breaker.begin(SkippedError)
+        except SkippedError:
             counts["skipped"] += 1
             return otherwise
         answered = False
         try:
             result = method(*arguments, **options)
             answered = True
-        except Unusable:
+        except UnusableValueError:
             answered = True
             return otherwise
         except redis.ResponseError as error:

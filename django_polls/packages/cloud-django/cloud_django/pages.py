@@ -127,6 +127,7 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
 
 
 def is_read(request: HttpRequest) -> bool:
+    """Return whether a request can change nothing."""
     return request.method in {"GET", "HEAD"}
 
 

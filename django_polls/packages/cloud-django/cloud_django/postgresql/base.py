@@ -24,7 +24,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return super().get_new_connection(conn_params)
 
     def is_usable(self) -> bool:
-        """Return whether the connection works, for `CONN_HEALTH_CHECKS`, which asks before the first query of a request.
+        """Return whether the connection works, which CONN_HEALTH_CHECKS asks before the first query of a request.
 
         A server that closes a connection sends something, so a connection without unread data is open. Only other ones
         and those that had an error are tested with a query. Django's own check sends that query for each request.
