@@ -190,7 +190,7 @@ LOGGING = logging_settings(
 )
 
 # No visitor sees a page that is older than this. 0 renders each page anew.
-PAGE_CACHE_SECONDS = 1.0 if environment.flag("DJANGO_PAGE_CACHE", default=True) else 0.0
+PAGE_CACHE_SECONDS = environment.number("DJANGO_PAGE_CACHE_SECONDS", 1, most=60)
 
 # ---- Polls -----------------------------------------------------------------------------------------------------------
 

@@ -156,7 +156,7 @@ class ForgivingRedisCache(RedisCache):
         finally:
             state.breaker.end(is_trial, answered=answered)
         state.answers.worked()
-        if method.__name__ in {"add", "set", "set_many", "_set_for"}:
+        if method.__name__ in {"add", "set", "set_many"}:
             state.accepts.worked()
         return result
 
@@ -192,22 +192,6 @@ class ForgivingRedisCache(RedisCache):
 
     def clear(self) -> bool:
         return self._attempt(super().clear, False)
-
-    def get_with_life(self, key: str) -> tuple[Any, float]:
-        """Return a value and the seconds until it expires, or None and 0.0. Clocks of nodes need not agree."""
-        return self._attempt(self._get_with_life, (None, 0.0), self.make_and_validate_key(key))
-
-    def _get_with_life(self, key: str) -> tuple[Any, float]:
-        data, milliseconds = self._cache.get_client(key).pipeline(transaction=False).get(key).pttl(key).execute()
-        return (None, 0.0) if data is None else (self._cache._serializer.loads(data), milliseconds / 1000)
-
-    def set_for(self, key: str, value: Any, seconds: float) -> None:
-        """Store a value for a time that need not be whole seconds."""
-        self._attempt(self._set_for, None, self.make_and_validate_key(key), value, seconds)
-
-    def _set_for(self, key: str, value: Any, seconds: float) -> None:
-        data = self._cache._serializer.dumps(value)
-        self._cache.get_client(key, write=True).set(key, data, px=max(1, int(seconds * 1000)))
 
 
 class SessionCache(ForgivingRedisCache):
@@ -255,7 +239,7 @@ class Remembered:
             return self.value
 
     def forget(self) -> None:
-        """Compute it again at the next call, for example after a change."""
+        """Compute it again at the next call."""
         self.value = None
         caches["default"].delete(self.name)
 

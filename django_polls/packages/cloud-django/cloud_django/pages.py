@@ -1,13 +1,13 @@
-"""Pages that are the same for many visitors, kept for a second.
+"""Pages that are the same for many visitors, kept in the memory of the worker for a second.
 
-    @shared_page(lambda request, pk: request.GET.get("page", ""))
+    @shared_page(lambda request: request.GET.get("page", ""))
     def questions(request): ...
 
-Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor, and needs the shared
-cache for each request. Here the token is filled in for each visitor, and pages are in the memory of the worker first.
+Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor. Here the token is filled
+in for each visitor. Pages are not in the shared cache: for a second, it costs more than it saves.
 
-The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. 0 turns the cache off, and pages
-still have an ETag.
+The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each page is rendered anew,
+and still has an ETag.
 """
 
 import hashlib
@@ -20,13 +20,10 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CSRF_SECRET_LENGTH, _does_token_match, get_token
 from django.utils.cache import get_conditional_response
 from django.utils.crypto import get_random_string
-
-from cloud_django.cache import ForgivingRedisCache
 
 View = Callable[..., HttpResponseBase]
 
@@ -103,7 +100,7 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
     """
 
     def decorate(view: View) -> View:
-        name = f"page:{view.__module__}.{view.__qualname__}"
+        name = f"{view.__module__}.{view.__qualname__}"
 
         @wraps(view)
         def shared(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
@@ -118,7 +115,7 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
                 if isinstance(new, HttpResponseBase):
                     return new
                 page = new
-                keep(key, page)
+                pages.put(key, page)
             return answer(request, page)
 
         return shared
@@ -131,45 +128,15 @@ def is_read(request: HttpRequest) -> bool:
     return request.method in {"GET", "HEAD"}
 
 
-def current(key: tuple[Hashable, ...]) -> Page | None:
+def current(key: Hashable) -> Page | None:
     """Return a page that is new enough, or None if this request has to render it."""
     page = pages.get(key)
     if page is None or (age := time.monotonic() - page.since) >= settings.PAGE_CACHE_SECONDS:
-        return fetched(key)
+        return None
     if age < RENEWED_AFTER * settings.PAGE_CACHE_SECONDS or page.is_renewed:
         return page
     page.is_renewed = True
     return None
-
-
-def fetched(key: tuple[Hashable, ...]) -> Page | None:
-    """Return a page from the cache that the pods share, and keep it for the rest of its life."""
-    cache = caches["default"]
-    if not isinstance(cache, ForgivingRedisCache):
-        return None
-    value, life = cache.get_with_life(shared_key(key))
-    # A page is signed, but a value that somebody copied from another key is not this page.
-    if not isinstance(value, dict) or value.get("key") != list(key) or not 0 < life <= settings.PAGE_CACHE_SECONDS:
-        return None
-    since = time.monotonic() - (settings.PAGE_CACHE_SECONDS - life)
-    page = Page([part.encode() for part in value["parts"]], value["headers"], since)
-    pages.put(key, page)
-    return page
-
-
-def keep(key: tuple[Hashable, ...], page: Page) -> None:
-    """Keep a new page for the rest of its life, here and in the cache that the pods share."""
-    pages.put(key, page)
-    cache = caches["default"]
-    life = settings.PAGE_CACHE_SECONDS - (time.monotonic() - page.since)
-    if life > 0 and isinstance(cache, ForgivingRedisCache):
-        parts = [part.decode() for part in page.parts]
-        cache.set_for(shared_key(key), {"key": key, "parts": parts, "headers": page.headers}, life)
-
-
-def shared_key(key: tuple[Hashable, ...]) -> str:
-    """Return the name of a page in the shared cache. A hash, because a variant may contain any character."""
-    return hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest()
 
 
 def rendered(request: HttpRequest, view: View, arguments: dict[str, Any]) -> Page | HttpResponseBase:

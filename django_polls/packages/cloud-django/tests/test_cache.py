@@ -155,11 +155,6 @@ def test_all_operations(start_cache: StartCache, tls: bool) -> None:
         assert cache.delete("key") is True
         cache.set("count", 1)
         assert cache.incr("count") == 2
-        cache.set_for("brief", "value", 0.3)
-        value, life = cache.get_with_life("brief")
-        assert (value, 0 < life <= 0.3) == ("value", True)
-        time.sleep(0.35)
-        assert cache.get_with_life("brief") == (None, 0.0)
         assert cache.clear()
     assert not counts
 
@@ -222,7 +217,6 @@ def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str
         for _ in range(20):
             assert caches["default"].get("key", "default") == "default"
             caches["default"].set("key", 1)
-            assert caches["default"].get_with_life("key") == (None, 0.0)
         times.append(time.monotonic() - started)
 
     module.PAUSE_SECONDS = 60.0
@@ -236,7 +230,7 @@ def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str
     [line] = caplog.messages
     assert "does not answer" in line
     assert reason in line
-    assert counts["skipped"] >= 8 * 50
+    assert counts["skipped"] >= 8 * 30
 
 
 def test_killed_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
