@@ -6,18 +6,22 @@ threads of a pod.
 """
 
 import select
+import time
 from typing import Any
 
 from django.db.backends.postgresql import base
 
 from cloud_django.breaker import Breaker
 
+CHECK_SECONDS = 5.0
 # Shared by all threads of a worker. The site has one database.
 breaker = Breaker()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """PostgreSQL backend that connects through the circuit breaker."""
+    """PostgreSQL backend that connects through the circuit breaker, and rarely needs a query to check a connection."""
+
+    _next_check = 0.0
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         with breaker.attempt(self.Database.OperationalError):
@@ -26,10 +30,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Return whether the connection works, which CONN_HEALTH_CHECKS asks before the first query of a request.
 
-        A server that closes a connection sends something, so a connection without unread data is open. Only other ones
-        and those that had an error are tested with a query. Django's own check sends that query for each request.
+        A server that closes a connection sends something, so one without unread data is open. Django's own check, a
+        query for each request, runs only after an error and after some seconds, because a lost node closes nothing.
         """
-        if self.errors_occurred or self._has_unread_data():
+        is_due = time.monotonic() >= self._next_check
+        if is_due or self.errors_occurred or self._has_unread_data():
+            self._next_check = time.monotonic() + CHECK_SECONDS
             return super().is_usable()
         return True
 
