@@ -189,7 +189,7 @@ LOGGING = logging_settings(
     environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
 )
 
-# No visitor sees a page that is older than this. 0 renders each page anew.
+# No visitor sees a page that is older than this. 0 turns page caching off.
 PAGE_CACHE_SECONDS = environment.number("DJANGO_PAGE_CACHE_SECONDS", 1, most=60)
 
 # ---- Polls -----------------------------------------------------------------------------------------------------------

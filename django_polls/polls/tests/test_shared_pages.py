@@ -134,7 +134,7 @@ def test_vote_is_visible_to_the_voter_at_once_on_all_pages(question: Question) -
     assert voter.get(f"/polls/{question.pk}/results.json").json()["total"] == 1
 
 
-def test_vote_is_visible_to_everybody_within_a_second(question: Question, settings: Settings) -> None:
+def test_vote_is_visible_to_others_within_a_second(question: Question, settings: Settings) -> None:
     settings.PAGE_CACHE_SECONDS = 1.0
     path = f"/polls/{question.pk}/results.json"
     assert Client().get(path).json()["total"] == 0
@@ -187,7 +187,7 @@ def test_each_visitor_has_a_token_that_only_this_visitor_can_use(question: Quest
         assert visitor.post(f"{path}vote/", form | {"csrfmiddlewaretoken": token}).status_code == 302
 
 
-def test_token_is_masked_anew_and_the_cookie_is_kept(client: Client, question: Question) -> None:
+def test_token_has_a_new_mask_and_the_cookie_is_kept(client: Client, question: Question) -> None:
     path = f"/polls/{question.pk}/"
     first, secret = token_in(client.get(path)), client.cookies["csrftoken"].value
     assert token_in(client.get(path)) != first

@@ -6,7 +6,7 @@
 Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor. Here the token is filled
 in for each visitor. Pages are not in the shared cache: for a second, it costs more than it saves.
 
-The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each page is rendered anew,
+The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each request renders its page,
 and still has an ETag.
 """
 
@@ -140,7 +140,7 @@ def current(key: Hashable) -> Page | None:
 
 
 def rendered(request: HttpRequest, view: View, arguments: dict[str, Any]) -> Page | HttpResponseBase:
-    """Return the page, or the response of the view if it is not a page for everybody.
+    """Return the page, or the response of the view if only this visitor may get it.
 
     The view gets a random CSRF secret that no visitor has, so that no secret of a visitor can be in the page.
     """
