@@ -30,11 +30,19 @@ open_questions = Remembered(
 )
 
 
+def remembered_pages() -> int:
+    """Return the number of pages of the list, at least one."""
+    return -(-open_questions.get() // settings.POLLS_PAGE_SIZE) or 1
+
+
 def page_number(request: HttpRequest) -> int:
-    """Return the number of the requested page of the list, at most the last one. Anything else is the first page."""
+    """Return the number of the requested page of the list, and the first one for anything else.
+
+    It is at most one more than remembered, because there may be more questions now.
+    """
     given = request.GET.get("page", "")
     number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 1
-    return 1 if number <= 1 else min(number, -(-open_questions.get() // settings.POLLS_PAGE_SIZE) or 1)
+    return 1 if number <= 1 else min(number, remembered_pages() + 1)
 
 
 def list_variant(request: HttpRequest) -> int | None:
@@ -47,15 +55,16 @@ def ballot_variant(request: HttpRequest, pk: int) -> int | None:
     return None if ballots.has_just_voted(request) else ballots.choice_voted_for(request, pk) or 0
 
 
-def list_page(request: HttpRequest) -> Page:
-    """Return a page of the list. A row more than it shows tells whether it is the last one."""
-    number, size = page_number(request), settings.POLLS_PAGE_SIZE
+def list_page(number: int) -> Page:
+    """Return a page of the list, or the last one. A row more than it shows tells whether there is another page."""
+    size = settings.POLLS_PAGE_SIZE
     paginator = Paginator(Question.objects.open().with_total(), size)
     rows = list(paginator.object_list[(number - 1) * size : number * size + 1])
     if number > 1 and not rows:
-        # There are fewer questions than remembered.
-        open_questions.forget()
-        return list_page(request)
+        if number <= remembered_pages():
+            # There are fewer questions than remembered.
+            open_questions.forget()
+        return list_page(min(number - 1, remembered_pages()))
     shown = (number - 1) * size + len(rows)
     paginator.count = shown if len(rows) <= size else max(shown, open_questions.get())
     return Page(rows[:size], number, paginator)
@@ -66,7 +75,7 @@ def list_page(request: HttpRequest) -> Page:
 @cache_control(no_cache=True)
 def index(request: HttpRequest) -> HttpResponse:
     """List open questions, newest first. One query while they fit on a page, and one more for their number."""
-    return render(request, "polls/index.html", {"page": list_page(request)})
+    return render(request, "polls/index.html", {"page": list_page(page_number(request))})
 
 
 @require_safe

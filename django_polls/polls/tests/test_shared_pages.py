@@ -105,7 +105,7 @@ def test_pages_of_one_list_differ(client: Client, make_question: Callable[..., Q
     # Strangers cannot fill the memory with pages that do not exist.
     for number in range(3, 50):
         assert "first" in client.get(f"/?page={number}").text
-    assert len(pages._pages) == 2
+    assert len(pages._pages) == 3
 
 
 def test_fewer_questions_than_remembered(
@@ -117,6 +117,19 @@ def test_fewer_questions_than_remembered(
     questions[0].delete()
     pages.clear()
     assert "Page 2 of 2" in client.get("/?page=3").text
+
+
+def test_more_questions_than_remembered(
+    client: Client, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    assert "Page 1 of 2" in client.get("/").text
+    make_question("third")
+    pages.clear()
+    assert "Page 2 of 3" in client.get("/?page=2").text
+    assert "first" in client.get("/?page=3").text
+    assert "Page 3 of 3" in client.get("/?page=9").text
 
 
 # ---- Votes -----------------------------------------------------------------------------------------------------------
@@ -248,6 +261,7 @@ def with_cookie(request: HttpRequest) -> HttpResponse:
         (lambda request: HttpResponse("page", status=404), {}),
         (with_cookie, {}),
         (lambda request: HttpResponse("page", headers={"Vary": "Cookie"}), {}),
+        (lambda request: HttpResponse("page", headers={"Cache-Control": "no-store"}), {}),
         (lambda request: HttpResponse("page"), {"session": AccessedSession()}),
     ],
 )

@@ -6,8 +6,8 @@
 Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor. Here the token is filled
 in for each visitor. Pages are not in the shared cache: for a second, it costs more than it saves.
 
-The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each request renders its page,
-and still has an ETag.
+The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each request
+renders its page, which still has an ETag.
 """
 
 import hashlib
@@ -179,12 +179,13 @@ def split(body: bytes, secret: str) -> list[bytes]:
 
 
 def is_for_everybody(request: HttpRequest, response: HttpResponse) -> bool:
-    """Return whether a response depends on no session and no header, and sets no cookie."""
+    """Return whether a response depends on no session and no header, sets no cookie, and may be stored."""
     session = getattr(request, "session", None)
     return (
         response.status_code == 200
         and not response.cookies
         and not response.has_header("Vary")
+        and "no-store" not in response.get("Cache-Control", "")
         and not (session is not None and session.accessed)
     )
 
