@@ -19,8 +19,10 @@ from django.test import Client
 from django.test.utils import override_settings
 from django.utils import timezone
 
+from cloud_django.pages import pages
 from polls.models import Choice, Question
-from testing import PROJECT, Server, run_python
+from polls.views import open_questions
+from testing import PROJECT, CacheServer, Server, run_python
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +34,27 @@ def plain_static_files() -> Iterator[None]:
     }
     with override_settings(STORAGES=storages):
         yield
+
+
+@pytest.fixture(autouse=True)
+def empty_caches() -> None:
+    """Forget pages of an earlier test."""
+    pages.clear()
+    open_questions.forget()
+
+
+@pytest.fixture
+def start_cache(tmp_path: Path) -> Iterator[Callable[..., CacheServer]]:
+    """Start cache servers."""
+    running: list[CacheServer] = []
+
+    def run(**options: Any) -> CacheServer:
+        running.append(CacheServer(tmp_path / f"cache-{len(running)}", **options))
+        return running[-1]
+
+    yield run
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture

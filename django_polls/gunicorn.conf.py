@@ -1,5 +1,9 @@
 """Configuration of gunicorn in a pod, behind a server that buffers. gunicorn reads it from its working directory."""
 
+import gc
+
+from gunicorn.arbiter import Arbiter
+
 from cloud_django.cgroup import cpu_limit, worker_count
 from cloud_django.environment import Environment
 
@@ -37,3 +41,9 @@ logger_class = "cloud_django.gunicorn_log.GunicornLogger"
 accesslog = "-" if environment.flag("WEB_ACCESS_LOG", default=True) else None
 errorlog = "-"
 loglevel = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")).lower()
+
+
+def when_ready(server: Arbiter) -> None:
+    """Exclude the loaded application from garbage collection, which would copy its memory into each worker."""
+    gc.collect()
+    gc.freeze()

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from cloud_django.cache import cache_settings
+from cloud_django.cache import cache_settings, release_of
 from cloud_django.database import database_settings
 from cloud_django.environment import Environment, PublicURL
 from cloud_django.logs import logging_settings
@@ -135,7 +135,7 @@ if proxy_header := environment.text("DJANGO_PROXY_SSL_HEADER", "X-Forwarded-Prot
 # ---- Data ------------------------------------------------------------------------------------------------------------
 
 DATABASES = {"default": database_settings(environment, "django_polls")}
-CACHES = cache_settings(environment, "django_polls")
+CACHES = cache_settings(environment, "django_polls", release_of(BASE_DIR))
 
 # Without a shared cache, sessions are in the database only. A cache in a worker's memory would still serve a session
 # that another worker ended.
@@ -188,6 +188,9 @@ LOGGING = logging_settings(
     environment.choice("LOG_FORMAT", "json", ("json", "text")),
     environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
 )
+
+# No visitor sees a page that is older than this. 0 turns page caching off.
+PAGE_CACHE_SECONDS = environment.number("DJANGO_PAGE_CACHE_SECONDS", 1, most=60)
 
 # ---- Polls -----------------------------------------------------------------------------------------------------------
 

@@ -5,35 +5,43 @@ site could grow longer than the server's header limit. A user who deletes the co
 an election.
 """
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-
-from polls.models import Question
+from django.urls import reverse
 
 SALT = "polls.ballot"
 ONE_YEAR = 365 * 24 * 3600
+# For all pages, and only until pages from before the vote are out of every cache.
+JUST_VOTED = "just_voted"
+JUST_VOTED_SECONDS = 2
 
 
-def cookie_name(question: Question) -> str:
+def cookie_name(question_id: int) -> str:
     """Return the cookie's name. It is signed with the question's ID, so a ballot isn't valid for another question."""
-    return f"vote_{question.pk}"
+    return f"vote_{question_id}"
 
 
-def choice_voted_for(request: HttpRequest, question: Question) -> int | None:
+def choice_voted_for(request: HttpRequest, question_id: int) -> int | None:
     """Return the ID of the choice that this browser voted for, or None without a valid cookie."""
-    value = request.get_signed_cookie(cookie_name(question), default=None, salt=SALT, max_age=ONE_YEAR)
+    name = cookie_name(question_id)
+    if name not in request.COOKIES:
+        return None
+    value = request.get_signed_cookie(name, default=None, salt=SALT, max_age=ONE_YEAR)
     return int(value) if value and value.isdecimal() else None
 
 
-def remember(response: HttpResponse, question: Question, choice_id: int) -> None:
-    """Store the vote in a cookie of the browser."""
+def has_just_voted(request: HttpRequest) -> bool:
+    """Return whether this browser voted so recently that a cached page may not contain the vote."""
+    return JUST_VOTED in request.COOKIES
+
+
+def remember(response: HttpResponse, question_id: int, choice_id: int) -> None:
+    """Store the vote in a cookie of the browser, and in another one that it was just now."""
+    flags: dict[str, Any] = {"secure": settings.SESSION_COOKIE_SECURE, "httponly": True, "samesite": "Lax"}
+    path = reverse("polls:detail", args=[question_id])
     response.set_signed_cookie(
-        cookie_name(question),
-        str(choice_id),
-        salt=SALT,
-        max_age=ONE_YEAR,
-        path=question.get_absolute_url(),
-        secure=settings.SESSION_COOKIE_SECURE,
-        httponly=True,
-        samesite="Lax",
+        cookie_name(question_id), str(choice_id), salt=SALT, max_age=ONE_YEAR, path=path, **flags
     )
+    response.set_cookie(JUST_VOTED, "1", max_age=JUST_VOTED_SECONDS, **flags)

@@ -3,15 +3,18 @@
 from http import HTTPStatus
 
 from django.conf import settings
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import conditional_page, require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from cloud_django.cache import Remembered
+from cloud_django.pages import shared_page
 from polls import ballots
-from polls.models import Choice, Question
+from polls.models import Choice, Question, count_vote
 from polls.tally import percentages
 
 NOTHING_CHOSEN = "Please choose one of the answers, then vote."
@@ -21,14 +24,62 @@ ALREADY_VOTED = "You have already voted on this question."
 CLOSED = "This question has closed, so your vote was not counted."
 
 
+# Exact while the list fits on a page. Otherwise, only the number of pages depends on it.
+open_questions = Remembered(
+    "open-questions", lambda: Question.objects.open().count(), own_seconds=10, shared_seconds=60
+)
+
+
+def remembered_pages() -> int:
+    """Return the number of pages of the list, at least one."""
+    return -(-open_questions.get() // settings.POLLS_PAGE_SIZE) or 1
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return the number of the requested page of the list, and the first one for anything else.
+
+    It is at most one more than remembered, because there may be more questions now.
+    """
+    given = request.GET.get("page", "")
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 1
+    return 1 if number <= 1 else min(number, remembered_pages() + 1)
+
+
+def list_variant(request: HttpRequest) -> int | None:
+    """Return what the list depends on. A new vote must be on the next page that the voter opens."""
+    return None if ballots.has_just_voted(request) else page_number(request)
+
+
+def ballot_variant(request: HttpRequest, pk: int) -> int | None:
+    """Return what a page of a question depends on: the vote of this browser, or 0."""
+    return None if ballots.has_just_voted(request) else ballots.choice_voted_for(request, pk) or 0
+
+
+def list_page(number: int) -> Page:
+    """Return a page of the list, or the last one. A row more than it shows tells whether there is another page."""
+    size = settings.POLLS_PAGE_SIZE
+    paginator = Paginator(Question.objects.open().with_total(), size)
+    rows = list(paginator.object_list[(number - 1) * size : number * size + 1])
+    if number > 1 and not rows:
+        if number <= remembered_pages():
+            # There are fewer questions than remembered.
+            open_questions.forget()
+        return list_page(min(number - 1, remembered_pages()))
+    shown = (number - 1) * size + len(rows)
+    paginator.count = shown if len(rows) <= size else max(shown, open_questions.get())
+    return Page(rows[:size], number, paginator)
+
+
 @require_safe
+@shared_page(list_variant)
+@cache_control(no_cache=True)
 def index(request: HttpRequest) -> HttpResponse:
-    """List open questions, newest first. Two queries: the number of questions, and one page of them."""
-    page = Paginator(Question.objects.open().with_total(), settings.POLLS_PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "polls/index.html", {"page": page})
+    """List open questions, newest first. One query while they fit on a page, and one more for their number."""
+    return render(request, "polls/index.html", {"page": list_page(page_number(request))})
 
 
 @require_safe
+@shared_page(ballot_variant)
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the voting form. Two queries: the question and its choices."""
@@ -38,29 +89,30 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, pk: int) -> HttpResponse:
-    """Count a vote and redirect to the results. Two queries: the question, and one UPDATE (two to move a vote).
+    """Count a vote and redirect to the results. One query for a first vote, and two or three for others.
 
     An invalid vote shows the form again, with the reason.
     """
-    question = published_question(pk)
     if request.method != "POST":
-        return redirect(question)
-    before = ballots.choice_voted_for(request, question)
+        return redirect(published_question(pk))
+    before = ballots.choice_voted_for(request, pk)
+    chosen, problem = chosen_id(request.POST)
+    if chosen is not None and before is None and count_vote(pk, chosen):
+        return counted(pk, chosen)
+    question = published_question(pk)
     if question.is_closed:
         return ballot_form(request, question, CLOSED, HTTPStatus.CONFLICT)
     if before is not None and not settings.POLLS_VOTE_CHANGEABLE:
         return ballot_form(request, question, ALREADY_VOTED, HTTPStatus.CONFLICT)
-    chosen, problem = chosen_id(request.POST)
     if chosen is None:
         return ballot_form(request, question, problem, HTTPStatus.BAD_REQUEST)
     if chosen != before and not question.record_vote(chosen, instead_of=before):
         return ballot_form(request, question, NOT_AN_ANSWER, HTTPStatus.BAD_REQUEST)
-    response = HttpResponseRedirect(results_url(question))
-    ballots.remember(response, question, chosen)
-    return response
+    return counted(pk, chosen)
 
 
 @require_safe
+@shared_page(ballot_variant)
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the results, which a script updates. Two queries: the question and its choices."""
@@ -70,7 +122,7 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
         "question": question,
         "rows": list(zip(choices, percentages([choice.votes for choice in choices]), strict=True)),
         "total": sum(choice.votes for choice in choices),
-        "voted_for": ballots.choice_voted_for(request, question),
+        "voted_for": ballots.choice_voted_for(request, pk),
         "changeable": settings.POLLS_VOTE_CHANGEABLE,
         "refresh_seconds": settings.POLLS_REFRESH_SECONDS,
     }
@@ -78,8 +130,8 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
+@shared_page(lambda request, pk: None if ballots.has_just_voted(request) else 0)
 @cache_control(no_cache=True)
-@conditional_page
 def results_json(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the results as JSON with an ETag: 304 until there is a new vote. One query."""
     now = timezone.now()
@@ -109,9 +161,11 @@ def published_question(pk: int) -> Question:
     return get_object_or_404(Question.objects.published(), pk=pk)
 
 
-def results_url(question: Question) -> str:
-    """Return the URL of the results. It is below the question's URL, so that browsers send the question's cookie."""
-    return f"{question.get_absolute_url()}results/"
+def counted(question_id: int, choice_id: int) -> HttpResponse:
+    """Redirect to the results, and store the vote in the browser."""
+    response = HttpResponseRedirect(reverse("polls:results", args=[question_id]))
+    ballots.remember(response, question_id, choice_id)
+    return response
 
 
 def chosen_id(data: QueryDict) -> tuple[int | None, str]:
@@ -131,7 +185,7 @@ def ballot_form(
     request: HttpRequest, question: Question, problem: str = "", status: HTTPStatus = HTTPStatus.OK
 ) -> HttpResponse:
     """Render the voting form, with the reason if it is shown again."""
-    voted_for = ballots.choice_voted_for(request, question)
+    voted_for = ballots.choice_voted_for(request, question.pk)
     can_vote = not question.is_closed and (voted_for is None or settings.POLLS_VOTE_CHANGEABLE)
     context = {
         "question": question,

@@ -1,19 +1,16 @@
 """Sessions with a cache that can fail."""
 
-import shutil
 import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
 from django.test import Client, override_settings
 
-from cloud_django.cache import LONGEST_SESSION_SECONDS, ForgivingRedisCache, cache_settings
+from cloud_django.cache import LONGEST_SESSION_SECONDS, ForgivingRedisCache, ServerState, cache_settings
 from cloud_django.environment import Environment
+from testing import CacheServer
 
 
 def free_port() -> int:
@@ -24,11 +21,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(autouse=True)
-def no_pause() -> Iterator[None]:
-    """Clear the cache failure of an earlier test."""
-    ForgivingRedisCache._silent_until = 0.0
-    yield
-    ForgivingRedisCache._silent_until = 0.0
+def fresh_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the cache failure of an earlier test."""
+    monkeypatch.setattr(ForgivingRedisCache, "state", ServerState())
 
 
 def shared_cache(port: int, **more: str) -> override_settings:
@@ -58,32 +53,10 @@ def test_login_works_without_the_cache(client: Client) -> None:
         log_in_and_look(client)
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Return the port of a real server, if the machine has one."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("neither redis-server nor valkey-server is on PATH")
-    port = free_port()
-    arguments = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    (tmp_path / "password").write_text("p@:/ é 🔑\n")
-    server = subprocess.Popen([*arguments, "--requirepass", "p@:/ é 🔑"], stdout=subprocess.DEVNULL)
-    for _ in range(100):
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield port, server
-    server.kill()
-    server.wait()
-
-
 @pytest.mark.usefixtures("administrator")
-def test_sessions_survive_failure_of_a_real_cache(
-    client: Client, redis_server: tuple[int, subprocess.Popen[bytes]], tmp_path: Path
-) -> None:
-    port, server = redis_server
-    with shared_cache(port, CACHE_PASSWORD_FILE=str(tmp_path / "password")):
+def test_sessions_survive_failure_of_a_real_cache(client: Client, start_cache: Callable[..., CacheServer]) -> None:
+    server = start_cache(tls=True)
+    with shared_cache(server.port, CACHE_SECRET_DIRECTORY=str(server.secret)):
         log_in_and_look(client)
         key = f"django.contrib.sessions.cached_db{client.session.session_key}"
         assert caches["sessions"].get(key)
@@ -92,8 +65,7 @@ def test_sessions_survive_failure_of_a_real_cache(
         caches["default"].set("count", 1)
         assert caches["default"].incr("count") == 2
 
-        server.kill()
-        server.wait()
+        server.stop()
         assert client.get("/admin/").status_code == 200
         assert client.post("/admin/logout/").status_code == 200
         assert client.get("/admin/").status_code == 302

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud_django.postgresql.breaker import Breaker
+from cloud_django.breaker import Breaker
 
 
 class AwayError(Exception):

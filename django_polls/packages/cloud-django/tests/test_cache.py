@@ -1,66 +1,383 @@
-"""A cache that can fail."""
+"""A shared cache that fails in every way: with a real server, and nothing breaks."""
 
-from collections.abc import Iterator
+import logging
+import pickle
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
-from cloud_django.cache import PAUSE_SECONDS, ForgivingRedisCache, JSONSerializer, cache_settings
+from cloud_django import cache as module
+from cloud_django.cache import (
+    MOST_BYTES,
+    TIMEOUT_SECONDS,
+    ForgivingRedisCache,
+    Remembered,
+    ServerState,
+    SignedJSONSerializer,
+    UnusableValueError,
+    cache_settings,
+    counts,
+    release_of,
+)
 from cloud_django.environment import Environment
+from testing import CacheServer, secret_directory
+
+StartCache = Callable[..., CacheServer]
+PAUSE = 0.2
 
 
 @pytest.fixture(autouse=True)
-def no_pause() -> Iterator[None]:
-    """Clear the cache failure of an earlier test."""
-    ForgivingRedisCache._silent_until = 0.0
-    yield
-    ForgivingRedisCache._silent_until = 0.0
+def fresh_state(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Forget failures of an earlier test, and pause for a shorter time."""
+    monkeypatch.setattr(module, "PAUSE_SECONDS", PAUSE)
+    monkeypatch.setattr(ForgivingRedisCache, "state", ServerState())
+    counts.clear()
+    with caplog.at_level(logging.INFO, "cloud_django.cache"):
+        yield
 
 
-def test_password_and_ca_are_forwarded_unchanged(tmp_path: Path) -> None:
+def shared(directory: Path, release: str = "") -> override_settings:
+    """Return the settings of a pod with this Secret."""
+    return override_settings(
+        CACHES=cache_settings(Environment({"CACHE_SECRET_DIRECTORY": str(directory)}), "tests", release)
+    )
+
+
+# ---- Settings --------------------------------------------------------------------------------------------------------
+
+
+def test_settings_from_the_secret(tmp_path: Path) -> None:
+    secret_directory(tmp_path, "cache.example.org", 6380, password="pA1", user="site", authority="certificate")
+    entry = cache_settings(Environment({"CACHE_SECRET_DIRECTORY": str(tmp_path)}), "polls", "abc")["default"]
+    assert entry["LOCATION"] == "rediss://cache.example.org:6380/0"
+    assert entry["KEY_PREFIX"] == "polls:abc"
+    assert entry["OPTIONS"]["ssl_ca_certs"] == str(tmp_path / "ca")
+    assert entry["OPTIONS"]["credential_provider"].get_credentials() == ("site", "pA1")
+
+
+def test_settings_without_tls(tmp_path: Path) -> None:
+    secret_directory(tmp_path, "::1", 6379, password="")
+    entry = cache_settings(Environment({"CACHE_SECRET_DIRECTORY": str(tmp_path)}), "polls")["sessions"]
+    assert entry["LOCATION"] == "redis://[::1]:6379/0"
+    assert "ssl_ca_certs" not in entry["OPTIONS"]
+    assert entry["OPTIONS"]["credential_provider"].get_credentials() == ()
+
+
+def test_settings_from_variables(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("@:/?#% é\n")
     variables = {
         "CACHE_HOST": "cache",
         "CACHE_PASSWORD_FILE": str(tmp_path / "password"),
         "CACHE_USER": "site",
-        "CACHE_CA_FILE": "/ca.crt",
+        "CACHE_CA_FILE": str(tmp_path / "password"),
+        "CACHE_KEY_PREFIX": "other",
     }
     entry = cache_settings(Environment(variables), "tests")["default"]
     assert entry["LOCATION"] == "rediss://cache:6379/0"
-    assert entry["OPTIONS"]["password"] == "@:/?#% é"
-    assert entry["OPTIONS"]["ssl_ca_certs"] == "/ca.crt"
+    assert entry["KEY_PREFIX"] == "other"
+    assert entry["OPTIONS"]["credential_provider"].get_credentials() == ("site", "@:/?#% é")
+    assert entry["OPTIONS"]["ssl_ca_certs"] == str(tmp_path / "password")
 
 
-@pytest.mark.parametrize("value", [0, -5, True, None, "text é", [1, {"a": None}], 1.5])
+@pytest.mark.parametrize("variables", [{}, {"CACHE_SECRET_DIRECTORY": "/nonexistent"}])
+def test_no_cache_is_local_memory(variables: dict[str, str]) -> None:
+    assert list(cache_settings(Environment(variables), "tests")) == ["default"]
+
+
+def test_each_release_has_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    first = release_of(tmp_path)
+    assert release_of(tmp_path) == first
+    (tmp_path / "page.html").write_text("1")
+    assert release_of(tmp_path) != first
+
+
+# ---- Values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, -5, 10**18, True, None, "text é", [1, {"a": None}], 1.5])
 def test_values_survive_the_serializer(value: object) -> None:
-    serializer = JSONSerializer()
-    assert serializer.loads(str(serializer.dumps(value)).encode()) == value
+    data = SignedJSONSerializer().dumps(value)
+    assert SignedJSONSerializer().loads(data if isinstance(data, bytes) else str(data).encode()) == value
 
 
-def test_failed_cache_is_a_miss_and_is_skipped_for_a_while(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("cloud_django.cache.time", SimpleNamespace(monotonic=lambda: now[0]))
-    # No process listens on port 1.
-    variables = {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "1", "CACHE_TLS": "no"}
-    with override_settings(CACHES=cache_settings(Environment(variables), "tests")):
+FOREIGN = {
+    "empty": b"",
+    "text": b"foreign",
+    "JSON": b'{"_auth_user_id": "1"}',
+    "pickle": pickle.dumps({"a": 1}),
+    "not UTF-8": b"\xff" * 100,
+    "nested": b"[" * 100_000,
+    "1 MB": b"x" * 1_000_000,
+    "large number": b"9" * 5000,
+    "cut": SignedJSONSerializer().dumps("value")[:-1],
+}
+
+
+@pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_values_are_noticed(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(9):
+        with pytest.raises(UnusableValueError):
+            SignedJSONSerializer().loads(data)
+    assert counts["unreadable"] == 9
+    assert len(caplog.messages) == 1
+
+
+def test_rotated_key_still_reads_its_values() -> None:
+    data = SignedJSONSerializer().dumps("value")
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[]), pytest.raises(UnusableValueError):
+        SignedJSONSerializer().loads(data)
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert SignedJSONSerializer().loads(data) == "value"
+
+
+# ---- A real server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_all_operations(start_cache: StartCache, tls: bool) -> None:
+    server = start_cache(tls=tls)
+    with shared(server.secret):
         cache = caches["default"]
+        cache.set("key", {"a": [1]})
+        assert cache.get("key") == {"a": [1]}
+        assert cache.get_many(["key", "other"]) == {"key": {"a": [1]}}
+        assert cache.add("key", 1) is False
+        assert "key" in cache
+        assert cache.delete("key") is True
+        cache.set("count", 1)
+        assert cache.incr("count") == 2
+        assert cache.clear()
+    assert not counts
+
+
+def test_keys_of_another_release_are_not_read(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret, "old"):
+        caches["default"].set("key", "old")
+        caches["sessions"].set("session", {"a": 1})
+    with shared(server.secret, "new"):
+        assert caches["default"].get("key") is None
+        # Otherwise a logout in one release would leave a session in the other.
+        assert caches["sessions"].get("session") == {"a": 1}
+
+
+@pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("alias", ["default", "sessions"])
+def test_foreign_value_under_our_key_is_a_miss(start_cache: StartCache, alias: str, data: bytes) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches[alias]
+        key = cache.make_key("key")
+        server.admin().set(key, data)
         assert cache.get("key", "default") == "default"
-        # Each attempt is logged.
-        assert len(caplog.messages) == 1
-        now[0] += PAUSE_SECONDS - 1
-        for _ in range(2):
-            cache.set("key", 1)
-            assert cache.get("key") is None
-            assert cache.get_many(["key"]) == {}
-            assert cache.add("key", 1) is False
-            assert "key" not in cache
-            assert cache.delete("key") is False
-        assert len(caplog.messages) == 1
-        now[0] += 2
+        assert counts["unreadable"] == 1
+        server.admin().delete(key)
+        server.admin().rpush(key, "a list")
         assert cache.get("key", "default") == "default"
-        assert len(caplog.messages) == 2
+        assert counts["refused"] == 1
+        cache.set("key", {"a": 1})
+        assert cache.get("key") == {"a": 1}
+
+
+def test_value_that_is_not_a_session_is_a_miss(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        for value in ("text", 5, [1]):
+            caches["sessions"].set("key", value)
+            assert caches["sessions"].get("key") is None
+    assert counts["unreadable"] == 3
+
+
+def test_large_value_is_not_stored(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        caches["default"].set("key", "x" * (MOST_BYTES + 1))
+        assert caches["default"].get("key") is None
+    assert counts["too_large"] == 1
+
+
+# ---- Failures --------------------------------------------------------------------------------------------------------
+
+
+def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str) -> None:
+    """Use a cache that does not answer, in many threads at the same time."""
+    times = []
+
+    def use() -> None:
+        started = time.monotonic()
+        for _ in range(20):
+            assert caches["default"].get("key", "default") == "default"
+            caches["default"].set("key", 1)
+        times.append(time.monotonic() - started)
+
+    module.PAUSE_SECONDS = 60.0
+    ForgivingRedisCache.state = ServerState()
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(times) < 2 * TIMEOUT_SECONDS + 0.5
+    [line] = caplog.messages
+    assert "does not answer" in line
+    assert reason in line
+    assert counts["skipped"] >= 8 * 30
+
+
+def test_killed_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        caches["default"].set("key", 1)
+        server.process.kill()
+        server.process.wait()
+        assert_bounded_and_logged_once(caplog, "ConnectionError")
+
+
+def test_frozen_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        caches["default"].set("other", 1)
+        server.process.send_signal(signal.SIGSTOP)
+        assert_bounded_and_logged_once(caplog, "Timeout")
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_blocked_network(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Further connections to a full queue get no answer, like those that a NetworkPolicy drops.
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        secret_directory(tmp_path, "127.0.0.1", listener.getsockname()[1], password="x")
+        with shared(tmp_path):
+            assert_bounded_and_logged_once(caplog, "Timeout")
+
+
+def test_wrong_password(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    (server.secret / "password").write_text("secret-sentinel")
+    with shared(server.secret):
+        assert_bounded_and_logged_once(caplog, "AuthenticationError")
+        assert "secret-sentinel" not in caplog.text
+
+
+def test_expired_certificate(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache(tls=True, is_expired=True)
+    with shared(server.secret):
+        assert_bounded_and_logged_once(caplog, "certificate has expired")
+
+
+def test_certificate_of_another_server(
+    start_cache: StartCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, other = start_cache(tls=True), start_cache(tls=True)
+    (server.secret / "ca").write_text((other.secret / "ca").read_text())
+    with shared(server.secret):
+        assert_bounded_and_logged_once(caplog, "certificate verify failed")
+
+
+def test_full_memory_stops_only_writes(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["default"]
+        cache.set("before", "value")
+        server.admin().config_set("maxmemory-policy", "noeviction")
+        server.admin().config_set("maxmemory", "1mb")
+        for _ in range(5):
+            cache.set("key", "x" * 1000)
+            assert cache.get("before") == "value"
+        assert counts["refused"] == 5
+        [line] = caplog.messages
+        assert "refuses values" in line
+        assert "OOM" in line or "maxmemory" in line
+        server.admin().config_set("maxmemory", "0")
+        time.sleep(PAUSE + 0.1)
+        cache.set("key", "value")
+        assert cache.get("key") == "value"
+        assert "accepts values again" in caplog.messages[1]
+
+
+def test_password_that_changes_while_the_site_runs(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["default"]
+        cache.set("key", "value")
+        server.change_password("another")
+        assert cache.get("key") is None
+        (server.secret / "password").write_text("another\n")
+        until = time.monotonic() + 10
+        while cache.get("key") is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert cache.get("key") == "value"
+        time.sleep(PAUSE + 0.1)
+        cache.get("key")
+    assert [line.split(".")[0] for line in caplog.messages] == ["The cache does not answer", "The cache answers again"]
+
+
+def test_restarted_server_costs_no_failure(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        caches["default"].set("key", "value")
+        server.restart()
+        caches["default"].set("key", "value")
+        assert caches["default"].get("key") == "value"
+    assert not counts
+
+
+# ---- A remembered number ---------------------------------------------------------------------------------------------
+
+
+def test_a_number_is_computed_once_for_all_workers(start_cache: StartCache) -> None:
+    calls = []
+
+    def compute() -> int:
+        calls.append(1)
+        return 5
+
+    server = start_cache()
+    with shared(server.secret):
+        first, second = (Remembered("number", compute, 10, 60) for _ in range(2))
+        assert [first.get(), first.get(), second.get()] == [5, 5, 5]
+        assert len(calls) == 1
+        server.admin().set(caches["default"].make_key("number"), "foreign")
+        assert Remembered("number", compute, 10, 60).get() == 5
+        assert len(calls) == 2
+        server.process.kill()
+        lonely = Remembered("other", compute, 10, 60)
+        assert [lonely.get(), lonely.get()] == [5, 5]
+        assert len(calls) == 3
+        lonely.forget()
+        lonely.get()
+        assert len(calls) == 4
+
+
+def test_others_get_the_old_number_while_one_computes() -> None:
+    started, finish = threading.Event(), threading.Event()
+    values = iter([1, 2])
+
+    def compute() -> int:
+        value = next(values)
+        if value == 2:
+            started.set()
+            finish.wait(10)
+        return value
+
+    number = Remembered("slow", compute, 0, 0)
+    assert number.get() == 1
+    thread = threading.Thread(target=number.get)
+    thread.start()
+    started.wait(10)
+    assert number.get() == 1
+    finish.set()
+    thread.join()

@@ -1,4 +1,4 @@
-"""Circuit breaker for database connections."""
+"""Circuit breaker for connections to a server."""
 
 import threading
 import time

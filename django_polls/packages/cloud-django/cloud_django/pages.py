@@ -1,0 +1,203 @@
+"""Pages that are the same for many visitors, kept in the memory of the worker for a second.
+
+    @shared_page(lambda request: request.GET.get("page", ""))
+    def questions(request): ...
+
+Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor. Here the token is filled
+in for each visitor. Pages are not in the shared cache: for a second, it costs more than it saves.
+
+The setting PAGE_CACHE_SECONDS is the time after which no visitor sees an older page. With 0, each request
+renders its page, which still has an ETag.
+"""
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import CSRF_SECRET_LENGTH, _does_token_match, get_token
+from django.utils.cache import get_conditional_response
+from django.utils.crypto import get_random_string
+
+View = Callable[..., HttpResponseBase]
+
+MOST_BYTES = 8 * 1024 * 1024
+# Memory of a page besides its body.
+OVERHEAD_BYTES = 2000
+# Share of the time after which one request renews a page, while others still get the old one.
+RENEWED_AFTER = 0.8
+TOKEN = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z0-9]{64}(?![A-Za-z0-9])")
+
+
+@dataclass(slots=True)
+class Page:
+    """Body of a page in parts, with a CSRF token between two parts, and headers."""
+
+    parts: list[bytes]
+    headers: dict[str, str]
+    # Before the queries, so that the page is at least as new.
+    since: float
+    digest: str = field(init=False)
+    is_renewed: bool = False
+
+    def __post_init__(self) -> None:
+        self.digest = hashlib.blake2b(b"\0".join(self.parts), digest_size=12).hexdigest()
+
+    def size(self) -> int:
+        return sum(map(len, self.parts)) + OVERHEAD_BYTES
+
+    def etag(self, request: HttpRequest) -> str:
+        """Return a weak ETag, because bodies differ in their tokens. It is bound to the secret of the visitor."""
+        if len(self.parts) == 1:
+            return f'W/"{self.digest}"'
+        text = self.digest + request.META.get("CSRF_COOKIE", "")
+        return f'W/"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
+
+
+class Pages:
+    """Pages in the memory of this worker, the oldest first, with a limit on their size."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes, self.bytes = most_bytes, 0
+        self._pages: dict[Hashable, Page] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Page | None:
+        return self._pages.get(key)
+
+    def put(self, key: Hashable, page: Page) -> None:
+        """Keep a page, and forget the oldest ones above the limit."""
+        with self._lock:
+            self._forget(key)
+            self._pages[key] = page
+            self.bytes += page.size()
+            while self.bytes > self.most_bytes:
+                self._forget(next(iter(self._pages)))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._pages.clear()
+            self.bytes = 0
+
+    def _forget(self, key: Hashable) -> None:
+        if page := self._pages.pop(key, None):
+            self.bytes -= page.size()
+
+
+pages = Pages()
+
+
+def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], View]:
+    """Return a decorator for a view whose page depends only on the path's arguments and the variant.
+
+    `variant` has the arguments of the view. None means that this visitor gets a new page, for example after a change.
+    """
+
+    def decorate(view: View) -> View:
+        name = f"{view.__module__}.{view.__qualname__}"
+
+        @wraps(view)
+        def shared(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+            chosen = variant(request, **arguments) if settings.PAGE_CACHE_SECONDS and is_read(request) else None
+            if chosen is None:
+                page = rendered(request, view, arguments)
+                return page if isinstance(page, HttpResponseBase) else answer(request, page)
+            key = (name, *arguments.values(), chosen)
+            page = current(key)
+            if page is None:
+                new = rendered(request, view, arguments)
+                if isinstance(new, HttpResponseBase):
+                    return new
+                page = new
+                pages.put(key, page)
+            return answer(request, page)
+
+        return shared
+
+    return decorate
+
+
+def is_read(request: HttpRequest) -> bool:
+    """Return whether a request can change nothing."""
+    return request.method in {"GET", "HEAD"}
+
+
+def current(key: Hashable) -> Page | None:
+    """Return a page that is new enough, or None if this request has to render it."""
+    page = pages.get(key)
+    if page is None or (age := time.monotonic() - page.since) >= settings.PAGE_CACHE_SECONDS:
+        return None
+    if age < RENEWED_AFTER * settings.PAGE_CACHE_SECONDS or page.is_renewed:
+        return page
+    page.is_renewed = True
+    return None
+
+
+def rendered(request: HttpRequest, view: View, arguments: dict[str, Any]) -> Page | HttpResponseBase:
+    """Return the page, or the response of the view if only this visitor may get it.
+
+    The view gets a random CSRF secret that no visitor has, so that no secret of a visitor can be in the page.
+    """
+    since, meta = time.monotonic(), request.META
+    names = ("CSRF_COOKIE", "CSRF_COOKIE_NEEDS_UPDATE")
+    own = {name: meta.pop(name) for name in names if name in meta}
+    secret = meta["CSRF_COOKIE"] = get_random_string(CSRF_SECRET_LENGTH)
+    try:
+        response = view(request, **arguments)
+        if not getattr(response, "is_rendered", True):
+            response = response.render()
+    finally:
+        needs_token = meta.get("CSRF_COOKIE_NEEDS_UPDATE", False)
+        for name in names:
+            meta.pop(name, None)
+        meta.update(own)
+    if response.streaming:
+        return response
+    parts = split(response.content, secret) if needs_token else [response.content]
+    if not is_for_everybody(request, response):
+        if needs_token:
+            response.content = get_token(request).encode().join(parts)
+        return response
+    vary = {"Vary": "Cookie"} if len(parts) > 1 else {}
+    return Page(parts, dict(response.headers) | vary, since)
+
+
+def split(body: bytes, secret: str) -> list[bytes]:
+    """Return the parts of a body between the CSRF tokens with this secret."""
+    parts, start = [], 0
+    for found in TOKEN.finditer(body):
+        if _does_token_match(found[0].decode(), secret):
+            parts.append(body[start : found.start()])
+            start = found.end()
+    return [*parts, body[start:]]
+
+
+def is_for_everybody(request: HttpRequest, response: HttpResponse) -> bool:
+    """Return whether a response depends on no session and no header, sets no cookie, and may be stored."""
+    session = getattr(request, "session", None)
+    return (
+        response.status_code == 200
+        and not response.cookies
+        and not response.has_header("Vary")
+        and "no-store" not in response.get("Cache-Control", "")
+        and not (session is not None and session.accessed)
+    )
+
+
+def answer(request: HttpRequest, page: Page) -> HttpResponse:
+    """Return the page for this visitor, or 304 if the browser has it."""
+    if "HTTP_IF_NONE_MATCH" in request.META:
+        etag = page.etag(request)
+        response = HttpResponse(headers=page.headers | {"ETag": etag})
+        response = get_conditional_response(request, etag=etag, response=response)
+        if response.status_code == 304:
+            return response
+    body = get_token(request).encode().join(page.parts) if len(page.parts) > 1 else page.parts[0]
+    # After get_token, which gives a new visitor a secret.
+    return HttpResponse(body, headers=page.headers | {"ETag": page.etag(request)})

@@ -1,0 +1,426 @@
+"""Pages that are kept for a second: the right page for each visitor, and no vote that is missing."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import caches
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.test import Client, RequestFactory, override_settings
+from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
+
+from cloud_django import pages as module
+from cloud_django.cache import ForgivingRedisCache, ServerState, cache_settings, counts
+from cloud_django.environment import Environment
+from cloud_django.pages import Page, Pages, pages, shared_page, split
+from polls.models import Question
+from polls.views import open_questions
+from testing import CacheServer, statements
+
+pytestmark = pytest.mark.django_db
+
+PATHS = ["/", "/polls/{}/", "/polls/{}/results/", "/polls/{}/results.json"]
+StartCache = Callable[..., CacheServer]
+
+
+@pytest.fixture(autouse=True)
+def long_second(settings: Settings) -> None:
+    """Keep pages longer than the longest test takes."""
+    settings.PAGE_CACHE_SECONDS = 60.0
+
+
+def queries(client: Client, path: str, **headers: str) -> tuple[HttpResponse, int]:
+    """Return a response and the number of its queries."""
+    with CaptureQueriesContext(connection) as captured:
+        response: Any = client.get(path, headers=headers)
+    return response, len(statements(captured))
+
+
+def token_in(page: Any) -> str:
+    return page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+
+
+# ---- Which page a visitor gets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_second_visitor_causes_no_query(question: Question, path: str) -> None:
+    path = path.format(question.pk)
+    first, count = queries(Client(), path)
+    assert count > 0
+    second, count = queries(Client(), path)
+    assert count == 0
+    assert second.status_code == 200
+    assert second.content.replace(token_of(second), token_of(first)) == first.content
+    assert {name: value for name, value in second.headers.items() if name not in {"X-Request-ID", "ETag"}} == {
+        name: value for name, value in first.headers.items() if name not in {"X-Request-ID", "ETag"}
+    }
+
+
+def token_of(page: Any) -> bytes:
+    return token_in(page).encode() if "csrfmiddlewaretoken" in page.text else b"none"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_page_is_known_by_its_etag_without_a_query(client: Client, question: Question, path: str) -> None:
+    path = path.format(question.pk)
+    etag = client.get(path).headers["ETag"]
+    response, count = queries(client, path, **{"If-None-Match": etag})
+    assert (response.status_code, response.content, count) == (304, b"", 0)
+    assert response.headers["ETag"] == etag
+    assert "no-cache" in response.headers["Cache-Control"]
+    # Another worker or pod, and a release without the cache.
+    pages.clear()
+    assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
+    with override_settings(PAGE_CACHE_SECONDS=0.0):
+        assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
+    Question.objects.filter(pk=question.pk).update(text="Changed?")
+    question.record_vote(question.choices.first().pk)
+    pages.clear()
+    assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/polls/{}/results/", "/polls/{}/results.json"])
+def test_readers_need_no_session_and_no_cookie(question: Question, path: str) -> None:
+    for _ in range(2):
+        response = Client().get(path.format(question.pk))
+        assert "Vary" not in response.headers
+        assert not response.cookies
+
+
+def test_pages_of_one_list_differ(client: Client, make_question: Callable[..., Question], settings: Settings) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    for number in ("1", "2", "2", "1"):
+        page = client.get(f"/?page={number}&ignored={number}").text
+        assert ("first" in page, "second" in page) == (number == "2", number == "1")
+    # Strangers cannot fill the memory with pages that do not exist.
+    for number in range(3, 50):
+        assert "first" in client.get(f"/?page={number}").text
+    assert len(pages._pages) == 3
+
+
+def test_fewer_questions_than_remembered(
+    client: Client, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    questions = [make_question(name) for name in ("first", "second", "third")]
+    assert "Page 3 of 3" in client.get("/?page=3").text
+    questions[0].delete()
+    pages.clear()
+    assert "Page 2 of 2" in client.get("/?page=3").text
+
+
+def test_more_questions_than_remembered(
+    client: Client, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    assert "Page 1 of 2" in client.get("/").text
+    make_question("third")
+    pages.clear()
+    assert "Page 2 of 3" in client.get("/?page=2").text
+    assert "first" in client.get("/?page=3").text
+    assert "Page 3 of 3" in client.get("/?page=9").text
+
+
+# ---- Votes -----------------------------------------------------------------------------------------------------------
+
+
+def test_vote_is_visible_to_the_voter_at_once_on_all_pages(question: Question) -> None:
+    for path in PATHS:
+        Client().get(path.format(question.pk))
+    voter = Client()
+    response = voter.post(f"/polls/{question.pk}/vote/", {"choice": question.choices.first().pk}, follow=True)
+    assert "<span data-total>1</span>" in response.text
+    assert "your vote" in response.text
+    assert "1 vote<" in voter.get("/").text
+    assert "You have voted" in voter.get(f"/polls/{question.pk}/").text
+    assert voter.get(f"/polls/{question.pk}/results.json").json()["total"] == 1
+
+
+def test_vote_is_visible_to_others_within_a_second(question: Question, settings: Settings) -> None:
+    settings.PAGE_CACHE_SECONDS = 1.0
+    path = f"/polls/{question.pk}/results.json"
+    assert Client().get(path).json()["total"] == 0
+    # The page is renewed while others still get it, so it is read all the time.
+    question.record_vote(question.choices.first().pk)
+    voted = time.monotonic()
+    while Client().get(path).json()["total"] == 0:
+        assert time.monotonic() - voted < 1.0
+        time.sleep(0.02)
+    assert Client().get(path).json()["total"] == 1
+
+
+def test_pages_of_a_voter_are_not_for_others(question: Question) -> None:
+    voter, same, other = Client(), Client(), Client()
+    tea, coffee = question.choices.all()
+    for client, choice in ((voter, tea), (same, tea), (other, coffee)):
+        client.post(f"/polls/{question.pk}/vote/", {"choice": choice.pk})
+        del client.cookies["just_voted"]
+    for path in (f"/polls/{question.pk}/", f"/polls/{question.pk}/results/"):
+        own, count = queries(voter, path)
+        assert count > 0
+        assert queries(same, path)[1] == 0
+        assert queries(other, path)[1] > 0
+        stranger, count = queries(Client(), path)
+        assert count > 0
+        assert ("ou have voted" in own.text or "your vote" in own.text) is True
+        assert "ou have voted" not in stranger.text
+        assert "your vote" not in stranger.text
+
+
+def test_forged_ballot_gets_the_page_of_a_stranger(client: Client, question: Question) -> None:
+    Client().get(f"/polls/{question.pk}/")
+    client.cookies = SimpleCookie({f"vote_{question.pk}": "1:forged:forged"})
+    assert queries(client, f"/polls/{question.pk}/")[1] == 0
+
+
+# ---- Forms -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_visitor_has_a_token_that_only_this_visitor_can_use(question: Question) -> None:
+    visitors = [Client(enforce_csrf_checks=True) for _ in range(3)]
+    path = f"/polls/{question.pk}/"
+    tokens = [token_in(visitor.get(path)) for visitor in visitors]
+    assert len(set(tokens)) == 3
+    assert len({visitor.cookies["csrftoken"].value for visitor in visitors}) == 3
+    form = {"choice": question.choices.first().pk}
+    stolen = visitors[0].post(f"{path}vote/", form | {"csrfmiddlewaretoken": tokens[1]})
+    assert stolen.status_code == 403
+    for visitor, token in zip(visitors, tokens, strict=True):
+        assert visitor.post(f"{path}vote/", form | {"csrfmiddlewaretoken": token}).status_code == 302
+
+
+def test_token_has_a_new_mask_and_the_cookie_is_kept(client: Client, question: Question) -> None:
+    path = f"/polls/{question.pk}/"
+    first, secret = token_in(client.get(path)), client.cookies["csrftoken"].value
+    assert token_in(client.get(path)) != first
+    assert client.cookies["csrftoken"].value == secret
+    assert "Cookie" in client.get(path).headers["Vary"]
+
+
+def test_no_secret_of_a_visitor_is_kept(client: Client, question: Question) -> None:
+    page = client.get(f"/polls/{question.pk}/")
+    [kept] = pages._pages.values()
+    assert len(kept.parts) == 2
+    for secret in (token_in(page), client.cookies["csrftoken"].value):
+        assert secret.encode() not in b"".join(kept.parts)
+    assert b"Set-Cookie" not in repr(kept.headers).encode()
+
+
+def test_form_of_another_visitor_is_never_not_modified(question: Question) -> None:
+    path = f"/polls/{question.pk}/"
+    etag = Client().get(path).headers["ETag"]
+    other = Client()
+    assert other.get(path, headers={"If-None-Match": etag}).status_code == 200
+    assert other.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_invalid_cookie_is_replaced(question: Question) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.cookies["csrftoken"] = "invalid"
+    page = client.get(f"/polls/{question.pk}/")
+    form = {"choice": question.choices.first().pk, "csrfmiddlewaretoken": token_in(page)}
+    assert client.post(f"/polls/{question.pk}/vote/", form).status_code == 302
+
+
+# ---- Any view --------------------------------------------------------------------------------------------------------
+
+
+def ask(view: Callable[..., Any], **attributes: Any) -> Any:
+    request = RequestFactory().get("/")
+    for name, value in attributes.items():
+        setattr(request, name, value)
+    return view(request)
+
+
+class AccessedSession:
+    """Session that a view has read."""
+
+    accessed = True
+
+
+def with_cookie(request: HttpRequest) -> HttpResponse:
+    response = HttpResponse("page")
+    response.set_cookie("a", "b")
+    return response
+
+
+@pytest.mark.parametrize(
+    ("view", "attributes"),
+    [
+        (lambda request: HttpResponse("page", status=404), {}),
+        (with_cookie, {}),
+        (lambda request: HttpResponse("page", headers={"Vary": "Cookie"}), {}),
+        (lambda request: HttpResponse("page", headers={"Cache-Control": "no-store"}), {}),
+        (lambda request: HttpResponse("page"), {"session": AccessedSession()}),
+    ],
+)
+def test_pages_for_one_visitor_are_not_kept(view: Callable[..., Any], attributes: dict[str, Any]) -> None:
+    response = ask(shared_page(lambda request: "")(view), **attributes)
+    assert response.content == b"page"
+    assert not pages._pages
+
+
+def test_token_outside_of_a_form_is_filled_in_too() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f'<meta content="{get_token(request)}"><input value="{get_token(request)}">')
+
+    ask(shared_page(lambda request: "")(view))
+    [kept] = pages._pages.values()
+    assert kept.parts == [b'<meta content="', b'"><input value="', b'">']
+
+
+def test_other_texts_of_that_length_stay() -> None:
+    body = b"a" * 64 + b" " + b"b" * 65
+    assert split(body, "c" * 32) == [body]
+
+
+def test_view_that_fails_leaves_the_secret_of_the_visitor() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        raise ZeroDivisionError
+
+    request = RequestFactory().get("/")
+    request.META["CSRF_COOKIE"] = "own"
+    with pytest.raises(ZeroDivisionError):
+        shared_page(lambda request: "")(view)(request)
+    assert request.META["CSRF_COOKIE"] == "own"
+    assert "CSRF_COOKIE_NEEDS_UPDATE" not in request.META
+
+
+def test_one_request_renews_a_page_while_others_get_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, finish, calls = threading.Event(), threading.Event(), []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        if len(calls) == 2:
+            started.set()
+            finish.wait(10)
+        return HttpResponse(f"{len(calls)}")
+
+    shared = shared_page(lambda request: "")(view)
+    assert ask(shared).content == b"1"
+    monkeypatch.setattr(module, "RENEWED_AFTER", 0.0)
+    thread = threading.Thread(target=ask, args=[shared])
+    thread.start()
+    started.wait(10)
+    assert [ask(shared).content for _ in range(3)] == [b"1"] * 3
+    finish.set()
+    thread.join()
+    monkeypatch.setattr(module, "RENEWED_AFTER", 0.8)
+    assert ask(shared).content == b"2"
+
+
+def test_memory_is_limited() -> None:
+    kept = Pages(most_bytes=100_000)
+    for number in range(1000):
+        kept.put(number % 200, Page([b"x" * 5000], {}, 0.0))
+        assert kept.bytes <= 100_000
+    assert kept.bytes == sum(page.size() for page in kept._pages.values())
+    assert 5 < len(kept._pages) < 20
+    kept.put("large", Page([b"x" * 200_000], {}, 0.0))
+    assert kept.bytes == 0
+
+
+# ---- A cache that the pods share -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(start_cache: StartCache, monkeypatch: pytest.MonkeyPatch) -> Iterator[CacheServer]:
+    """Return the cache server of the site."""
+    monkeypatch.setattr(ForgivingRedisCache, "state", ServerState())
+    counts.clear()
+    started = start_cache(tls=True)
+    with override_settings(CACHES=settings_of(started.secret)):
+        yield started
+
+
+def settings_of(directory: Path, release: str = "new") -> dict[str, Any]:
+    return cache_settings(Environment({"CACHE_SECRET_DIRECTORY": str(directory)}), "tests", release)
+
+
+FOREIGN = [b"foreign", b'{"parts": ["<script>"]}', b"\x80\x05.", b"x" * 1_000_000, b"7", b""]
+FOREIGN_NAMES = ["text", "JSON", "pickle", "1 MB", "number", "empty"]
+
+
+@pytest.mark.parametrize("data", FOREIGN, ids=FOREIGN_NAMES)
+def test_foreign_values_break_no_page(
+    server: CacheServer, make_question: Callable[..., Question], settings: Settings, data: bytes
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    assert "Page 1 of 2" in Client().get("/").text
+    [key] = server.admin().keys("*")
+    assert b"new" in key
+    server.admin().set(key, data)
+    for number in (1, 2):
+        pages.clear()
+        open_questions.value = None
+        assert "Page" in Client().get(f"/?page={number}").text
+    assert counts["unreadable"] == (data != b"7")
+
+
+def test_number_of_an_older_release_is_not_read(
+    server: CacheServer, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    with override_settings(CACHES=settings_of(server.secret, "old")):
+        caches["default"].set(open_questions.name, 50)
+    assert "Page 1 of 2" in Client().get("/").text
+
+
+@pytest.mark.usefixtures("administrator")
+@pytest.mark.parametrize("data", FOREIGN, ids=FOREIGN_NAMES)
+def test_foreign_value_under_the_key_of_a_session(server: CacheServer, data: bytes) -> None:
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cached_db", SESSION_CACHE_ALIAS="sessions"):
+        client = Client()
+        form = {"username": "admin", "password": "a long enough passphrase"}
+        assert client.post("/admin/login/?next=/admin/", form).status_code == 302
+        for key in server.admin().keys("*session*"):
+            server.admin().set(key, data)
+        assert client.get("/admin/").status_code == 200
+        assert counts["unreadable"] == 1
+
+
+@pytest.mark.parametrize("failure", ["killed", "frozen", "full", "password"])
+def test_pages_and_votes_without_the_cache(
+    server: CacheServer, question: Question, make_question: Callable[..., Question], settings: Settings, failure: str
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question()
+    Client().get("/")
+    if failure == "killed":
+        server.stop()
+    elif failure == "frozen":
+        server.process.send_signal(19)
+    elif failure == "full":
+        server.admin().config_set("maxmemory-policy", "noeviction")
+        server.admin().config_set("maxmemory", "1mb")
+    else:
+        server.change_password("another")
+    started = time.monotonic()
+    for _ in range(3):
+        pages.clear()
+        open_questions.forget()
+        for path in PATHS:
+            assert Client().get(path.format(question.pk)).status_code == 200
+        vote = Client().post(f"/polls/{question.pk}/vote/", {"choice": question.choices.first().pk}, follow=True)
+        assert vote.status_code == 200
+    assert time.monotonic() - started < 3
+    assert question.choices.first().votes == 3
+    assert counts["skipped"] + counts["refused"] > 0
+
+
+def test_local_memory_is_no_shared_cache() -> None:
+    assert "sessions" not in django_settings.CACHES
+    assert not isinstance(caches["default"], ForgivingRedisCache)
