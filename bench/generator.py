@@ -214,9 +214,9 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
         started = time.monotonic()
         until, due, ended = started + run.seconds, started, started
         while True:
-            now = time.monotonic()
-            while sender.idle and due <= now and due < until and (run.rate or now < until):
-                sender.send(due if run.rate else time.monotonic())
+            # The clock in each step, because a target that refuses connections must not extend the run.
+            while (now := time.monotonic()) >= due and sender.idle and due < until and (run.rate or now < until):
+                sender.send(due if run.rate else now)
                 # Without a rate, a request is due as soon as a connection is idle.
                 due = due + 1 / run.rate if run.rate else due
             is_over = due >= until if run.rate else now >= until

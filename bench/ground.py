@@ -264,6 +264,14 @@ class Ground:
                     return image["sizeBytes"] / 2**20
         raise Failed(f"No node reports the size of image {self.image()}.")
 
+    def cache_workload(self) -> tuple[str, str]:
+        """Return the kind and the name of the object that runs the cache. Raises Failed without a cache."""
+        name = f"{self.app}-cache"
+        for kind in ("Deployment", "StatefulSet"):
+            if self.cluster.get(kind, name):
+                return kind, name
+        raise Failed(f"The site has no cache: neither a Deployment nor a StatefulSet {name} exists.")
+
     # ---- Without warning ---------------------------------------------------------------------------------------------
 
     def kill(self, *names: str, containers: Sequence[str] = ()) -> float:

@@ -137,6 +137,12 @@ class Plays:
         return {name: str(value) for name, value in values.items() if value != undefined}
 
 
+def unchanged(plays: Plays, *arguments: str) -> None:
+    """Run site.yml. Raises Failed if it changes something."""
+    if changed := plays("site", *arguments):
+        raise Failed(f"{changed} tasks reported changes in a run without changes:\n{plays.output}")
+
+
 def program(name: str) -> str:
     """Return the path of a program in the virtual environment."""
     return str(Path(sys.executable).with_name(name))

@@ -24,7 +24,7 @@ from interrupted import controllers_killed, two_at_once
 from pages import publish
 from planned import autoscaling, broken_releases, drain, endurance, evictions, forms, rollouts, scaling
 from plays import PROJECT, Failed, Plays, machine, measured_commit, say
-from rows import RATE, Row, shown
+from rows import RATE, Row, loaded, shown
 from upgrade import commit_before, upgrade
 
 RESULTS = PROJECT / "bench" / "prove.json"
@@ -104,7 +104,7 @@ def store(kind: str, row: Row) -> list[Row]:
     found = {entry["kind"]: entry for entry in kept["rows"]} | {kind: {"kind": kind} | asdict(row)}
     kept["rows"] = [found[name] for name in [*ROWS, *ROWS_OF_NODES] if name in found]
     RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [Row(**{name: value for name, value in entry.items() if name != "kind"}) for entry in kept["rows"]]
+    return loaded(kept["rows"])
 
 
 def ended(*_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,11 @@ class Load:
             note,
             self.rate,
         )
+
+
+def loaded(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return the rows that are stored in bench/prove.json."""
+    return [Row(**{name: value for name, value in entry.items() if name != "kind"}) for entry in entries]
 
 
 def shown(rows: Sequence[Row]) -> list[str]:
