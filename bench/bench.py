@@ -64,8 +64,8 @@ def check_cluster(plays: Plays, parts: Sequence[str]) -> None:
     if provider not in LOCAL and (large := LARGE.intersection(parts)):
         others = [part for part in PARTS if part not in LARGE]
         raise Failed(
-            f"The cluster of the inventory has the provider {provider}, but the parts {', '.join(sorted(large))} "
-            "create many questions or sites, and run on kind and minikube only. No changes were made. Choose other parts: "
+            f"The cluster of the inventory has the provider {provider}. The parts {' and '.join(sorted(large))} create "
+            "many questions or sites, so they run on kind and minikube only. No changes were made. Choose other parts: "
             f"make bench PARTS='{' '.join(others)}'"
         )
 
