@@ -71,7 +71,7 @@ def cache_failures(ground: Ground) -> Row:
     return load.row("Cache killed, frozen, filled, blocked, and its password changed", problems=problems, note=note)
 
 
-# ---- What the project notices ----------------------------------------------------------------------------------------
+# ---- Warnings of the project -----------------------------------------------------------------------------------------
 
 
 def warnings_in(lines: Sequence[str]) -> int:

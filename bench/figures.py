@@ -63,7 +63,9 @@ FIGURES: dict[str, Figure] = {
     "front_pages_per_second": Figure("List pages per second of a pod with one CPU and its front"),
     "front_throughput_ratio": Figure("The same as a multiple of such a pod without a front", 0.88, at_least=True),
     "front_page_milliseconds": Figure("CPU time that the front adds to a list page"),
-    "front_p99_ratio": Figure("99th percentile of the seconds of a page, as a multiple of the same", 1.3),
+    "front_p99_ratio": Figure(
+        "99th percentile of the seconds of a list page, as a multiple of a pod without a front", 1.3
+    ),
     "front_idle_mebibytes": Figure("Working set of a front without load", 40),
     "front_loaded_mebibytes": Figure("Working set of the front under this load; its limit is 384 MiB"),
     "project_loaded_mebibytes": Figure("Working set of the project's container under this load", 120),
@@ -140,7 +142,7 @@ def variant(name: str) -> str:
     return {
         "ours": "Front and project",
         "alone": "Project without a front",
-        "uncached": "Front and project, without page caching",
+        "uncached": "Without page caching",
         "baseline": "Sync workers",
     }[name]
 

@@ -260,7 +260,7 @@ class Ground:
         """Return the size of the project's image on a node, in MiB. Raises Failed if no node reports it."""
         for node in self.cluster.list("Node"):
             for image in node["status"].get("images") or []:
-                if self.image() in image.get("names") or []:
+                if self.image() in (image.get("names") or []):
                     return image["sizeBytes"] / 2**20
         raise Failed(f"No node reports the size of image {self.image()}.")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from figures import FIGURES, PAGES, unit, variant
 
-WIDTH, MARGIN, LABELS, ROW, BAR = 760, 16, 250, 22, 14
+WIDTH, MARGIN, LABELS, ROW, BAR = 760, 16, 190, 22, 14
 # Width of the longest bar. The rest is for its value.
-LONGEST = WIDTH - 2 * MARGIN - LABELS - 120
+LONGEST = WIDTH - 2 * MARGIN - LABELS - 180
 # Colors of background, text, and goal line, then of the bars by series. They differ in brightness, too.
 LIGHT = {"background": "#ffffff", "text": "#1f2328", "goal": "#1f2328"}
 DARK = {"background": "#0d1117", "text": "#e6edf3", "goal": "#e6edf3"}
@@ -213,7 +213,8 @@ def failures(entries: Sequence[Mapping[str, Any]]) -> Iterator[Plot]:
     for entry in entries:
         percent = 100 * entry["failed"] / max(entry["requests"], 1)
         expected = ", expected" if 0 < entry["failed"] <= entry["failures_expected"] else ""
-        bars.append(Bar(entry["kind"], percent, f"{entry['failed']}{expected}", 1 if entry["failed"] else 0))
+        share = f" ({percent:.2g} %)" if entry["failed"] else ""
+        bars.append(Bar(entry["kind"], percent, f"{entry['failed']}{share}{expected}", 1 if entry["failed"] else 0))
     description = "Failed requests of each scenario of make prove, in percent of all requests"
     if bars:
-        yield Plot("failures", "Failed requests by scenario; bars show their part of all", description, {"": bars})
+        yield Plot("failures", "Failed requests by scenario, and their part of all requests", description, {"": bars})
