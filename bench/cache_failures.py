@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import string
 import tempfile
@@ -17,14 +18,16 @@ from rows import Row
 
 # Seconds of a failure. Longer than the pause after which the project tries the cache again.
 FAILURE = 12.0
-# Seconds until the project uses the cache again after a failure.
-RECOVERY = 60.0
+# Seconds until the project uses the cache again after a failure. A changed password reaches the pods with a delay.
+RECOVERY = 180.0
+# Seconds until each worker has noticed that, and reports the next failure.
+CALM = 12.0
 # Seconds until the logs of the pods contain a warning.
 NOTICE = 10.0
 LOG_LINES = 5_000
 WARNINGS = {"WARNING", "ERROR", "CRITICAL"}
-# Most values that fill the cache, each of 1 MB.
-MOST_VALUES = 2_048
+# Most values that fill the cache, each of 200 kB. The project refuses larger ones.
+MOST_VALUES = 8_192
 
 # Programs that run in a web pod, with the project's own cache, so that they need no password.
 DJANGO = "import django, sys; django.setup(); from django.core.cache import cache\n"
@@ -34,16 +37,18 @@ FILL = (
     DJANGO
     + """
 import time
-until, most, key, value = time.monotonic() + 240, int(sys.argv[1]), "prove-{}".format, "x" * 1_000_000
-number = removed = 0
+until, most, key, value = time.monotonic() + 240, int(sys.argv[1]), "prove-{}".format, "x" * 200_000
+number, removed, check = 0, False, 10
 while number < most and not removed and time.monotonic() < until:
     cache.set(key(number), value, 600)
     number += 1
-    if number % 10 == 0 and not all(cache.has_key(key(place)) for place in range(number)):
-        # A cache that does not answer looks empty.
-        cache.set("prove-answers", 1, 60)
-        removed = cache.has_key("prove-answers")
-        time.sleep(0 if removed else 1)
+    if number == check:
+        check += 10 + number // 5
+        if not all(cache.has_key(key(place)) for place in range(number)):
+            # A cache that does not answer looks empty.
+            cache.set("prove-answers", 1, 60)
+            removed = cache.has_key("prove-answers")
+            time.sleep(0 if removed else 1)
 for place in range(number):
     cache.delete(key(place))
 print("removed after" if removed else "kept all of", number)
@@ -86,7 +91,9 @@ def is_warning(line: str) -> bool:
         return False
     if not isinstance(event, dict) or event.get("level") not in WARNINGS:
         return False
-    return "cache" in f"{event.get('logger', '')} {event.get('message', '')}".lower()
+    message = f"{event.get('logger', '')} {event.get('message', '')}".lower()
+    # The end of a failure is a warning, too.
+    return "cache" in message and not re.search(r"\bagain\b", message)
 
 
 def warnings_of(ground: Ground) -> int:
@@ -119,6 +126,7 @@ def recovered(ground: Ground) -> list[str]:
         eventually(lambda: not in_web_pod(ground, WORKS, secrets.token_hex(8))[0], RECOVERY, "the cache")
     except Failed:
         return [f"the cache was not used again within {RECOVERY:g} s"]
+    time.sleep(CALM)
     return []
 
 
@@ -157,13 +165,13 @@ def frozen(ground: Ground) -> list[str]:
 
 
 def filled(ground: Ground) -> list[str]:
-    """Store values of 1 MB until the cache removes one of them."""
+    """Store values of 200 kB until the cache removes one of them."""
     code, output = in_web_pod(ground, FILL, str(MOST_VALUES), seconds=300)
     # Earlier lines can be from the log.
     last = output.splitlines()[-1] if output else ""
     if code:
         return [f"the program that fills the cache failed: {last}"]
-    return [] if last.startswith("removed after") else [f"no value of 1 MB removed another one: {last}"]
+    return [] if last.startswith("removed after") else [f"no value removed another one: {last}"]
 
 
 def blocked(ground: Ground) -> list[str]:
@@ -175,13 +183,20 @@ def blocked(ground: Ground) -> list[str]:
     with noticed(ground, problems):
         ground.patch("NetworkPolicy", name, {"op": "replace", "path": "/spec/ingress", "value": []})
         try:
+            replaced = [one["metadata"]["uid"] for one in ground.pods(CACHE)]
             ground.cluster.delete("Pod", pod, grace=0)
-            eventually(lambda: ground.cluster.get("Pod", pod) is None, 60, "the removal of the pod of the cache")
+            # A pod of a StatefulSet keeps its name.
+            eventually(lambda: not is_one_of(ground, replaced), 60, "the removal of the pod of the cache")
             time.sleep(FAILURE)
         finally:
             ground.patch("NetworkPolicy", name, {"op": "replace", "path": "/spec/ingress", "value": allowed})
         cache_pod(ground)
     return problems
+
+
+def is_one_of(ground: Ground, identifiers: Sequence[str]) -> bool:
+    """Return whether one of these pods of the cache still exists."""
+    return any(pod["metadata"]["uid"] in identifiers for pod in ground.all_pods(CACHE))
 
 
 def password_changed(ground: Ground) -> list[str]:

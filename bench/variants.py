@@ -15,8 +15,8 @@ from ground import Ground, eventually
 from plays import Failed
 
 OURS, ALONE, UNCACHED, BASELINE = "ours", "alone", "uncached", "baseline"
-# Setting of the polls site. 0 turns page caching off.
-PAGE_CACHE = "DJANGO_PAGE_CACHE_SECONDS"
+# Setting of the polls site that turns page caching off.
+NO_PAGE_CACHE = {"DJANGO_PAGE_CACHE": "false"}
 # Setting that connects the project to the cache.
 CACHE_DIRECTORY = "CACHE_SECRET_DIRECTORY"
 
@@ -48,11 +48,11 @@ class Variant:
 VARIANTS = {
     OURS: Variant(),
     ALONE: Variant(front=False),
-    UNCACHED: Variant(environment={PAGE_CACHE: "0"}),
+    UNCACHED: Variant(environment=NO_PAGE_CACHE),
     # The same image, pages, and TLS to the database: a connection per request, and no cache.
     BASELINE: Variant(
         front=False,
-        environment={"DATABASE_CONN_MAX_AGE": "0", PAGE_CACHE: "0", CACHE_DIRECTORY: "", "CACHE_HOST": ""},
+        environment={"DATABASE_CONN_MAX_AGE": "0", CACHE_DIRECTORY: "", **NO_PAGE_CACHE},
         command=["python", "-c", SYNC_WORKERS],
     ),
 }

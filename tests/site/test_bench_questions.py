@@ -27,7 +27,8 @@ with connection.cursor() as cursor:
         call_command("load_demo_polls", stdout=sys.stderr)
         Question.objects.update(published_at="2026-01-01T00:00:00Z")
         seen = []
-        for statements in ([questions.inserting(schema, 1, 8)], [questions.inserting(schema, 9, 998)], questions.removing(schema)):
+        added, more = ([questions.inserting(schema, *numbers)] for numbers in ((1, 8), (9, 998)))
+        for statements in (added, more, questions.removing(schema)):
             for statement in statements:
                 cursor.execute(statement)
             newest = [question.text for question in Question.objects.open()[:2]]

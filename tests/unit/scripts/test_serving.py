@@ -99,7 +99,7 @@ def test_our_pod_is_that_of_the_deployment_with_a_limit_for_the_whole_pod() -> N
 def test_pods_without_page_caching_have_only_that_setting() -> None:
     ours, uncached = (project_of(variants.pod_of(template(), "x", VARIANTS[name])) for name in (OURS, UNCACHED))
     added = [entry for entry in uncached["env"] if entry not in ours["env"]]
-    assert added == [{"name": variants.PAGE_CACHE, "value": "0"}]
+    assert added == [{"name": "DJANGO_PAGE_CACHE", "value": "false"}]
     assert uncached | {"env": ours["env"]} == ours
 
 
@@ -111,9 +111,8 @@ def test_sync_workers_have_no_cache_and_no_kept_connection() -> None:
     assert environment == {
         "DATABASE_HOST": "db",
         "DATABASE_CONN_MAX_AGE": "0",
-        "DJANGO_PAGE_CACHE_SECONDS": "0",
+        "DJANGO_PAGE_CACHE": "false",
         "CACHE_SECRET_DIRECTORY": "",
-        "CACHE_HOST": "",
     }
     # TLS and the other settings of the database stay.
     assert project["envFrom"] == [{"configMapRef": {"name": "settings"}}]
