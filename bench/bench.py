@@ -17,9 +17,9 @@ from typing import Any
 
 import serving
 import sites
+from documents import RESULTS, publish
 from figures import EMPTY, TABLES, missed, rounded, shown
 from ground import Ground
-from pages import RESULTS, publish
 from playbook_runs import REPEATS, Playbooks, Site, Tasks, timed
 from plays import Failed, Plays, machine, measured_commit
 

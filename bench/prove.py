@@ -18,10 +18,10 @@ from dataclasses import asdict
 from typing import Any
 
 from cache_failures import cache_failures
+from documents import publish
 from failures import database_killed, gunicorn_killed, kills, kills_behind_gateway, node_restarted
 from ground import REPLICAS, Ground
 from interrupted import controllers_killed, two_at_once
-from pages import publish
 from planned import autoscaling, broken_releases, drain, endurance, evictions, forms, rollouts, scaling
 from plays import PROJECT, Failed, Plays, machine, measured_commit, say
 from rows import RATE, Row, loaded, shown

@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import documents
 import figures
-import pages
 import plots
 import pytest
 from plots import Bar, Plot
 
-RESULTS, PROOF = (json.loads(path.read_text(encoding="utf-8")) for path in (pages.RESULTS, pages.PROOF))
+RESULTS, PROOF = (json.loads(path.read_text(encoding="utf-8")) for path in (documents.RESULTS, documents.PROOF))
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 ROW = {"rate": 100.5, "p50": 9.5, "p99": 30, "half_p50": 4, "half_p99": 12.25}
 VARIANTS = ("ours", "alone", "uncached", "baseline")
@@ -38,30 +38,30 @@ ALL = plots.all_plots(RESULTS | {"details": DETAILS}, PROOF)
 
 def test_the_plots_are_those_of_the_stored_figures() -> None:
     drawn = {f"{name}.svg": plots.svg(plot) for name, plot in plots.all_plots(RESULTS, PROOF).items()}
-    stored = {path.name: path.read_text(encoding="utf-8") for path in pages.PLOTS.iterdir()}
-    assert stored == drawn, "Run `.venv/bin/python bench/pages.py`."
+    stored = {path.name: path.read_text(encoding="utf-8") for path in documents.PLOTS.iterdir()}
+    assert stored == drawn, "Run `.venv/bin/python bench/documents.py`."
 
 
 def test_the_tables_are_those_of_the_stored_figures() -> None:
-    text = pages.PAGE.read_text(encoding="utf-8")
-    for name, lines in pages.blocks(RESULTS, PROOF).items():
-        _, block, _ = text.split(pages.mark(name))
-        assert block.split("\n")[1:-1] == lines, "Run `.venv/bin/python bench/pages.py`."
+    text = documents.PAGE.read_text(encoding="utf-8")
+    for name, lines in documents.blocks(RESULTS, PROOF).items():
+        _, block, _ = text.split(documents.mark(name))
+        assert block.split("\n")[1:-1] == lines, "Run `.venv/bin/python bench/documents.py`."
 
 
 def test_the_readme_has_the_headlines_of_the_stored_figures() -> None:
-    _, table, _ = pages.README.read_text(encoding="utf-8").split(pages.HEADLINES)
-    assert table.split("\n")[1:-1] == pages.headlines(RESULTS["figures"], PROOF["rows"])
+    _, table, _ = documents.README.read_text(encoding="utf-8").split(documents.HEADLINES)
+    assert table.split("\n")[1:-1] == documents.headlines(RESULTS["figures"], PROOF["rows"])
 
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pages and figures of a test."""
     for name in ("README", "PAGE", "RESULTS", "PROOF"):
-        path = getattr(pages, name)
+        path = getattr(documents, name)
         (tmp_path / path.name).write_bytes(path.read_bytes())
-        monkeypatch.setattr(pages, name, tmp_path / path.name)
-    monkeypatch.setattr(pages, "PLOTS", tmp_path / "plots")
+        monkeypatch.setattr(documents, name, tmp_path / path.name)
+    monkeypatch.setattr(documents, "PLOTS", tmp_path / "plots")
     return tmp_path
 
 
@@ -73,38 +73,38 @@ def test_new_figures_replace_all_earlier_ones(copies: Path) -> None:
         "serving_list_ratio": 13.04,
     }
     found = RESULTS["figures"] | headline
-    pages.RESULTS.write_text(json.dumps({"figures": found, "details": DETAILS}), encoding="utf-8")
+    documents.RESULTS.write_text(json.dumps({"figures": found, "details": DETAILS}), encoding="utf-8")
     rows = [entry | {"name": entry["kind"], "requests": 67506, "failed": 0} for entry in PROOF["rows"]]
-    pages.PROOF.write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    documents.PROOF.write_text(json.dumps({"rows": rows}), encoding="utf-8")
     (copies / "plots").mkdir()
     (copies / "plots" / "outdated.svg").touch()
-    pages.publish()
-    readme = pages.README.read_text(encoding="utf-8")
+    documents.publish()
+    readme = documents.README.read_text(encoding="utf-8")
     for part in ("| 34 s |", "| 7.8 \u00d7, 3.5 s |", "| 0 of 67,506 |", "| 13.0 \u00d7 | \u2265 12 \u00d7 |"):
         assert part in readme
-    page = pages.PAGE.read_text(encoding="utf-8")
-    assert pages.NONE_YET[0] not in page
+    page = documents.PAGE.read_text(encoding="utf-8")
+    assert documents.NONE_YET[0] not in page
     assert "| Question | Sync workers | 100.5 | 9.5 ms | 30 ms | 4 ms | 12.25 ms |" in page
     assert "| Front and project | 101.5 MiB | 21 MiB |" in page
     assert "| 10 | 9 s | 14.5 \u00d7 |" in page
     assert {path.stem for path in (copies / "plots").iterdir()} == set(ALL)
     assert set(re.findall(r"\(plots/(\w+)\.svg\)", page)) == set(ALL)
     # Again without a difference.
-    pages.publish()
-    assert pages.PAGE.read_text(encoding="utf-8") == page
+    documents.publish()
+    assert documents.PAGE.read_text(encoding="utf-8") == page
 
 
 def test_missing_figures_are_named_as_missing(copies: Path) -> None:
-    pages.RESULTS.write_text(json.dumps({"figures": RESULTS["figures"]}), encoding="utf-8")
-    pages.publish()
-    assert pages.PAGE.read_text(encoding="utf-8").count(pages.NONE_YET[0]) == len(figures.TABLES)
+    documents.RESULTS.write_text(json.dumps({"figures": RESULTS["figures"]}), encoding="utf-8")
+    documents.publish()
+    assert documents.PAGE.read_text(encoding="utf-8").count(documents.NONE_YET[0]) == len(figures.TABLES)
 
 
 # ---- Readable --------------------------------------------------------------------------------------------------------
 
 
 def test_there_is_a_plot_for_each_part() -> None:
-    assert set(ALL) == {plot for names in pages.BLOCKS.values() for plot in names}
+    assert set(ALL) == {plot for names in documents.BLOCKS.values() for plot in names}
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
