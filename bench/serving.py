@@ -35,6 +35,8 @@ QUESTIONS = (10, 1_000, 100_000, 10)
 LISTED = (OURS, UNCACHED, BASELINE)
 # Seconds until the kubelet has measured the memory of an idle front.
 IDLE_SECONDS = 15.0
+# Seconds of requests for the check of page caching. A session of PostgreSQL reports its transactions each second.
+CHECK_SECONDS = 4.0
 # Seconds until a cached page must show a new question.
 FRESH_SECONDS = 30.0
 # Seconds that a command of the generator may take in addition to its runs.
@@ -112,6 +114,7 @@ def compare(bench: Serving) -> tuple[dict[str, float], Details]:
     """Compare all variants on each page: at the maximum rate, and at half of it."""
     time.sleep(IDLE_SECONDS)
     idle = bench.pods.memory()
+    check_page_caching(bench)
     targets = bench.pods.endpoints(*VARIANTS)
     full: dict[str, Runs] = {}
     half: dict[str, Runs] = {}
@@ -136,6 +139,23 @@ def compare(bench: Serving) -> tuple[dict[str, float], Details]:
         "image_mebibytes": bench.ground.image_size(),
     }
     return figures, details
+
+
+def check_page_caching(bench: Serving) -> None:
+    """Raise Failed if pages without caching reach the database in less than half of their requests."""
+    before = transactions(bench.ground)
+    runs = bench.checked("list", bench.pods.endpoints(UNCACHED), 1, CHECK_SECONDS)
+    requests = runs[UNCACHED][0]["requests"]
+    if (queries := transactions(bench.ground) - before) < requests / 2:
+        raise Failed(
+            f"Page caching is on in the pods without it: {requests} pages made {queries} database transactions. "
+            "Correct NO_PAGE_CACHE in bench/variants.py."
+        )
+
+
+def transactions(ground: Ground) -> int:
+    """Return the number of transactions of the database so far."""
+    return int(ground.sql("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
 
 
 def row(full: Sequence[Run], half: Sequence[Run]) -> dict[str, float]:
@@ -290,4 +310,4 @@ def planned_seconds() -> float:
     scaling = len(REPLICAS) * pages * 2 * SHORT_ROUNDS * SHORT_SECONDS
     listing = len(QUESTIONS) * len(LISTED) * (WARM_UP_SECONDS + SHORT_ROUNDS * SHORT_SECONDS)
     without = pages * 2 * ROUNDS * SHORT_SECONDS
-    return comparing + scaling + listing + without
+    return CHECK_SECONDS + comparing + scaling + listing + without
