@@ -77,8 +77,8 @@ lint: .venv/complete ## Check the style, types, and language of all files
 	@python tests/run.py lint
 
 bench: CONFIRM := --confirm-bench
-bench: .venv/complete ## Measure the playbooks on the cluster, and write the figures into README.md
-	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/bench.py "$$inventory"
+bench: .venv/complete ## Measure playbooks and pods on the cluster, and write the figures into docs and README.md
+	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/bench.py "$$inventory" $(PARTS)
 
 prove: .venv/complete ## Inject failures under load; count failed requests and lost votes
 	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \

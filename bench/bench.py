@@ -1,338 +1,106 @@
-"""Measure the site's playbooks on the cluster of the given inventory, in a separate namespace.
+"""Measure the site on the cluster of the given inventory, in separate namespaces.
 
-Most goals are multiples of an empty play on the same machine. The program prints a table and writes it to
-bench/results.json and README.md.
+Arguments select parts. The program prints a table. If all parts were measured, it also writes the figures to
+bench/results.json, docs/figures.md, docs/plots, and README.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plays import (
-    PROJECT,
-    Failed,
-    Plays,
-    copied_context,
-    empty_play,
-    kubectl,
-    machine,
-    measured_commit,
-    put_into_readme,
-    replace,
-    say,
-)
-from throughput import throughput
+import serving
+import sites
+from documents import RESULTS, publish
+from figures import EMPTY, TABLES, missed, rounded, shown
+from ground import Ground
+from playbook_runs import REPEATS, Playbooks, Site, Tasks, timed
+from plays import Failed, Plays, machine, measured_commit
 
-RESULTS = PROJECT / "bench" / "results.json"
-NAMESPACE = "cloud-django-bench"
-REPEATS = 5
-SLOWEST = 5  # Number of slowest tasks to report.
-# Changes and removals are repeated twice if the repetitions of both take at most this many seconds.
-REPEATS_OF_CHANGES, REPEATS_BUDGET = 3, 120.0
-# Name: description, and goal in its own unit or None.
-FIGURES: dict[str, tuple[str, float | None]] = {
-    "site_first_seconds": ("First deployment to the first counted vote; cluster there, images built", 60),
-    "empty_play_seconds": ("An empty play with the same inventory, for comparison", None),
-    "site_rerun_seconds": ("The site again, with nothing to change", None),
-    "site_rerun_ratio": ("The same as a multiple of an empty play", 8),
-    "site_rerun_tasks": ("Tasks that it runs or skips", 50),
-    "site_rerun_api_tasks": ("Tasks of it that touch the API", None),
-    "kubectl_apply_seconds": ("`kubectl apply --server-side` of the same objects, for comparison", None),
-    "site_rerun_kubectl_ratio": ("The site again, as a multiple of `kubectl apply`", None),
-    "image_change_seconds": ("One word changed in a template until the page shows it", None),
-    "image_change_ratio": ("The same as a multiple of an empty play", 60),
-    "front_pages_per_second": ("List pages per second of a pod with one CPU and its front", None),
-    "front_throughput_ratio": ("The same as a multiple of such a pod without a front", 0.88),
-    "front_p99_ratio": ("99th percentile of the seconds of a page, as a multiple of the same", 1.3),
-    "front_idle_mebibytes": ("Working set of a front without load", 40),
-    "front_loaded_mebibytes": ("Working set of the front under this load; its limit is 384 MiB", None),
-    "teardown_seconds": ("The site and its data removed, the cluster stays", None),
-    "teardown_ratio": ("The same as a multiple of an empty play", 30),
-}
-UNITS = {"seconds": " s", "ratio": " \u00d7", "second": "/s", "mebibytes": " MiB"}
-# Figures whose goal is a minimum.
-AT_LEAST = {"front_throughput_ratio"}
-# Name and seconds of each task of a run.
-type Tasks = list[tuple[str, float]]
+PARTS = ("playbooks", *serving.PARTS, "sites")
+# Parts that create many questions or sites, and therefore run on clusters of this machine only.
+LARGE = {"questions", "sites"}
+LOCAL = ("kind", "minikube")
+# Empty plays without the part `playbooks`.
+EMPTY_PLAYS = 3
 
 
-@contextmanager
-def stopwatch(seconds: list[float]) -> Iterator[None]:
-    """Append the seconds that the block took."""
-    started = time.monotonic()
-    yield
-    seconds.append(time.monotonic() - started)
-
-
-def vote(site: str) -> None:
-    """Vote once, from outside the cluster."""
-    done = subprocess.run(
-        [sys.executable, "tests/visitor.py", site], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
-    result = json.loads(done.stdout)
-    if result["after"] != result["before"] + 1:
-        raise Failed(f"The vote was not counted: {result}")
-
-
-class Kubectl:
-    """kubectl in the namespace of the site."""
-
-    def __init__(self, plays: Plays) -> None:
-        self.command = [*kubectl(plays), f"--namespace={NAMESPACE}"]
-
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True)
-        if done.returncode:
-            raise Failed(f"kubectl {arguments[0]} failed: {done.stderr[:500]}")
-        return done.stdout
-
-    def objects(self) -> str:
-        """Return the objects that the roles applied as a list for kubectl, each with only the applied fields."""
-        kinds = self.run("api-resources", "--namespaced", "--verbs=list,patch", "--output=name").split()
-        # Jobs are immutable and cannot be applied again.
-        kinds = [kind for kind in kinds if kind not in {"events", "events.events.k8s.io", "jobs.batch"}]
-        selector = "--selector=app.kubernetes.io/managed-by=cloud-django"
-        found = json.loads(self.run("get", ",".join(kinds), selector, "--show-managed-fields", "--output=json"))
-        items = [fields for item in found["items"] if (fields := applied(item))]
-        return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-
-    def apply(self, objects: str) -> None:
-        self.run("apply", "--server-side", "--field-manager=cloud-django", "--filename=-", stdin=objects)
-
-
-def applied(item: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the fields of an object that the field manager cloud-django applied, or None if it applied none."""
-    for entry in item["metadata"].get("managedFields", []):
-        if entry["manager"] == "cloud-django" and entry["operation"] == "Apply" and "subresource" not in entry:
-            mine = owned(item, entry["fieldsV1"])
-            name = {key: item["metadata"][key] for key in ("name", "namespace")}
-            return mine | {
-                "apiVersion": item["apiVersion"],
-                "kind": item["kind"],
-                "metadata": mine.get("metadata", {}) | name,
-            }
-    return None
-
-
-def owned(value: Any, fields: dict[str, Any]) -> Any:
-    """Return the part of `value` that is in `fields`, a set of fields in the notation of Kubernetes."""
-    inner = {key: set_ for key, set_ in fields.items() if key != "."}
-    if not inner:
-        return value
-    if isinstance(value, dict):
-        return {key[2:]: owned(value[key[2:]], set_) for key, set_ in inner.items() if key[2:] in value}
-    # Keep the order of the list, because the set has none.
-    kept = []
-    for element in value:
-        for key, set_ in inner.items():
-            wanted = json.loads(key[2:])
-            if key.startswith("v:") and element == wanted:
-                kept.append(element)
-            elif key.startswith("k:") and all(element.get(name) == part for name, part in wanted.items()):
-                kept.append(wanted | owned(element, set_))
-    return kept
-
-
-@dataclass
-class Ratio:
-    """Seconds of an action, and of an empty play next to each measurement."""
-
-    seconds: list[float] = field(default_factory=list)
-    empty: list[float] = field(default_factory=list)
-
-    def figures(self, name: str) -> dict[str, float]:
-        """Return the median of the seconds, and the median of the multiples of the empty plays."""
-        ratios = [one / empty for one, empty in zip(self.seconds, self.empty, strict=True)]
-        return {f"{name}_seconds": statistics.median(self.seconds), f"{name}_ratio": statistics.median(ratios)}
-
-
-def timed(do: Callable[[], Any]) -> float:
-    """Return the seconds that a function took."""
-    seconds: list[float] = []
-    with stopwatch(seconds):
-        do()
-    return seconds[0]
-
-
-def between(empty: Callable[[], float], do: Callable[[], Any], ratio: Ratio) -> None:
-    """Measure an action between two empty plays, whose mean counts, because the machine's speed drifts."""
-    before = empty()
-    seconds = timed(do)
-    ratio.seconds.append(seconds)
-    ratio.empty.append((before + empty()) / 2)
-
-
-def repeats(seconds: float, budget: float) -> int:
-    """Return how many times to repeat an action: all or none, because two values have no median."""
-    further = REPEATS_OF_CHANGES - 1
-    return further if further * seconds <= budget else 0
-
-
-def slowest(runs: Sequence[Tasks]) -> Tasks:
-    """Return the slowest tasks of several equal runs, with the median of their seconds."""
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for run in runs:
-        # A task that is included several times has the same name each time.
-        seen: Counter[str] = Counter()
-        for name, taken in run:
-            seconds.setdefault((name, seen[name]), []).append(taken)
-            seen[name] += 1
-    medians = [(name, round(statistics.median(taken), 2)) for (name, _), taken in seconds.items()]
-    return sorted(medians, key=lambda task: -task[1])[:SLOWEST]
-
-
-def changed_copy(folder: Path, word: str) -> Path:
-    """Copy the build context and change a word in a template."""
-    copy = copied_context(folder / word)
-    page = copy / "django_polls" / "polls" / "templates" / "polls" / "index.html"
-    replace(page, "What do you think?", f"What do you think, {word}?")
-    return copy
-
-
-def change_image(plays: Plays, copy: Path) -> None:
-    """Deploy a changed build context, and check that the page shows the change."""
-    plays("site", image_context=str(copy))
-    # The node is a container on this machine, so ignore proxies from the environment.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(plays.address() + "/", timeout=10) as answer:
-        page = answer.read().decode()
-    if f"What do you think, {copy.name}?" not in page:
-        raise Failed("The page does not show the change.")
-
-
-def rerun(plays: Plays, empty: Callable[[], float], started: Path) -> tuple[dict[str, float], Tasks]:
-    """Run site.yml repeatedly without changes; return the figures and the slowest tasks."""
-    kubectl = Kubectl(plays)
-    objects = kubectl.objects()
-    sites, applies = Ratio(), Ratio()
-    runs: list[dict[str, Any]] = []
-    for number in range(REPEATS):
-        say(f"Deploying again, {number + 1} of {REPEATS}")
-        sites.empty.append(empty())
-        changed: list[int] = []
-        sites.seconds.append(timed(lambda changed=changed: changed.append(plays("site"))))
-        if changed != [0]:
-            raise Failed(f"{changed[0]} tasks reported changes in a run without changes:\n{plays.output}")
-        runs.append(json.loads(started.read_text(encoding="utf-8")))
-        applies.seconds.append(sites.seconds[-1])
-        applies.empty.append(timed(lambda: kubectl.apply(objects)))
-    figures = {
-        "empty_play_seconds": statistics.median(sites.empty),
-        "kubectl_apply_seconds": statistics.median(applies.empty),
-        "site_rerun_kubectl_ratio": applies.figures("site_rerun")["site_rerun_ratio"],
-        "site_rerun_tasks": statistics.median_high(len(run["seconds"]) for run in runs),
-        "site_rerun_api_tasks": statistics.median_high(run["api_tasks"] for run in runs),
-    }
-    return figures | sites.figures("site_rerun"), slowest([run["seconds"] for run in runs])
-
-
-def measure(inventory: str) -> tuple[dict[str, float], Tasks]:
-    """Return the figures, and the slowest tasks of a run without changes."""
-    figures: dict[str, float] = {}
+def measure(inventory: str, parts: Sequence[str]) -> tuple[dict[str, float], dict[str, Any], Tasks]:
+    """Return the figures of these parts, their details, and the slowest tasks of a run without changes."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        started = folder / "tasks_started.json"
-        environment = {
-            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "bench" / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "tasks_started",
-            "TASKS_STARTED_FILE": str(started),
-        }
-        plays = Plays([inventory], {"app_namespace": NAMESPACE, "app_public_url": ""}, environment)
-        nothing = empty_play(folder)
-
-        def empty() -> float:
-            return timed(lambda: plays(nothing))
-
-        def remove() -> None:
-            plays("teardown", teardown_data="purge", teardown_cluster=False)
-
-        def deploy() -> None:
-            plays("site")
-            vote(plays.address())
-
-        say("Preparing the cluster and the image")
-        plays("site", "--tags=container_engine,mirror_builds,cluster,namespace,image")
-        remove()
-
-        say("Deploying for the first time")
-        figures["site_first_seconds"] = timed(deploy)
-
-        rerun_figures, tasks = rerun(plays, empty, started)
-        figures |= rerun_figures
-
-        budget = REPEATS_BUDGET
-        changes, removals = Ratio(), Ratio()
-        # A unique word, so that no earlier run has built the same image.
-        copies = iter([changed_copy(folder, f"{folder.name}-{number}") for number in range(REPEATS_OF_CHANGES)])
-
-        def change() -> None:
-            change_image(plays, next(copies))
-
-        say("Changing a template")
-        between(empty, change, changes)
-        for _ in range(further := repeats(changes.seconds[0], budget)):
-            say("Changing a template again")
-            between(empty, change, changes)
-        budget -= further * changes.seconds[0]
-
-        figures |= throughput(plays)
-
-        say("Removing the site")
-        between(empty, remove, removals)
-        for _ in range(repeats(removals.seconds[0] + figures["site_first_seconds"], budget)):
-            say("Deploying and removing the site again")
-            deploy()
-            between(empty, remove, removals)
-        figures |= changes.figures("image_change") | removals.figures("teardown")
-    return {key: round(figures[key], 2) for key in FIGURES}, tasks
+        site = Site(inventory, Path(name))
+        check_cluster(site.plays, parts)
+        site.prepare()
+        playbooks = Playbooks(site)
+        figures, details = playbooks.figures, {}
+        if "playbooks" in parts:
+            playbooks.deployments()
+        else:
+            figures[EMPTY] = statistics.median(site.empty() for _ in range(EMPTY_PLAYS))
+        if served := [part for part in parts if part in serving.PARTS]:
+            if "playbooks" not in parts:
+                site.deploy()
+            measured, details = serving.measure(Ground(site.plays), served)
+            figures |= measured
+        if "playbooks" in parts:
+            playbooks.removals()
+        else:
+            site.remove()
+        if "sites" in parts:
+            measured, details["sites"] = sites.measure(site.plays, timed)
+            figures |= measured
+    return rounded(figures), details, playbooks.tasks
 
 
-def shown(figures: dict[str, float]) -> list[str]:
-    """Return the figures as lines of a Markdown table."""
-    lines = ["| Measurement | Result | Goal |", "|---|---|---|"]
-    for key, (what, limit) in FIGURES.items():
-        unit = UNITS.get(key.rpartition("_")[2], "")
-        sign = "\u2265" if key in AT_LEAST else "≤"
-        lines.append(f"| {what} | {figures[key]:g}{unit} | {f'{sign} {limit:g}{unit}' if limit else ''} |")
-    return lines
+def check_cluster(plays: Plays, parts: Sequence[str]) -> None:
+    """Raise Failed before any change if a part is too large for the cluster of the inventory."""
+    provider = plays.variable("cluster_provider")
+    if provider not in LOCAL and (large := LARGE.intersection(parts)):
+        others = [part for part in PARTS if part not in LARGE]
+        raise Failed(
+            f"The cluster of the inventory has the provider {provider}. The parts {' and '.join(sorted(large))} create "
+            "many questions or sites, so they run on kind and minikube only. No changes were made. Choose other parts: "
+            f"make bench PARTS='{' '.join(others)}'"
+        )
 
 
-def missed(figures: dict[str, float]) -> list[str]:
-    """Return the names of the figures that miss their goals."""
-
-    def is_missed(key: str, limit: float) -> bool:
-        return figures[key] < limit if key in AT_LEAST else figures[key] > limit
-
-    return [key for key, (_, limit) in FIGURES.items() if limit is not None and is_missed(key, limit)]
+def store(figures: dict[str, float], details: dict[str, Any], tasks: Tasks, commit: str) -> None:
+    """Write the figures of all parts."""
+    slow = [{"task": name, "seconds": seconds} for name, seconds in tasks]
+    results = {"machine": machine(), "commit": commit, "figures": figures, "slowest_tasks": slow, "details": details}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    publish()
 
 
 def main() -> None:
-    """Measure, print, and store the figures; exit with status 1 if one misses its goal."""
+    """Measure and print the figures, and store those of all parts; exit with status 1 if one misses its goal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("inventory")
+    parser.add_argument("parts", nargs="*", metavar="part", help="part (default: all)")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        sys.exit(f"Unknown part {', '.join(sorted(unknown))}. Choose from {', '.join(PARTS)}.")
+    # In the order of a complete run.
+    parts = [part for part in PARTS if not given.parts or part in given.parts]
     try:
         commit = measured_commit()
-        figures, tasks = measure(sys.argv[1])
+        figures, details, tasks = measure(given.inventory, parts)
     except Failed as failure:
         sys.exit(str(failure))
-    slow = [{"task": name, "seconds": seconds} for name, seconds in tasks]
-    results = {"machine": machine(), "commit": commit, "figures": figures, "slowest_tasks": slow}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    lines = shown(figures)
-    put_into_readme("make bench", lines)
-    print("\n".join(lines))
-    print(f"\nThe {len(tasks)} slowest tasks of a run without changes, in seconds (median of {REPEATS} runs):")
-    print("\n".join(f"{seconds:6.2f}  {name}" for name, seconds in tasks))
+    if parts == list(PARTS):
+        store(figures, details, tasks, commit)
+    print("\n".join(shown(figures)))
+    for table in (table for name, show in TABLES.items() if (table := show(details.get(name)))):
+        print("\n" + "\n".join(table))
+    if tasks:
+        print(f"\nThe {len(tasks)} slowest tasks of a run without changes, in seconds (median of {REPEATS} runs):")
+        print("\n".join(f"{seconds:6.2f}  {name}" for name, seconds in tasks))
     if beyond := missed(figures):
         sys.exit(f"Goals missed: {', '.join(beyond)}.")
 

@@ -9,10 +9,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,125 +24,20 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from plays import PROJECT, Failed, Plays
+from rows import RATE, VISIT, Load
 
 # Nodes are containers on this machine, so ignore proxies from the environment.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
-VISIT = 6  # Requests per visitor.
 VISIT_SECONDS = 2.4  # Minimum seconds of a visit.
 VISITORS_START = 60.0  # Maximum seconds until the first visitor starts.
-RATE = 140.0  # Requests per second of all visitors together.
 REPLICAS = 3  # Web pods of the site.
-WEB, DATABASE = "web", "database"  # Components, as in the label of that name.
-# Containers of the project itself. A site without a front has no container of that name.
-CONTAINERS = {WEB: ("web", "front"), DATABASE: ("postgresql",)}
+WEB, DATABASE, CACHE = "web", "database", "cache"  # Components, as in the label of that name.
+# Containers of a web pod. A site without a front has no container of that name.
+CONTAINERS = ("web", "front")
 ROUND_SECONDS = 4.0  # Maximum seconds of a round of forms.
 # For each pod: CPU seconds, and bytes of memory.
 type Usage = dict[str, tuple[float, int]]
-
-
-@dataclass
-class Row:
-    """Result of a scenario: requests and votes during an action on the site."""
-
-    name: str
-    requests: int
-    failed: int
-    # Failed requests that are allowed, because no pod could have answered them.
-    failures_expected: int
-    votes_acknowledged: int
-    votes_found: int
-    seconds: float
-    # Votes without a successful response, which may or may not have been counted.
-    votes_in_doubt: int = 0
-    # Outcomes of failed requests and their numbers, and other problems.
-    outcomes: dict[str, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    note: str = ""
-    # Requests per second that were sent.
-    rate: float = RATE
-    # Measured commit.
-    commit: str = ""
-
-    @property
-    def wrong(self) -> list[str]:
-        """Return the goals that the scenario misses, as messages."""
-        wrong = list(self.problems)
-        if self.failed > self.failures_expected:
-            wrong.append(f"{self.failed} requests failed, {self.failures_expected} are allowed: {self.outcomes}")
-        if self.votes_found < self.votes_acknowledged:
-            wrong.append(f"{self.votes_acknowledged - self.votes_found} acknowledged votes are lost")
-        if self.votes_found > self.votes_acknowledged + self.votes_in_doubt:
-            wrong.append(
-                f"{self.votes_found - self.votes_acknowledged - self.votes_in_doubt} unexpected votes were found"
-            )
-        return wrong
-
-
-@dataclass
-class Load:
-    """Visitors, and the requests that they recorded."""
-
-    rate: float
-    votes_before: int
-    started: float
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    # Time when the last visitor started, and when the last one finished.
-    closed: float = 0.0
-    ended: float = 0.0
-    votes_after: int = 0
-    # Output files of the visitors, with a line per request.
-    outputs: list[Path] = field(default_factory=list)
-
-    def made(self) -> int:
-        """Return the number of requests so far."""
-        return sum(output.read_bytes().count(b"\n") for output in self.outputs)
-
-    def failed(self) -> bool:
-        """Return whether a request has failed so far."""
-        lines = [line for output in self.outputs for line in output.read_bytes().splitlines(keepends=True)]
-        return any(json.loads(line)["outcome"] != "ok" for line in lines if line.endswith(b"\n"))
-
-    @property
-    def failures(self) -> list[dict[str, Any]]:
-        return [request for request in self.requests if request["outcome"] != "ok"]
-
-    def in_flight(self, when: float) -> int:
-        """Return the number of active requests at a moment."""
-        return sum(request["started"] <= when < request["ended"] for request in self.requests)
-
-    def last_failure(self, since: float, until: float = float("inf")) -> float:
-        """Return the seconds from a moment to the end of the last failed request that started in the period, or 0."""
-        ends = [failure["ended"] for failure in self.failures if since <= failure["started"] < until]
-        return max(ends, default=since) - since
-
-    def row(self, name: str, expected: int = 0, problems: Sequence[str] = (), note: str = "") -> Row:
-        votes = [request for request in self.requests if request["is_vote"]]
-        acknowledged = sum(vote["outcome"] == "ok" for vote in votes)
-        seconds = self.ended - self.started
-        problems = list(problems)
-        # Each visitor starts here, independent of how long earlier visitors wait.
-        visits = [request for request in self.requests if request["path"] == "/"]
-        open_for = self.closed - min((visit["started"] for visit in visits), default=self.started)
-        if len(visits) < 0.9 * self.rate / VISIT * (open_for - 2):
-            problems.append(f"only {len(visits)} visitors started in {open_for:.0f} s")
-        # A visitor that gets the list, the form, and a response has voted.
-        if len(votes) < 0.8 * sum(visit["outcome"] == "ok" for visit in visits) - self.rate:
-            problems.append(f"only {len(votes)} of {len(visits)} visitors tried to vote")
-        return Row(
-            name,
-            len(self.requests),
-            len(self.failures),
-            expected,
-            acknowledged,
-            self.votes_after - self.votes_before,
-            round(seconds, 1),
-            len(votes) - acknowledged,
-            dict(Counter(failure["outcome"] for failure in self.failures)),
-            problems,
-            note,
-            self.rate,
-        )
 
 
 class Ground:
@@ -238,9 +131,10 @@ class Ground:
         statement = f"SELECT coalesce(sum(votes), 0) FROM {self.app.replace('-', '_')}.polls_choice"
         return int(self.sql(statement))
 
-    def sql(self, statement: str) -> str:
+    def sql(self, statement: str, seconds: float = 60) -> str:
+        """Run a statement as the administrator of the database; return its output without formatting."""
         command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.app.replace("-", "_"), "-c", statement]
-        ended = self.cluster.exec(f"{self.app}-postgresql-0", "postgresql", command)
+        ended = self.cluster.exec(f"{self.app}-postgresql-0", "postgresql", command, timeout=seconds)
         if ended.code:
             raise Failed(f"The database does not answer: {ended.err}")
         return ended.out.strip()
@@ -337,7 +231,7 @@ class Ground:
             summary = self.cluster.request("get", f"/api/v1/nodes/{node}/proxy/stats/summary")
             for pod in summary["pods"]:
                 if pod["podRef"]["namespace"] == self.namespace and pod["podRef"]["name"] in names:
-                    containers = {one["name"]: one for one in pod["containers"] if one["name"] in CONTAINERS[WEB]}
+                    containers = {one["name"]: one for one in pod["containers"] if one["name"] in CONTAINERS}
                     found[pod["podRef"]["name"]] = containers
         return found
 
@@ -351,22 +245,48 @@ class Ground:
             for name, containers in self.statistics().items()
         }
 
+    def memory(self) -> dict[str, dict[str, float]]:
+        """Return the working set of each web pod in MiB, by container name."""
+        return {
+            pod: {name: one["memory"]["workingSetBytes"] / 2**20 for name, one in containers.items()}
+            for pod, containers in self.statistics().items()
+        }
+
     def front_memory(self) -> float:
         """Return the largest working set of a front in MiB, or 0 without a front."""
-        fronts = [containers["front"] for containers in self.statistics().values() if "front" in containers]
-        return max((front["memory"]["workingSetBytes"] for front in fronts), default=0) / 2**20
+        return max((containers.get("front", 0.0) for containers in self.memory().values()), default=0.0)
+
+    def image_size(self) -> float:
+        """Return the size of the project's image on a node, in MiB. Raises Failed if no node reports it."""
+        for node in self.cluster.list("Node"):
+            for image in node["status"].get("images") or []:
+                if self.image() in (image.get("names") or []):
+                    return image["sizeBytes"] / 2**20
+        raise Failed(f"No node reports the size of image {self.image()}.")
+
+    def cache_workload(self) -> tuple[str, str]:
+        """Return the kind and the name of the object that runs the cache. Raises Failed without a cache."""
+        name = f"{self.app}-cache"
+        for kind in ("Deployment", "StatefulSet"):
+            if self.cluster.get(kind, name):
+                return kind, name
+        raise Failed(f"The site has no cache: neither a Deployment nor a StatefulSet {name} exists.")
 
     # ---- Without warning ---------------------------------------------------------------------------------------------
 
-    def kill(self, *names: str, component: str = WEB, containers: Sequence[str] = ()) -> float:
-        """Kill all processes of these pods' own containers, or of the given containers; return the time.
+    def kill(self, *names: str, containers: Sequence[str] = ()) -> float:
+        """Kill all processes of these pods' own containers, or of the given containers; return the time."""
+        return self.send("KILL", *names, containers=containers)
 
-        The node kills them and reports the time, because the command takes a while to reach the node. Its uptime is
-        this machine's uptime.
+    def send(self, name_of_signal: str, *names: str, containers: Sequence[str] = ()) -> float:
+        """Send a signal to all processes of these pods' own containers, or of the given ones; return the time.
+
+        The node sends it and reports the time, because the command takes a while to reach the node. Its uptime is this
+        machine's uptime.
         """
-        wanted = containers or CONTAINERS[component]
         identifiers: dict[str, list[str]] = {}
         for pod in [self.get("Pod", name) for name in names]:
+            wanted = containers or [one["name"] for one in running_containers(pod["spec"])]
             found = [
                 status["containerID"].partition("://")[2]
                 for status in container_statuses(pod)
@@ -380,9 +300,9 @@ class Ground:
             # Processes that exit meanwhile are no error, but at least one has to exist.
             script = f"""
                 processes=$(grep -ls {" ".join(patterns)} /proc/[0-9]*/cgroup | cut -d/ -f3)
-                [ -n "$processes" ] || {{ echo "There is no process to kill." >&2; exit 1; }}
+                [ -n "$processes" ] || {{ echo "There is no process to signal." >&2; exit 1; }}
                 read moment rest < /proc/uptime
-                kill -9 $processes 2> /dev/null
+                kill -{name_of_signal} $processes 2> /dev/null
                 echo $moment
             """
             moments.append(float(docker("exec", node, "sh", "-c", script)))

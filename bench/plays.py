@@ -18,10 +18,8 @@ from typing import Any
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-README = PROJECT / "README.md"
-PAGE = PROJECT / "docs" / "figures.md"
 # Files that `make bench` and `make prove` write.
-WRITTEN = ("README.md", "docs/figures.md", "bench/results.json", "bench/prove.json")
+WRITTEN = ("README.md", "docs/figures.md", "docs/plots", "bench/results.json", "bench/prove.json")
 
 # Variables that each measurement needs.
 COMMON = (
@@ -139,6 +137,12 @@ class Plays:
         return {name: str(value) for name, value in values.items() if value != undefined}
 
 
+def unchanged(plays: Plays, *arguments: str) -> None:
+    """Run site.yml. Raises Failed if it changes something."""
+    if changed := plays("site", *arguments):
+        raise Failed(f"{changed} tasks reported changes in a run without changes:\n{plays.output}")
+
+
 def program(name: str) -> str:
     """Return the path of a program in the virtual environment."""
     return str(Path(sys.executable).with_name(name))
@@ -225,40 +229,6 @@ def kubectl(plays: Plays) -> list[str]:
     if not program:
         raise Failed("kubectl is not installed. Install it.")
     return [program, *(f"--{name}={plays.variable(f'cluster_{name}')}" for name in ("kubeconfig", "context"))]
-
-
-def put_into_readme(command: str, lines: Sequence[str]) -> None:
-    """Replace the table of a command in docs/figures.md, and the headlines of both commands in README.md."""
-    put_between(PAGE, f"<!-- figures: written by `{command}` -->", lines)
-    results, proof = (
-        json.loads((PROJECT / "bench" / name).read_text(encoding="utf-8")) for name in ("results.json", "prove.json")
-    )
-    put_between(README, HEADLINES, headlines(results["figures"], proof["rows"]))
-
-
-HEADLINES = "<!-- figures: headlines, written by `make bench` and `make prove` -->"
-
-
-def put_between(page: Path, mark: str, lines: Sequence[str]) -> None:
-    """Replace the lines of a page between two marks."""
-    before, _, after = page.read_text(encoding="utf-8").split(mark)
-    page.write_text(mark.join([before, "\n" + "\n".join(lines) + "\n", after]), encoding="utf-8")
-
-
-def headlines(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the most important figures as lines of a table, without rows that this machine has not measured."""
-    lines = [
-        "| Figure | Measured | Goal |",
-        "|---|---|---|",
-        "| First deployment until the first counted vote, with a cluster and images | "
-        f"{figures['site_first_seconds']:.0f} s | ≤ 60 s |",
-        "| Run with nothing to change, as a multiple of an empty play | "
-        f"{figures['site_rerun_ratio']:.1f} \u00d7, {figures['site_rerun_seconds']:.1f} s | ≤ 8 \u00d7 |",
-    ]
-    for row in rows:
-        if row["kind"] == "rollouts":
-            lines.append(f"| {row['name']}, under load: failed requests | {row['failed']} of {row['requests']:,} | 0 |")
-    return lines
 
 
 def say(text: str) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ground import DATABASE, REPLICAS, Ground, Load, Row, eventually
+from ground import DATABASE, REPLICAS, Ground, eventually
 from plays import PROJECT, Failed, Plays, git, program, say
+from rows import Load, Row
 
 RESULTS = "bench/prove.json"
 # Directories whose content deploys the site.

@@ -29,7 +29,7 @@ def keep() -> Callable[[Any], Any]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the rows."""
-    from prove import shown
+    from rows import shown
 
     for line in shown(ROWS):
         terminalreporter.write_line(line)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import prove
-from ground import DATABASE, Ground, Row, eventually
+from ground import DATABASE, Ground, eventually
 from plays import copied_context, replace
+from rows import Row
 
 Keep = Callable[[Row], Row]
 MOST_ROLLOUTS = 6
@@ -107,7 +108,7 @@ def test_votes_are_lost_without_a_commit_to_the_disk(spoiled: Ground) -> None:
         # Until the next write, 10 s later, all votes are only in memory.
         time.sleep(1)
         before = sum(spoiled.restarts(DATABASE).values())
-        spoiled.kill("polls-postgresql-0", component=DATABASE)
+        spoiled.kill("polls-postgresql-0")
         eventually(lambda: sum(spoiled.restarts(DATABASE).values()) > before, 60, "the restart of the database")
         eventually(lambda: spoiled.ready(DATABASE) == 1, 60, "the database")
     assert "acknowledged votes are lost" in str(load.row("without a commit", expected=10**6).wrong)

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import prove
 import pytest
-from ground import Ground, Row, eventually
+from ground import Ground, eventually
+from rows import Row
 from slow import CLIENTS, SLOWEST_SECONDS, Address, connected, slow_clients, status
 
 

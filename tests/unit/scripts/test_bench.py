@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import bench
+import figures
+import playbook_runs
 import plays
 import pytest
 import yaml
+from figures import FIGURES, Figure
 from plays import Failed, Plays
 
 INVENTORY = """
@@ -166,27 +170,27 @@ def test_the_slowest_tasks_are_the_medians_of_all_runs() -> None:
         # A task that only one run has must not fail the comparison.
         [("c", 0.0), ("d", 0.0), ("e", 0.0)],
     ]
-    assert bench.slowest(runs)[:3] == [("twice", 2.5), ("a", 1.2), ("b", 0.3)]
-    assert len(bench.slowest(runs)) == bench.SLOWEST
+    assert playbook_runs.slowest(runs)[:3] == [("twice", 2.5), ("a", 1.2), ("b", 0.3)]
+    assert len(playbook_runs.slowest(runs)) == playbook_runs.SLOWEST
 
 
 # ---- Figures ---------------------------------------------------------------------------------------------------------
 
 
 def test_each_measurement_is_divided_by_its_own_empty_plays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "timed", lambda do: do())
-    ratio = bench.Ratio()
+    monkeypatch.setattr(playbook_runs, "timed", lambda do: do())
+    ratio = playbook_runs.Ratio()
     # The machine is half as fast for the second pair.
     empties = iter([1.0, 3.0, 4.0, 4.0, 1.0, 1.0])
     for seconds in (20.0, 40.0, 100.0):
-        bench.between(lambda: next(empties), lambda seconds=seconds: seconds, ratio)
+        playbook_runs.between(lambda: next(empties), lambda seconds=seconds: seconds, ratio)
     assert ratio.empty == [2.0, 4.0, 1.0]
     assert ratio.figures("x") == {"x_seconds": 40.0, "x_ratio": 10.0}
 
 
 @pytest.mark.parametrize(("seconds", "budget", "further"), [(28, 120, 2), (60, 120, 2), (61, 120, 0), (30, 59, 0)])
 def test_slow_measurements_are_not_repeated(seconds: float, budget: float, further: int) -> None:
-    assert bench.repeats(seconds, budget) == further
+    assert playbook_runs.repeats(seconds, budget) == further
 
 
 class Recorded:
@@ -205,20 +209,22 @@ class Recorded:
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     site = Recorded(tmp_path / "started.json", {})
     kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: site.ran.append("kubectl"))
-    monkeypatch.setattr(bench, "Kubectl", lambda plays: kubectl)
+    monkeypatch.setattr(playbook_runs, "Kubectl", lambda plays: kubectl)
     clock = {"empty": 0.5, "site": 4.0, "kubectl": 0.25}
 
     def timed(do: Any) -> float:
         do()
         return clock[site.ran[-1]]
 
-    monkeypatch.setattr(bench, "timed", timed)
+    monkeypatch.setattr(playbook_runs, "timed", timed)
     return site
 
 
 def test_reruns_alternate_with_empty_plays_and_kubectl(recorded: Recorded) -> None:
-    figures, tasks = bench.rerun(recorded, lambda: bench.timed(lambda: recorded("empty")), recorded.started)
-    assert recorded.ran == ["empty", "site", "kubectl"] * bench.REPEATS
+    figures, tasks = playbook_runs.rerun(
+        recorded, lambda: playbook_runs.timed(lambda: recorded("empty")), recorded.started
+    )
+    assert recorded.ran == ["empty", "site", "kubectl"] * playbook_runs.REPEATS
     assert figures == {
         "empty_play_seconds": 0.5,
         "site_rerun_seconds": 4.0,
@@ -234,77 +240,66 @@ def test_reruns_alternate_with_empty_plays_and_kubectl(recorded: Recorded) -> No
 def test_rerun_with_changes_fails(recorded: Recorded) -> None:
     recorded.changed = {"site": 3}
     with pytest.raises(Failed, match="3 tasks reported changes in a run without changes:\nwhat it printed"):
-        bench.rerun(recorded, lambda: bench.timed(lambda: recorded("empty")), recorded.started)
+        playbook_runs.rerun(recorded, lambda: playbook_runs.timed(lambda: recorded("empty")), recorded.started)
+
+
+GOOD = {name: figure.goal or 0 for name, figure in FIGURES.items()}
+
+
+@pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if figure.goal is not None])
+def test_a_missed_goal_is_reported(name: str) -> None:
+    assert figures.missed(GOOD) == []
+    worse = -0.01 if FIGURES[name].at_least else 0.01
+    assert figures.missed(GOOD | {name: GOOD[name] + worse}) == [name]
+    assert figures.missed(GOOD | {name: GOOD[name] - worse}) == []
 
 
 @pytest.mark.parametrize(
     ("name", "goal"),
     [
-        ("site_rerun_ratio", 8),
-        ("site_rerun_tasks", 50),
-        ("image_change_ratio", 60),
-        ("teardown_ratio", 30),
-        ("front_p99_ratio", 1.3),
-        ("front_idle_mebibytes", 40),
+        ("site_rerun_ratio", "≤ 8 \u00d7"),
+        ("site_rerun_tasks", "≤ 50"),
+        ("image_change_ratio", "≤ 60 \u00d7"),
+        ("teardown_ratio", "≤ 30 \u00d7"),
+        ("front_throughput_ratio", "\u2265 0.88 \u00d7"),
+        ("front_p99_ratio", "≤ 1.3 \u00d7"),
+        ("front_idle_mebibytes", "≤ 40 MiB"),
+        ("serving_list_ratio", "\u2265 12 \u00d7"),
+        ("serving_question_ratio", "\u2265 8 \u00d7"),
+        ("serving_results_ratio", "\u2265 8 \u00d7"),
+        ("serving_vote_ratio", "\u2265 6 \u00d7"),
+        ("half_rate_p99_ratio", "≤ 4 \u00d7"),
+        ("half_rate_p99_milliseconds", "≤ 60 ms"),
+        ("project_loaded_mebibytes", "≤ 120 MiB"),
+        ("votes_lost", "≤ 0"),
+        ("questions_ratio", "≤ 1.2 \u00d7"),
+        ("cache_down_failed_requests", "≤ 0"),
+        ("cache_down_ratio", "\u2265 0.95 \u00d7"),
+        ("front_pages_per_second", ""),
     ],
 )
-def test_figure_above_its_maximum_is_reported(name: str, goal: float) -> None:
-    good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
-    assert bench.missed(good) == []
-    assert bench.missed(good | {name: goal + 0.01}) == [name]
-
-
-def test_figure_below_its_minimum_is_reported() -> None:
-    good = {key: limit or 0 for key, (_, limit) in bench.FIGURES.items()}
-    assert bench.missed(good | {"front_throughput_ratio": 0.87}) == ["front_throughput_ratio"]
-    assert bench.missed(good | {"front_throughput_ratio": 1.0}) == []
-
-
-def test_the_table_has_units_and_goals() -> None:
-    lines = bench.shown(dict.fromkeys(bench.FIGURES, 7.0))
-    assert "| The site again, with nothing to change | 7 s |  |" in lines
-    assert "| The same as a multiple of an empty play | 7 \u00d7 | ≤ 8 \u00d7 |" in lines
-    assert "| Tasks that it runs or skips | 7 | ≤ 50 |" in lines
-    assert "| The same as a multiple of such a pod without a front | 7 \u00d7 | \u2265 0.88 \u00d7 |" in lines
-    assert "| List pages per second of a pod with one CPU and its front | 7/s |  |" in lines
-    assert "| Working set of a front without load | 7 MiB | ≤ 40 MiB |" in lines
-
-
-def test_tables_and_headlines_replace_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = "<!-- figures: written by `make bench` -->"
-    (tmp_path / "figures.md").write_text(f"# Figures\n{mark}\nold\n{mark}\nrest\n", encoding="utf-8")
-    (tmp_path / "README.md").write_text(f"a\n{plays.HEADLINES}\nold\n{plays.HEADLINES}\nb\n", encoding="utf-8")
-    (tmp_path / "bench").mkdir()
-    figures = {"site_first_seconds": 34.32, "site_rerun_seconds": 3.52, "site_rerun_ratio": 7.83}
-    rows = [{"kind": kind, "name": kind, "requests": 67506, "failed": 0} for kind in ("rollouts", "kills")]
-    (tmp_path / "bench" / "results.json").write_text(json.dumps({"figures": figures}), encoding="utf-8")
-    (tmp_path / "bench" / "prove.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
-    monkeypatch.setattr(plays, "PROJECT", tmp_path)
-    monkeypatch.setattr(plays, "PAGE", tmp_path / "figures.md")
-    monkeypatch.setattr(plays, "README", tmp_path / "README.md")
-    plays.put_into_readme("make bench", ["| new |"])
-    assert (tmp_path / "figures.md").read_text(encoding="utf-8") == f"# Figures\n{mark}\n| new |\n{mark}\nrest\n"
-    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "old" not in readme
-    assert "| 34 s |" in readme
-    assert "| 7.8 \u00d7, 3.5 s |" in readme
-    assert "| 0 of 67,506 |" in readme
-    assert "kills" not in readme
-
-
-@pytest.mark.parametrize("command", ["make bench", "make prove"])
-def test_the_page_of_figures_has_a_table_of_each_command(command: str) -> None:
-    _, table, _ = plays.PAGE.read_text(encoding="utf-8").split(f"<!-- figures: written by `{command}` -->")
-    assert len(table.splitlines()) > 10
-
-
-def test_the_readme_has_the_headlines_of_the_last_measurements() -> None:
-    results, proof = (
-        json.loads((plays.PROJECT / "bench" / name).read_text(encoding="utf-8"))
-        for name in ("results.json", "prove.json")
+def test_the_table_has_the_goals(name: str, goal: str) -> None:
+    [_, _, line] = figures.shown({name: 7.0})
+    unit = {"ratio": " \u00d7", "mebibytes": " MiB", "milliseconds": " ms", "second": "/s"}.get(
+        name.rpartition("_")[2], ""
     )
-    _, table, _ = plays.README.read_text(encoding="utf-8").split(plays.HEADLINES)
-    assert table.split("\n")[1:-1] == plays.headlines(results["figures"], proof["rows"])
+    assert line == f"| {FIGURES[name].text} | 7{unit} | {goal} |"
+
+
+def test_goals_for_milliseconds_are_for_fast_machines() -> None:
+    figure = Figure("x", 60, fast_only=True)
+    assert [figure.is_missed(61, empty) for empty in (0.4, 0.7, 0.71, None)] == [True, True, False, False]
+
+
+def test_the_table_has_only_measured_figures() -> None:
+    assert len(figures.shown({})) == 2
+    assert figures.shown({"votes_acknowledged": 12345.0})[-1].endswith("| 12,345 |  |")
+    assert figures.rounded({"teardown_ratio": 1.239, "site_rerun_ratio": 2.0}) == {
+        "site_rerun_ratio": 2.0,
+        "teardown_ratio": 1.24,
+    }
+    with pytest.raises(KeyError, match="unknown_ratio"):
+        figures.rounded({"unknown_ratio": 1.0})
 
 
 def test_figures_name_the_commit_and_what_differs_from_it(tmp_path: Path) -> None:
@@ -339,52 +334,167 @@ def test_figures_without_a_commit_are_refused(tmp_path: Path, monkeypatch: pytes
         (61.0, 60.0, ["change", "teardown"]),
     ],
 )
-def test_all_figures_are_measured(
-    change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch
+def test_all_playbooks_are_measured(
+    change: float, removal: float, ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clock = {"empty": 0.5, "site": 25.0, "change": change, "teardown": removal, "kubectl": 0.25}
-    sites: list[Recorded] = []
 
     def plays_of(inventories: list[str], variables: Mapping[str, Any], environment: Mapping[str, str]) -> Recorded:
-        assert variables["app_namespace"] == bench.NAMESPACE
-        sites.append(Recorded(Path(environment["TASKS_STARTED_FILE"]), {}))
-        sites[0].address = lambda: "http://192.0.2.1"
-        return sites[0]
+        assert variables["app_namespace"] == playbook_runs.NAMESPACE
+        recorded = Recorded(Path(environment["TASKS_STARTED_FILE"]), {})
+        recorded.address = lambda: "http://192.0.2.1"
+        return recorded
+
+    monkeypatch.setattr(playbook_runs, "Plays", plays_of)
+    site = playbook_runs.Site("inventory/x", tmp_path)
 
     def timed(do: Any) -> float:
         do()
-        return clock[sites[0].ran[-1]]
+        return clock[site.plays.ran[-1]]
 
-    kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: sites[0].ran.append("kubectl"))
-    monkeypatch.setattr(bench, "Plays", plays_of)
-    monkeypatch.setattr(bench, "Kubectl", lambda plays: kubectl)
-    monkeypatch.setattr(bench, "vote", lambda site: None)
-    monkeypatch.setattr(bench, "change_image", lambda plays, copy: plays.ran.append("change"))
-    monkeypatch.setattr(bench, "timed", timed)
-    # Between the changes and the removals.
-    front = {name: 1.0 for name in bench.FIGURES if name.startswith("front_")}
-    monkeypatch.setattr(bench, "throughput", lambda plays: plays.ran.append("front") or front)
-    figures, _ = bench.measure("inventory/x")
-    assert list(figures) == list(bench.FIGURES)
-    expected = {
-        "site_first_seconds": 25.0,
-        "site_rerun_ratio": 50.0,
-        "site_rerun_kubectl_ratio": 100.0,
-        "image_change_seconds": change,
-        "image_change_ratio": 2 * change,
-        "teardown_ratio": 2 * removal,
-    }
-    assert {name: figures[name] for name in expected} == expected
-    after_reruns = sites[0].ran[len(sites[0].ran) - sites[0].ran[::-1].index("kubectl") :]
-    ran.insert(ran.index("teardown"), "front")
+    kubectl = SimpleNamespace(objects=lambda: "", apply=lambda objects: site.plays.ran.append("kubectl"))
+    monkeypatch.setattr(playbook_runs, "Kubectl", lambda plays: kubectl)
+    monkeypatch.setattr(playbook_runs, "vote", lambda address: None)
+    monkeypatch.setattr(playbook_runs, "change_image", lambda plays, copy: plays.ran.append("change"))
+    monkeypatch.setattr(playbook_runs, "timed", timed)
+    measured = playbook_runs.Playbooks(site)
+    measured.deployments()
+    measured.removals()
+    assert figures.rounded(measured.figures).keys() == measured.figures.keys()
+    assert (
+        measured.figures
+        | {
+            "site_first_seconds": 25.0,
+            "site_rerun_ratio": 50.0,
+            "site_rerun_kubectl_ratio": 100.0,
+            "image_change_seconds": change,
+            "image_change_ratio": 2 * change,
+            "teardown_ratio": 2 * removal,
+        }
+        == measured.figures
+    )
+    everything = site.plays.ran
+    after_reruns = everything[len(everything) - everything[::-1].index("kubectl") :]
     assert [name for name in after_reruns if name != "empty"] == ran
     # Each change and each removal is between two empty plays.
     for place, name in enumerate(after_reruns):
-        if name not in ("empty", "site", "front"):
+        if name not in ("empty", "site"):
             assert after_reruns[place - 1] == after_reruns[place + 1] == "empty"
 
 
+# ---- Parts -----------------------------------------------------------------------------------------------------------
+
+
+class Steps:
+    """Site of `make bench` that records the steps of a measurement."""
+
+    def __init__(self, inventory: str, folder: Path) -> None:
+        STEPS.clear()
+        self.plays = SimpleNamespace(variable=lambda name: PROVIDER[0])
+
+    def empty(self) -> float:
+        return 0.5
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: STEPS.append(name)
+
+
+STEPS: list[str] = []
+PROVIDER = ["kind"]
+
+
+class Deployments:
+    """Part `playbooks` that records its steps."""
+
+    def __init__(self, site: Steps) -> None:
+        self.figures = {"site_first_seconds": 30.0}
+        self.tasks = [("task", 1.0)]
+
+    def deployments(self) -> None:
+        STEPS.append("deployments")
+
+    def removals(self) -> None:
+        STEPS.append("removals")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    def served(ground: object, parts: list[str]) -> tuple[dict[str, float], dict[str, Any]]:
+        STEPS.append("+".join(parts))
+        return {"serving_vote_ratio": 7.0}, {part: {} for part in parts}
+
+    monkeypatch.setattr(bench, "Site", Steps)
+    monkeypatch.setattr(bench, "Playbooks", Deployments)
+    monkeypatch.setattr(bench, "Ground", lambda plays: None)
+    monkeypatch.setattr(bench.serving, "measure", served)
+    monkeypatch.setattr(
+        bench.sites,
+        "measure",
+        lambda plays, timed: STEPS.append("sites") or ({"sites_10_rerun_ratio": 9.0}, {"10": {}}),
+    )
+    yield STEPS
+    PROVIDER[0] = "kind"
+
+
+def test_a_complete_run_measures_all_parts(steps: list[str]) -> None:
+    found, details, tasks = bench.measure("inventory/x", bench.PARTS)
+    assert steps == ["prepare", "deployments", "serving+replicas+questions+cache", "removals", "sites"]
+    assert set(found) == {"site_first_seconds", "serving_vote_ratio", "sites_10_rerun_ratio"}
+    assert list(details) == ["serving", "replicas", "questions", "cache", "sites"]
+    assert tasks == [("task", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["playbooks"], ["prepare", "deployments", "removals"]),
+        (["serving", "cache"], ["prepare", "deploy", "serving+cache", "remove"]),
+        (["sites"], ["prepare", "remove", "sites"]),
+    ],
+)
+def test_some_parts_deploy_and_remove_the_site(parts: list[str], expected: list[str], steps: list[str]) -> None:
+    found, _, _ = bench.measure("inventory/x", parts)
+    assert steps == expected
+    if "playbooks" not in parts:
+        assert found["empty_play_seconds"] == 0.5
+
+
+def test_existing_clusters_get_no_questions_and_no_further_sites(steps: list[str]) -> None:
+    PROVIDER[0] = "existing"
+    with pytest.raises(Failed, match="The parts questions and sites create many questions or sites"):
+        bench.measure("inventory/x", bench.PARTS)
+    assert steps == []
+    bench.measure("inventory/x", ["serving"])
+    assert steps == ["prepare", "deploy", "serving", "remove"]
+
+
+@pytest.mark.parametrize(("parts", "stored"), [([], True), (["serving"], False), ([*bench.PARTS], True)])
+def test_only_complete_runs_write_figures(
+    parts: list[str], stored: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["bench.py", "inventory/x", *parts])
+    monkeypatch.setattr(bench, "measured_commit", lambda: "abc")
+    monkeypatch.setattr(
+        bench, "measure", lambda *_: ({"votes_lost": 1.0}, {"sites": {"3": {"seconds": 2, "ratio": 4}}}, [])
+    )
+    monkeypatch.setattr(bench, "store", lambda found, details, tasks, commit: kept.append(commit))
+    with pytest.raises(SystemExit, match=r"Goals missed: votes_lost\."):
+        bench.main()
+    assert kept == (["abc"] if stored else [])
+    output = capsys.readouterr().out
+    assert "| Votes of them that the database lacks | 1 | ≤ 0 |" in output
+    assert "| 3 | 2 s | 4 \u00d7 |" in output
+
+
+def test_an_unknown_part_fails() -> None:
+    command = [sys.executable, str(plays.PROJECT / "bench" / "bench.py"), "inventory/none", "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Unknown part serve. Choose from playbooks, serving, replicas, ")
+
+
 def test_changed_copy_has_a_unique_word(tmp_path: Path) -> None:
-    copies = [bench.changed_copy(tmp_path, word) for word in ("one", "two")]
+    copies = [playbook_runs.changed_copy(tmp_path, word) for word in ("one", "two")]
     page = "django_polls/polls/templates/polls/index.html"
     assert [f"What do you think, {copy.name}?" in (copy / page).read_text() for copy in copies] == [True, True]

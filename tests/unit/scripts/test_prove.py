@@ -19,11 +19,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import beside
+import failures
 import ground
+import interrupted
 import prove
 import pytest
-from ground import RATE, Load, Row
 from plays import Failed, Plays
+from rows import RATE, Load, Row
 
 PROJECT = Path(__file__).resolve().parents[3]
 VISITORS = PROJECT / "tests" / "load" / "visitors.py"
@@ -279,7 +281,7 @@ def test_each_row_is_written_with_the_measured_commit(monkeypatch: pytest.Monkey
     monkeypatch.setattr(prove, "measured_commit", lambda: "abc-dirty")
     monkeypatch.setattr(prove, "commit_before", lambda wanted: f"full name of {wanted}")
     monkeypatch.setattr(prove, "store", lambda kind, row: kept.append((kind, row.commit)) or [])
-    monkeypatch.setattr(prove, "put_into_readme", lambda *_: None)
+    monkeypatch.setattr(prove, "publish", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
         prove.main()
@@ -352,12 +354,12 @@ class Broken:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the waits of the scenarios."""
-    monkeypatch.setattr(prove, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
+    monkeypatch.setattr(failures, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
 
 
 def test_only_active_votes_may_fail_when_gunicorn_is_killed() -> None:
     site = Broken(failed(19.8, is_vote=True))
-    row = prove.gunicorn_killed(site)
+    row = failures.gunicorn_killed(site)
     assert (row.failed, row.failures_expected, row.wrong) == (1, 1, [])
     assert site.killed == [(("a",), ("web",)), (("b",), ("web",)), (("c",), ("web",))]
     assert row.note == "the slowest request took 0.5 s"
@@ -379,39 +381,39 @@ def test_only_active_votes_may_fail_when_gunicorn_is_killed() -> None:
 def test_missed_goals_when_gunicorn_is_killed(failure: dict[str, Any], front_falls: bool, wrong: str) -> None:
     site = Broken(failure)
     site.front_falls = front_falls
-    assert wrong in str(prove.gunicorn_killed(site).wrong)
+    assert wrong in str(failures.gunicorn_killed(site).wrong)
 
 
 def test_gunicorn_is_killed_without_a_front_too() -> None:
     site = Broken(failed(20.1, "refused"), front=False)
-    assert "not the page of the front" in str(prove.gunicorn_killed(site, pods=1).wrong)
+    assert "not the page of the front" in str(failures.gunicorn_killed(site, pods=1).wrong)
     assert site.killed == [(("a",), ("web",))]
 
 
 def test_killed_pods_may_fail_requests_but_lose_no_votes() -> None:
     site = Broken(failed(20.1, "refused"), failed(20.9, "reset"))
-    row = prove.kills(site)
+    row = failures.kills(site)
     assert site.killed == [(("a",), ()), (("b",), ()), (("c",), ()), (("b", "c"), ())]
     assert (row.failed, row.wrong) == (2, [])
     assert row.note.endswith("whole after 0.0, 0.0, 0.0, 1.4 s")
     # Earlier failures have another cause.
-    assert prove.kills(Broken(failed(10.0, "refused"))).wrong != []
+    assert failures.kills(Broken(failed(10.0, "refused"))).wrong != []
 
 
 def test_acknowledged_votes_lost_with_a_pod_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Broken()
-    monkeypatch.setattr(prove, "pods_killed", lambda *_: (load(visits(60), found=59), [20.0]))
-    assert prove.kills(site).wrong == ["1 acknowledged votes are lost"]
+    monkeypatch.setattr(failures, "pods_killed", lambda *_: (load(visits(60), found=59), [20.0]))
+    assert failures.kills(site).wrong == ["1 acknowledged votes are lost"]
 
 
 def test_wait_for_a_killed_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both of its containers have to restart."""
     site = Broken()
     monkeypatch.setattr(site, "kill", lambda *pods, containers: site.started_again.update(pods) or 20.0)
-    monkeypatch.setattr(prove, "eventually", lambda check, seconds, what: pytest.fail(what) if not check() else None)
-    assert prove.killed(site, ["a"], ["web"]) == 20.0
+    monkeypatch.setattr(failures, "eventually", lambda check, seconds, what: pytest.fail(what) if not check() else None)
+    assert failures.killed(site, ["a"], ["web"]) == 20.0
     with pytest.raises(pytest.fail.Exception, match="the pods that were killed"):
-        prove.killed(site, ["a"])
+        failures.killed(site, ["a"])
 
 
 @pytest.fixture
@@ -420,17 +422,17 @@ def gateways(monkeypatch: pytest.MonkeyPatch) -> None:
     def gateway_before(site: Broken) -> Iterator[str]:
         yield "http://192.0.2.1:8099"
 
-    monkeypatch.setattr(prove, "gateway_before", gateway_before)
+    monkeypatch.setattr(failures, "gateway_before", gateway_before)
 
 
 @pytest.mark.usefixtures("gateways")
 def test_behind_a_gateway_no_get_may_fail() -> None:
     site = Broken(failed(19.8, "vote not taken: status 502", is_vote=True))
-    row = prove.kills_behind_gateway(site, each=False)
+    row = failures.kills_behind_gateway(site, each=False)
     assert site.killed == [(("a",), ()), (("b", "c"), ())]
     assert site.addresses == ["http://192.0.2.1:8099"]
     assert (row.wrong, row.note) == ([], "0 failed GETs")
-    wrong = prove.kills_behind_gateway(Broken(failed(19.8, "status 502")))
+    wrong = failures.kills_behind_gateway(Broken(failed(19.8, "status 502")))
     assert wrong.note == "1 failed GETs"
     assert "1 requests failed, 0 are allowed" in str(wrong.wrong)
 
@@ -537,7 +539,13 @@ def killable(**status: Any) -> dict[str, Any]:
         ],
         "containerStatuses": [{"name": "front", "containerID": "containerd://front-none", "restartCount": 1}],
     }
-    return {"metadata": {"name": "polls-web-a"}, "spec": {"nodeName": "node"}, "status": statuses | status}
+    project = {"name": "web", "restartPolicy": "Always"}
+    spec = {
+        "nodeName": "node",
+        "initContainers": [{"name": "front-program"}, project],
+        "containers": [{"name": "front"}],
+    }
+    return {"metadata": {"name": "polls-web-a"}, "spec": spec, "status": statuses | status}
 
 
 @pytest.mark.parametrize(
@@ -560,6 +568,44 @@ def test_selected_containers_are_killed(
     site_without_a_cluster.kill("polls-web-a", containers=containers)
     [script] = scripts
     assert f"grep -ls {patterns} /proc" in script
+
+
+def test_processes_are_stopped_and_continued(
+    site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts: list[str] = []
+    monkeypatch.setattr(site_without_a_cluster, "get", lambda kind, name: killable())
+    monkeypatch.setattr(ground, "docker", lambda *arguments: scripts.append(arguments[-1]) or "1.0")
+    for signal_name in ("STOP", "CONT"):
+        site_without_a_cluster.send(signal_name, "polls-web-a")
+    assert ["kill -STOP $processes" in scripts[0], "kill -CONT $processes" in scripts[1]] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", None])
+def test_the_object_of_the_cache_is_found(kind: str | None, site_without_a_cluster: ground.Ground) -> None:
+    site_without_a_cluster.__dict__["cluster"] = SimpleNamespace(get=lambda wanted, name: wanted == kind)
+    if kind:
+        assert site_without_a_cluster.cache_workload() == (kind, "polls-cache")
+    else:
+        with pytest.raises(Failed, match="The site has no cache"):
+            site_without_a_cluster.cache_workload()
+
+
+def test_the_size_of_the_image_is_that_on_a_node(
+    site_without_a_cluster: ground.Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_without_a_cluster, "image", lambda: "polls:1")
+    images = [
+        {"names": ["polls:0"], "sizeBytes": 2**20},
+        {"names": ["x@sha256:1", "polls:1"], "sizeBytes": 3 * 2**20},
+        {},
+    ]
+    nodes = [{"status": {}}, {"status": {"images": images}}]
+    site_without_a_cluster.__dict__["cluster"] = SimpleNamespace(list=lambda kind: nodes)
+    assert site_without_a_cluster.image_size() == 3
+    images.pop(1)
+    with pytest.raises(Failed, match="No node reports the size of image polls:1"):
+        site_without_a_cluster.image_size()
 
 
 def test_missing_container_is_not_killed(
@@ -616,6 +662,7 @@ def test_usage_is_that_of_the_whole_pod(site_without_a_cluster: ground.Ground, m
     # A cached property, which would query the cluster before the test replaces it.
     site_without_a_cluster.__dict__["cluster"] = api
     assert site_without_a_cluster.usage() == {"polls-web-a": (60.0, 60 * 2**20)}
+    assert site_without_a_cluster.memory() == {"polls-web-a": {"front": 20, "web": 100}}
     assert site_without_a_cluster.front_memory() == 20
     pod["containers"].pop(0)
     assert site_without_a_cluster.front_memory() == 0
@@ -644,7 +691,7 @@ def test_kill_of_a_pod_without_processes_fails(
     docker.write_text('#!/bin/sh\nshift 4\nprintf "kill() { :; }\\n%s\\n" "$*" | sh\n')
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(Failed, match="There is no process to kill"):
+    with pytest.raises(Failed, match="There is no process to signal"):
         site_without_a_cluster.kill("polls-web-a")
 
 
@@ -736,9 +783,9 @@ def test_rollouts_continue_until_enough_requests_were_sent(tmp_path: Path) -> No
 def test_finished_processes_are_ignored() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         handle = os.pidfd_open(process.pid)
-        prove.kill_processes([handle])
+        interrupted.kill_processes([handle])
         assert process.wait(20) == -signal.SIGKILL
-        prove.kill_processes([handle])
+        interrupted.kill_processes([handle])
         os.close(handle)
 
 
@@ -768,8 +815,8 @@ def test_the_children_of_a_run_are_found() -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
         until = time.monotonic() + 30
-        while not (found := prove.descendants(process.pid)) and time.monotonic() < until:
+        while not (found := interrupted.descendants(process.pid)) and time.monotonic() < until:
             time.sleep(0.05)
         assert len(found) == 1
-        assert found[0] in prove.descendants(os.getpid())
+        assert found[0] in interrupted.descendants(os.getpid())
         process.communicate(b"\n")

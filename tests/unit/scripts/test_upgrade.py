@@ -14,8 +14,8 @@ from typing import Any
 import prove
 import pytest
 import upgrade
-from ground import Load
 from plays import PROJECT, Failed, Plays
+from rows import Load
 from test_bench import commit
 from upgrade import State
 

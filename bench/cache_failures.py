@@ -1,0 +1,211 @@
+"""Scenario `cache` of `make prove`: the cache fails in several ways under load, and no visitor notices it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import string
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ground import CACHE, REPLICAS, Ground, eventually
+from plays import Failed
+from rows import Row
+
+# Seconds of a failure. Longer than the pause after which the project tries the cache again.
+FAILURE = 12.0
+# Seconds until the project uses the cache again after a failure. A changed password reaches the pods with a delay.
+RECOVERY = 180.0
+# Seconds until each worker has noticed that, and reports the next failure.
+CALM = 12.0
+# Seconds until the logs of the pods contain a warning.
+NOTICE = 10.0
+LOG_LINES = 5_000
+WARNINGS = {"WARNING", "ERROR", "CRITICAL"}
+# Most values that fill the cache, each of 200 kB. The project refuses larger ones.
+MOST_VALUES = 8_192
+
+# Programs that run in a web pod, with the project's own cache, so that they need no password.
+DJANGO = "import django, sys; django.setup(); from django.core.cache import cache\n"
+WORKS = DJANGO + "cache.set('prove', sys.argv[1], 60); sys.exit(cache.get('prove') != sys.argv[1])\n"
+# Looks at keys without reading their values, because a cache keeps values that were read recently.
+FILL = (
+    DJANGO
+    + """
+import time
+until, most, key, value = time.monotonic() + 240, int(sys.argv[1]), "prove-{}".format, "x" * 200_000
+number, removed, check = 0, False, 10
+while number < most and not removed and time.monotonic() < until:
+    cache.set(key(number), value, 600)
+    number += 1
+    if number == check:
+        check += 10 + number // 5
+        if not all(cache.has_key(key(place)) for place in range(number)):
+            # A cache that does not answer looks empty.
+            cache.set("prove-answers", 1, 60)
+            removed = cache.has_key("prove-answers")
+            time.sleep(0 if removed else 1)
+for place in range(number):
+    cache.delete(key(place))
+print("removed after" if removed else "kept all of", number)
+"""
+)
+
+
+def cache_failures(ground: Ground) -> Row:
+    """Kill, freeze, fill, and block the cache, and change its password. No visitor may notice it."""
+    ground.cache_workload()
+    problems: list[str] = []
+    actions: dict[str, Callable[[Ground], list[str]]] = {
+        "killed": killed,
+        "frozen": frozen,
+        "filled": filled,
+        "blocked": blocked,
+        "password changed": password_changed,
+    }
+    with ground.load() as load:
+        for name, action in actions.items():
+            problems += [f"{name}: {problem}" for problem in [*action(ground), *recovered(ground)]]
+        ground.wait_for_old_pods()
+    slowest = max((request["ended"] - request["started"] for request in load.requests), default=0)
+    note = f"the slowest request took {slowest:.1f} s"
+    return load.row("Cache killed, frozen, filled, blocked, and its password changed", problems=problems, note=note)
+
+
+# ---- Warnings of the project -----------------------------------------------------------------------------------------
+
+
+def warnings_in(lines: Sequence[str]) -> int:
+    """Return how many lines of a log are warnings or errors about the cache."""
+    return sum(is_warning(line) for line in lines)
+
+
+def is_warning(line: str) -> bool:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(event, dict) or event.get("level") not in WARNINGS:
+        return False
+    message = f"{event.get('logger', '')} {event.get('message', '')}".lower()
+    # The end of a failure is a warning, too.
+    return "cache" in message and not re.search(r"\bagain\b", message)
+
+
+def warnings_of(ground: Ground) -> int:
+    """Return how many warnings about the cache the logs of all web pods contain."""
+    logs = [ground.cluster.log(pod["metadata"]["name"], "web", False, LOG_LINES) for pod in ground.pods()]
+    return sum(warnings_in(lines) for lines in logs)
+
+
+@contextmanager
+def noticed(ground: Ground, problems: list[str]) -> Iterator[None]:
+    """Add a problem if the logs have no new warning after the block."""
+    before = warnings_of(ground)
+    yield
+    try:
+        eventually(lambda: warnings_of(ground) > before, NOTICE, "a warning")
+    except Failed:
+        problems.append("no pod logged a warning about the cache")
+
+
+def in_web_pod(ground: Ground, program: str, *arguments: str, seconds: float = 60) -> tuple[int, str]:
+    """Run a program in a web pod; return its exit status and its output."""
+    ready = ground.pods()[0]["metadata"]["name"]
+    ended = ground.cluster.exec(ready, "web", ["python", "-c", program, *arguments], timeout=seconds)
+    return ended.code, ended.out.strip()
+
+
+def recovered(ground: Ground) -> list[str]:
+    """Wait until a web pod uses the cache again; return a problem if it doesn't."""
+    try:
+        eventually(lambda: not in_web_pod(ground, WORKS, secrets.token_hex(8))[0], RECOVERY, "the cache")
+    except Failed:
+        return [f"the cache was not used again within {RECOVERY:g} s"]
+    time.sleep(CALM)
+    return []
+
+
+# ---- Failures --------------------------------------------------------------------------------------------------------
+
+
+def cache_pod(ground: Ground) -> str:
+    """Return the name of the pod of the cache, as soon as it is ready."""
+    eventually(lambda: ground.ready(CACHE) == len(ground.all_pods(CACHE)) == 1, 120, "the pod of the cache")
+    return ground.pods(CACHE)[0]["metadata"]["name"]
+
+
+def killed(ground: Ground) -> list[str]:
+    """Kill all processes of the cache."""
+    problems: list[str] = []
+    pod = cache_pod(ground)
+    with noticed(ground, problems):
+        before = ground.restarts(CACHE)[pod]
+        ground.kill(pod)
+        eventually(lambda: ground.restarts(CACHE).get(pod, 0) > before, 60, "the restart of the cache")
+        cache_pod(ground)
+    return problems
+
+
+def frozen(ground: Ground) -> list[str]:
+    """Stop the processes of the cache for a while, so that connections stay open without any response."""
+    problems: list[str] = []
+    pod = cache_pod(ground)
+    with noticed(ground, problems):
+        ground.send("STOP", pod)
+        try:
+            time.sleep(FAILURE)
+        finally:
+            ground.send("CONT", pod)
+    return problems
+
+
+def filled(ground: Ground) -> list[str]:
+    """Store values of 200 kB until the cache removes one of them."""
+    code, output = in_web_pod(ground, FILL, str(MOST_VALUES), seconds=300)
+    # Earlier lines can be from the log.
+    last = output.splitlines()[-1] if output else ""
+    if code:
+        return [f"the program that fills the cache failed: {last}"]
+    return [] if last.startswith("removed after") else [f"no value removed another one: {last}"]
+
+
+def blocked(ground: Ground) -> list[str]:
+    """Forbid all connections to the cache by its NetworkPolicy, and replace its pod, which ends existing ones."""
+    problems: list[str] = []
+    name = f"{ground.app}-cache"
+    allowed = ground.get("NetworkPolicy", name)["spec"]["ingress"]
+    pod = cache_pod(ground)
+    with noticed(ground, problems):
+        ground.patch("NetworkPolicy", name, {"op": "replace", "path": "/spec/ingress", "value": []})
+        try:
+            replaced = [one["metadata"]["uid"] for one in ground.pods(CACHE)]
+            ground.cluster.delete("Pod", pod, grace=0)
+            # A pod of a StatefulSet keeps its name.
+            eventually(lambda: not is_one_of(ground, replaced), 60, "the removal of the pod of the cache")
+            time.sleep(FAILURE)
+        finally:
+            ground.patch("NetworkPolicy", name, {"op": "replace", "path": "/spec/ingress", "value": allowed})
+        cache_pod(ground)
+    return problems
+
+
+def is_one_of(ground: Ground, identifiers: Sequence[str]) -> bool:
+    """Return whether one of these pods of the cache still exists."""
+    return any(pod["metadata"]["uid"] in identifiers for pod in ground.all_pods(CACHE))
+
+
+def password_changed(ground: Ground) -> list[str]:
+    """Deploy another password for the cache."""
+    password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
+    # In a file, because other users of the machine can read arguments.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "password.json")
+        file.write_text(json.dumps({"cache_password": password}), encoding="utf-8")
+        changed = ground.deploy(f"--extra-vars=@{file}")
+    ground.wait_until_whole(REPLICAS)
+    return [] if changed else ["the run changed nothing"]
