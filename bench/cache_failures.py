@@ -16,8 +16,11 @@ from ground import CACHE, REPLICAS, Ground, eventually
 from plays import Failed
 from rows import Row
 
-# Seconds of a failure. Longer than the pause after which the project tries the cache again.
+# Seconds of a failure. Longer than a worker remembers the number of questions, and longer than the pause after which it
+# tries the cache again.
 FAILURE = 12.0
+# With several pages, the list needs the number of questions, which the project stores in the cache.
+SEVERAL_PAGES = {"POLLS_PAGE_SIZE": "1"}
 # Seconds until the project uses the cache again after a failure. A changed password reaches the pods with a delay.
 RECOVERY = 180.0
 # Seconds until each worker has noticed that, and reports the next failure.
@@ -25,6 +28,8 @@ CALM = 12.0
 # Seconds until the logs of the pods contain a warning.
 NOTICE = 10.0
 LOG_LINES = 5_000
+# A file system in memory, because no secret may be on a disk of this machine.
+MEMORY = "/dev/shm"
 WARNINGS = {"WARNING", "ERROR", "CRITICAL"}
 # Most values that fill the cache, each of 200 kB. The project refuses larger ones.
 MOST_VALUES = 8_192
@@ -58,7 +63,7 @@ print("removed after" if removed else "kept all of", number)
 
 def cache_failures(ground: Ground) -> Row:
     """Kill, freeze, fill, and block the cache, and change its password. No visitor may notice it."""
-    ground.cache_workload()
+    use_cache(ground)
     problems: list[str] = []
     actions: dict[str, Callable[[Ground], list[str]]] = {
         "killed": killed,
@@ -74,6 +79,14 @@ def cache_failures(ground: Ground) -> Row:
     slowest = max((request["ended"] - request["started"] for request in load.requests), default=0)
     note = f"the slowest request took {slowest:.1f} s"
     return load.row("Cache killed, frozen, filled, blocked, and its password changed", problems=problems, note=note)
+
+
+def use_cache(ground: Ground) -> None:
+    """Change the site so that its visitors need the cache. Raises Failed without a cache."""
+    ground.cache_workload()
+    ground.deploy("--tags=web", django_settings=SEVERAL_PAGES)
+    ground.wait_until_whole(REPLICAS)
+    ground.wait_for_old_pods()
 
 
 # ---- Warnings of the project -----------------------------------------------------------------------------------------
@@ -140,15 +153,21 @@ def cache_pod(ground: Ground) -> str:
 
 
 def killed(ground: Ground) -> list[str]:
-    """Kill all processes of the cache."""
+    """Kill all processes of the cache twice, because the kubelet restarts them at once only the first time."""
     problems: list[str] = []
-    pod = cache_pod(ground)
     with noticed(ground, problems):
-        before = ground.restarts(CACHE)[pod]
-        ground.kill(pod)
-        eventually(lambda: ground.restarts(CACHE).get(pod, 0) > before, 60, "the restart of the cache")
-        cache_pod(ground)
+        restart(ground)
+        restart(ground)
     return problems
+
+
+def restart(ground: Ground) -> None:
+    """Kill all processes of the cache, and wait until the kubelet has restarted it."""
+    pod = cache_pod(ground)
+    before = ground.restarts(CACHE)[pod]
+    ground.kill(pod)
+    eventually(lambda: ground.restarts(CACHE).get(pod, 0) > before, 60, "the restart of the cache")
+    cache_pod(ground)
 
 
 def frozen(ground: Ground) -> list[str]:
@@ -203,9 +222,9 @@ def password_changed(ground: Ground) -> list[str]:
     """Deploy another password for the cache."""
     password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
     # In a file, because other users of the machine can read arguments.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         file = Path(folder, "password.json")
         file.write_text(json.dumps({"cache_password": password}), encoding="utf-8")
-        changed = ground.deploy(f"--extra-vars=@{file}")
+        changed = ground.deploy(f"--extra-vars=@{file}", django_settings=SEVERAL_PAGES)
     ground.wait_until_whole(REPLICAS)
     return [] if changed else ["the run changed nothing"]

@@ -77,7 +77,7 @@ FIGURES: dict[str, Figure] = {
     "questions_uncached_ratio": Figure("The same without page caching"),
     "cache_down_failed_requests": Figure("Failed requests while the cache is down", 0),
     "cache_down_ratio": Figure(
-        "Requests per second then, as a multiple of no page caching; lowest of the pages", 0.95, at_least=True
+        "Requests per second then, as a multiple of pods without a cache; lowest of the pages", 0.95, at_least=True
     ),
     "sites_1_rerun_seconds": Figure("The smallest site again, with nothing to change"),
     "sites_3_rerun_seconds": Figure("Three such sites of one inventory again"),
@@ -176,9 +176,9 @@ def cache(details: Mapping[str, Any] | None) -> list[str]:
     """Return a table of pages while the cache is down."""
     if not details:
         return []
-    lines = table(["Page, cache down", "Front and project", "Without page caching"])
+    lines = table(["Page, cache down", "Pod with a cache", "Pod without one"])
     for page, variants in details.items():
-        rates = " | ".join(f"{variants[name]['rate']:g}/s" for name in ("ours", "uncached"))
+        rates = " | ".join(f"{variants[name]['rate']:g}/s" for name in ("with-cache", "without-cache"))
         lines.append(f"| {PAGES[page]} | {rates} |")
     return lines
 

@@ -19,7 +19,7 @@ from ground import Ground, eventually
 from plays import PROJECT, Failed, say
 from questions import filled, remove_questions
 from turns import Run, Runs
-from variants import ALONE, BASELINE, OURS, UNCACHED, VARIANTS, Pods, pods_of_variants
+from variants import ALONE, BASELINE, COMPARED, OURS, UNCACHED, WITH_CACHE, WITHOUT_CACHE, Pods, pods_of_variants
 
 GENERATOR = PROJECT / "bench" / "generator.py"
 PAGES = ("list", "question", "results", "vote")
@@ -103,7 +103,7 @@ def serving(ground: Ground) -> Iterator[Serving]:
                 raise Failed(f"The generator of requests failed: {ended.err.strip().splitlines()[-1:]}")
             return json.loads(ended.out)
 
-        pods.start(dict.fromkeys(VARIANTS, 1))
+        pods.start(dict.fromkeys(COMPARED, 1))
         yield Serving(ground, pods, execute)
 
 
@@ -111,11 +111,11 @@ def serving(ground: Ground) -> Iterator[Serving]:
 
 
 def compare(bench: Serving) -> tuple[dict[str, float], Details]:
-    """Compare all variants on each page: at the maximum rate, and at half of it."""
+    """Compare pods on each page: at the maximum rate, and at half of it."""
     time.sleep(IDLE_SECONDS)
     idle = bench.pods.memory()
     check_page_caching(bench)
-    targets = bench.pods.endpoints(*VARIANTS)
+    targets = bench.pods.endpoints(*COMPARED)
     full: dict[str, Runs] = {}
     half: dict[str, Runs] = {}
     memory: list[dict[str, dict[str, float]]] = []
@@ -128,7 +128,7 @@ def compare(bench: Serving) -> tuple[dict[str, float], Details]:
         half[page] = bench.checked(page, targets, HALF_ROUNDS, HALF_SECONDS, rates=rates)
         memory.append(bench.pods.memory())
     details = {
-        "pages": {page: {name: row(full[page][name], half[page][name]) for name in VARIANTS} for page in PAGES},
+        "pages": {page: {name: row(full[page][name], half[page][name]) for name in COMPARED} for page in PAGES},
         "memory": largest(memory),
     }
     figures = compared(full, half) | {
@@ -264,8 +264,9 @@ def cache_stopped(ground: Ground) -> Iterator[None]:
 
 
 def cache_down(bench: Serving) -> tuple[dict[str, float], Details]:
-    """Measure all pages while the cache is down, and compare them with pages that no cache has."""
-    targets = bench.pods.endpoints(OURS, UNCACHED)
+    """Measure all pages while the cache is down, and compare pods that lost it with pods that have none."""
+    bench.pods.start({WITH_CACHE: 1, WITHOUT_CACHE: 1})
+    targets = bench.pods.endpoints(WITH_CACHE, WITHOUT_CACHE)
     found: dict[str, Runs] = {}
     say("Stopping the cache")
     # Without a warm-up, because the first requests notice that the cache is down.
@@ -275,7 +276,7 @@ def cache_down(bench: Serving) -> tuple[dict[str, float], Details]:
             found[page] = bench.run(page, targets, ROUNDS, SHORT_SECONDS)
     figures = {
         "cache_down_failed_requests": float(sum(sum(turns.failures(runs).values()) for runs in found.values())),
-        "cache_down_ratio": min(turns.ratio(runs, OURS, UNCACHED) for runs in found.values()),
+        "cache_down_ratio": min(turns.ratio(runs, WITH_CACHE, WITHOUT_CACHE) for runs in found.values()),
     }
     details = {page: {name: turns.medians(several) for name, several in runs.items()} for page, runs in found.items()}
     return figures, details
@@ -305,7 +306,7 @@ def measure(ground: Ground, parts: Sequence[str]) -> tuple[dict[str, float], dic
 
 def planned_seconds() -> float:
     """Return the seconds of all runs of the generator."""
-    pages, variants = len(PAGES), len(VARIANTS)
+    pages, variants = len(PAGES), len(COMPARED)
     comparing = pages * variants * (WARM_UP_SECONDS + ROUNDS * RUN_SECONDS + HALF_ROUNDS * HALF_SECONDS)
     scaling = len(REPLICAS) * pages * 2 * SHORT_ROUNDS * SHORT_SECONDS
     listing = len(QUESTIONS) * len(LISTED) * (WARM_UP_SECONDS + SHORT_ROUNDS * SHORT_SECONDS)

@@ -15,14 +15,20 @@ from ground import Ground, eventually
 from plays import Failed
 
 OURS, ALONE, UNCACHED, BASELINE = "ours", "alone", "uncached", "baseline"
+# Pods that are compared with each other on all pages.
+COMPARED = (OURS, ALONE, UNCACHED, BASELINE)
+# Pods that are compared with each other while the cache is down.
+WITH_CACHE, WITHOUT_CACHE = "with-cache", "without-cache"
 # Setting of the polls site that turns page caching off.
-NO_PAGE_CACHE = {"DJANGO_PAGE_CACHE": "false"}
-# Setting that connects the project to the cache.
-CACHE_DIRECTORY = "CACHE_SECRET_DIRECTORY"
+NO_PAGE_CACHE = {"DJANGO_PAGE_CACHE_SECONDS": "0"}
+# Settings without which the project has no cache.
+NO_CACHE = {"CACHE_SECRET_DIRECTORY": ""}
+# With several pages, the list needs the number of questions, which the project stores in the cache.
+SEVERAL_PAGES = {"POLLS_PAGE_SIZE": "1"}
 
 # The limit of the whole pod is one CPU, shared by its containers.
 LIMITS = {"limits": {"cpu": "1"}}
-# Half of the defaults, so that eight pods fit on a node of two CPUs. Their proportion is the weight of a container when
+# Half of the defaults, so that ten pods fit on a node of two CPUs. Their proportion is the weight of a container when
 # the CPU of the pod is busy.
 REQUESTS = {"web": {"cpu": "50m", "memory": "96Mi"}, "front": {"cpu": "25m", "memory": "32Mi"}}
 
@@ -52,9 +58,11 @@ VARIANTS = {
     # The same image, pages, and TLS to the database: a connection per request, and no cache.
     BASELINE: Variant(
         front=False,
-        environment={"DATABASE_CONN_MAX_AGE": "0", CACHE_DIRECTORY: "", **NO_PAGE_CACHE},
+        environment={"DATABASE_CONN_MAX_AGE": "0", **NO_CACHE, **NO_PAGE_CACHE},
         command=["python", "-c", SYNC_WORKERS],
     ),
+    WITH_CACHE: Variant(environment=SEVERAL_PAGES),
+    WITHOUT_CACHE: Variant(environment=SEVERAL_PAGES | NO_CACHE),
 }
 
 

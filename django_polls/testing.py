@@ -113,11 +113,13 @@ def make_certificate(key: Path, certificate: Path, *, is_expired: bool) -> None:
 class CacheServer:
     """A running Valkey (or Redis, its predecessor), and the Secret of a pod that uses it."""
 
-    def __init__(self, directory: Path, *, tls: bool = False, is_expired: bool = False) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, is_expired: bool = False, permissions: str = "") -> None:
+        """Start a server with TLS, an expired certificate, or a user with some permissions only."""
         program = shutil.which("valkey-server") or shutil.which("redis-server")
         if program is None:
             raise AssertionError("Neither valkey-server nor redis-server is on PATH. Install one of these packages.")
         self.directory, self.tls, self.password = directory, tls, "pA" * 16
+        self.user, self.permissions = "site" if permissions else "default", permissions
         self.secret = directory / "secret"
         self.secret.mkdir(parents=True)
         with socket.socket() as listener:
@@ -134,11 +136,14 @@ class CacheServer:
             self.command += ["--port", str(self.port)]
         authority = certificate.read_text() if tls else ""
         host = "localhost" if tls else "127.0.0.1"
-        secret_directory(self.secret, host, self.port, password=self.password, authority=authority)
+        secret_directory(self.secret, host, self.port, password=self.password, user=self.user, authority=authority)
         self.start()
 
     def start(self) -> None:
-        (self.directory / "conf").write_text(f"requirepass {self.password}\n")
+        login = f"requirepass {self.password}\n"
+        if self.permissions:
+            login = f"user default off\nuser {self.user} on >{self.password} {self.permissions}\n"
+        (self.directory / "conf").write_text(login)
         with (self.directory / "log").open("ab") as output:
             command = [self.command[0], str(self.directory / "conf"), *self.command[1:]]
             self.process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603 - likewise
@@ -151,8 +156,10 @@ class CacheServer:
         raise AssertionError((self.directory / "log").read_text())
 
     def admin(self) -> redis.Redis:
-        """Return a client that may do anything."""
-        return redis.Redis("127.0.0.1", self.port, password=self.password, ssl=self.tls, ssl_cert_reqs="none")
+        """Return a client that may do anything, or the user with some permissions only."""
+        return redis.Redis(
+            "127.0.0.1", self.port, username=self.user, password=self.password, ssl=self.tls, ssl_cert_reqs="none"
+        )
 
     def change_password(self, password: str) -> None:
         """Change the password, and close all other connections, as a restart would."""

@@ -15,7 +15,6 @@ SALT = "polls.ballot"
 ONE_YEAR = 365 * 24 * 3600
 # For all pages, and only until pages from before the vote are out of every cache.
 JUST_VOTED = "just_voted"
-JUST_VOTED_SECONDS = 2
 
 
 def cookie_name(question_id: int) -> str:
@@ -44,4 +43,6 @@ def remember(response: HttpResponse, question_id: int, choice_id: int) -> None:
     response.set_signed_cookie(
         cookie_name(question_id), str(choice_id), salt=SALT, max_age=ONE_YEAR, path=path, **flags
     )
-    response.set_cookie(JUST_VOTED, "1", max_age=JUST_VOTED_SECONDS, **flags)
+    if settings.PAGE_CACHE_SECONDS:
+        # A second more, because browsers count whole seconds.
+        response.set_cookie(JUST_VOTED, "1", max_age=settings.PAGE_CACHE_SECONDS + 1, **flags)

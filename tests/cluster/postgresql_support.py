@@ -119,8 +119,8 @@ def run_play(
 
 @contextmanager
 def extra_variables(variables: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an option for ansible-playbook with a file of variables, so that they aren't in any argument."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as file:
+    """Yield an option for ansible-playbook with a file of variables, so that they're in no argument and on no disk."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8", dir="/dev/shm") as file:
         yaml.dump(dict(variables), file, Dumper=UnsafeDumper, allow_unicode=True)
         file.flush()
         yield f"--extra-vars=@{file.name}"

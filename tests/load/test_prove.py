@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cache_failures
 import prove
 from ground import DATABASE, Ground, eventually
 from plays import copied_context, replace
@@ -13,11 +14,25 @@ from rows import Row
 
 Keep = Callable[[Row], Row]
 MOST_ROLLOUTS = 6
+# Statements of django_polls/polls/models.py that count a vote.
+COUNTED = """with connection.cursor() as cursor:
+        cursor.execute(COUNT_VOTE, [choice_id, question_id])
+        return cursor.rowcount == 1
+"""
 
 
 # First, because the kubelet restarts a container at once only the first time.
 def test_gunicorn_killed(ground: Ground, keep: Keep) -> None:
     assert keep(prove.gunicorn_killed(ground, pods=2)).wrong == []
+
+
+# Before the rollouts, which reset the changed setting.
+def test_cache_frozen_and_killed(ground: Ground, keep: Keep) -> None:
+    cache_failures.use_cache(ground)
+    with ground.load() as load:
+        problems = cache_failures.frozen(ground)
+        cache_failures.restart(ground)
+    assert keep(load.row("Cache frozen, then killed", problems=problems)).wrong == []
 
 
 def test_rollouts(ground: Ground, keep: Keep) -> None:
@@ -88,12 +103,14 @@ def test_votes_are_lost_without_the_transaction(spoiled: Ground, tmp_path: Path)
     Votes come at regular intervals, so requests shorter than one interval never overlap.
     """
     context = copied_context(tmp_path / "context")
-    counted = 'return self.choices.filter(pk=choice_id).update(votes=F("votes") + 1) == 1'
-    lost = (
-        "import time\n            choice = self.choices.get(pk=choice_id)\n            time.sleep(0.5)\n"
-        "            choice.votes += 1\n            choice.save()\n            return True"
-    )
-    replace(context / "django_polls/polls/models.py", counted, lost)
+    lost = """import time
+    choice = Choice.objects.get(pk=choice_id)
+    time.sleep(0.5)
+    choice.votes += 1
+    choice.save()
+    return True
+"""
+    replace(context / "django_polls/polls/models.py", COUNTED, lost)
     spoiled.deploy("--tags=image,web", image_context=str(context))
     spoiled.await_rollout()
     with spoiled.load() as load:

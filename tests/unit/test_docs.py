@@ -397,9 +397,18 @@ def test_each_environment_variable_is_documented() -> None:
     assert sorted(names - documented - INTERNAL.keys()) == []
 
 
+def documented_variables() -> list[str]:
+    """Return the environment variables in the first cells of the tables."""
+    cells = [line.partition("|")[2].partition("|")[0] for line in ENVIRONMENT.splitlines() if line.startswith("| `")]
+    return [name for cell in cells for name in re.findall(rf"`({NAME})`", cell) if name not in NO_NAMES]
+
+
+def test_no_environment_variable_is_documented_twice() -> None:
+    assert [name for name, number in Counter(documented_variables()).items() if number > 1] == []
+
+
 def test_each_documented_environment_variable_is_used() -> None:
-    tables = [line.partition("|")[2].partition("|")[0] for line in ENVIRONMENT.splitlines() if line.startswith("| `")]
-    documented = {name for cell in tables for name in re.findall(rf"`({NAME})`", cell)} - NO_NAMES
+    documented = set(documented_variables())
     code = "\n".join(
         path.read_text(encoding="utf-8", errors="ignore")
         for path in [*sources(), PROJECT / "Makefile", PROJECT / "Dockerfile"]

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.messages import constants
+from django.contrib.messages.storage.base import Message
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+from django.utils.csp import LazyNonce
 from pytest_django.fixtures import Settings
 
 from cloud_django import pages as module
@@ -147,6 +153,16 @@ def test_vote_is_visible_to_the_voter_at_once_on_all_pages(question: Question) -
     assert voter.get(f"/polls/{question.pk}/results.json").json()["total"] == 1
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(0, None), (1, 2), (60, 61)])
+def test_voter_gets_new_pages_until_all_old_ones_have_expired(
+    client: Client, question: Question, settings: Settings, seconds: int, kept: int | None
+) -> None:
+    settings.PAGE_CACHE_SECONDS = seconds
+    client.post(f"/polls/{question.pk}/vote/", {"choice": question.choices.first().pk})
+    cookie = client.cookies.get("just_voted")
+    assert (cookie["max-age"] if cookie else None) == kept
+
+
 def test_vote_is_visible_to_others_within_a_second(question: Question, settings: Settings) -> None:
     settings.PAGE_CACHE_SECONDS = 1.0
     path = f"/polls/{question.pk}/results.json"
@@ -271,6 +287,75 @@ def test_pages_for_one_visitor_are_not_kept(view: Callable[..., Any], attributes
     assert not pages._pages
 
 
+def request_with_messages(*texts: str) -> HttpRequest:
+    """Return the request of a visitor without a session, who has messages in a cookie."""
+    request = RequestFactory().get("/")
+    response = HttpResponse()
+    CookieStorage(request)._store([Message(constants.INFO, text) for text in texts], response)
+    request.COOKIES = {name: cookie.value for name, cookie in response.cookies.items()}
+    request._messages = FallbackStorage(request)
+    return request
+
+
+def test_messages_of_a_visitor_are_not_kept() -> None:
+    view = shared_page(lambda request: "")(
+        lambda request: HttpResponse(" ".join(str(message) for message in request._messages))
+    )
+    assert view(request_with_messages("for Ann")).content == b"for Ann"
+    assert not pages._pages
+    assert view(request_with_messages("for Bob")).content == b"for Bob"
+
+
+def test_visitor_with_messages_gets_the_page_that_shows_none() -> None:
+    view = shared_page(lambda request: "")(lambda request: HttpResponse("page"))
+    assert view(request_with_messages("for Ann")).content == b"page"
+    assert len(pages._pages) == 1
+
+
+def test_page_with_a_nonce_is_not_kept() -> None:
+    view = shared_page(lambda request: "")(lambda request: HttpResponse(f"{request._csp_nonce}"))
+    first, second = (ask(view, _csp_nonce=LazyNonce()).content for _ in range(2))
+    assert first != second
+    assert not pages._pages
+
+
+def test_each_language_has_its_own_page() -> None:
+    view = shared_page(lambda request: "")(lambda request: HttpResponse(translation.get_language()))
+    for language in ("de", "en", "de"):
+        with translation.override(language):
+            assert ask(view).content == language.encode()
+    assert len(pages._pages) == 2
+
+
+def test_response_for_head_is_not_that_for_get() -> None:
+    view = shared_page(lambda request: "")(lambda request: HttpResponse("page" * (request.method == "GET")))
+    assert view(RequestFactory().head("/")).content == b""
+    assert view(RequestFactory().get("/")).content == b"page"
+
+
+def test_head_has_the_headers_of_get(client: Client, question: Question) -> None:
+    path = f"/polls/{question.pk}/results/"
+    page, head = client.get(path), client.head(path)
+    assert head.content == b""
+    for name in ("ETag", "Content-Length", "Content-Type", "Cache-Control"):
+        assert head.headers[name] == page.headers[name]
+    assert client.head(path, headers={"If-None-Match": page.headers["ETag"]}).status_code == 304
+
+
+def test_form_sees_the_own_secret_of_its_visitor() -> None:
+    # For example a login, which changes the secret.
+    def view(request: HttpRequest) -> HttpResponse:
+        assert request.META["CSRF_COOKIE"] == "own"
+        request.META.update({"CSRF_COOKIE": "changed", "CSRF_COOKIE_NEEDS_UPDATE": True})
+        return HttpResponse("page")
+
+    request = RequestFactory().post("/")
+    request.META["CSRF_COOKIE"] = "own"
+    response = shared_page(lambda request: "")(view)(request)
+    assert (response.content, response.has_header("ETag"), len(pages._pages)) == (b"page", False, 0)
+    assert (request.META["CSRF_COOKIE"], request.META["CSRF_COOKIE_NEEDS_UPDATE"]) == ("changed", True)
+
+
 def test_token_outside_of_a_form_is_filled_in_too() -> None:
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse(f'<meta content="{get_token(request)}"><input value="{get_token(request)}">')
@@ -327,8 +412,12 @@ def test_memory_is_limited() -> None:
         assert kept.bytes <= 100_000
     assert kept.bytes == sum(page.size() for page in kept._pages.values())
     assert 5 < len(kept._pages) < 20
+    before = set(kept._pages)
     kept.put("large", Page([b"x" * 200_000], {}, 0.0))
-    assert kept.bytes == 0
+    assert set(kept._pages) == before
+    # A page that has grown replaces its old form.
+    kept.put(before.pop(), Page([b"x" * 200_000], {}, 0.0))
+    assert set(kept._pages) == before
 
 
 # ---- A cache that the pods share -------------------------------------------------------------------------------------

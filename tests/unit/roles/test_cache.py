@@ -128,6 +128,11 @@ def test_pods_get_the_secret_as_files_and_start_without_it(tmp_path: Path) -> No
     assert {"name": "CACHE_SECRET_DIRECTORY", "value": "/run/secrets/cache"} in found["environment"]
 
 
+def test_sites_on_one_server_have_different_keys(tmp_path: Path) -> None:
+    found = rendered(tmp_path, "environment", app_name="votes", app_namespace="staging")
+    assert {"name": "CACHE_KEY_PREFIX", "value": "staging-votes"} in found["environment"]
+
+
 def test_pods_without_a_cache_have_no_files_of_it(tmp_path: Path) -> None:
     found = rendered(tmp_path, "volumes", "mounts", "environment", cache_state="absent")
     assert "cache" not in str(found).lower()

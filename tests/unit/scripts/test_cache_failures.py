@@ -52,6 +52,7 @@ class Site:
         self.uid, self.restarted = "first", 0
         self.policy = [{"from": "web"}]
         self.deployed: list[dict[str, Any]] = []
+        self.files: list[Path] = []
         self.changed = 3
         self.cluster = SimpleNamespace(log=self.log, exec=self.exec, delete=self.delete)
 
@@ -117,8 +118,14 @@ class Site:
             return SimpleNamespace(code=0, out=f"{WARNING}\n{self.fill}\n")
         return SimpleNamespace(code=int(self.broken), out="")
 
-    def deploy(self, argument: str) -> int:
+    def deploy(self, argument: str, django_settings: dict[str, str]) -> int:
+        assert django_settings == {"POLLS_PAGE_SIZE": "1"}
+        if argument == "--tags=web":
+            return 1
         file = Path(argument.partition("@")[2])
+        assert file.is_relative_to("/dev/shm")
+        assert file.parent.stat().st_mode & 0o077 == 0
+        self.files.append(file)
         self.deployed.append(json.loads(file.read_text(encoding="utf-8")))
         self.did.append("deploy")
         return self.changed
@@ -149,11 +156,12 @@ def test_all_failures_are_caused_and_undone() -> None:
     assert row.wrong == []
     assert (row.failed, row.votes_acknowledged, row.votes_found) == (0, 60, 60)
     assert row.note == "the slowest request took 0.5 s"
-    assert site.did == ["kill", "STOP", "CONT", "fill", "block", "delete", "allow", "deploy"]
+    assert site.did == ["kill", "kill", "STOP", "CONT", "fill", "block", "delete", "allow", "deploy"]
     assert site.policy == [{"from": "web"}]
     [variables] = site.deployed
     assert variables["cache_password"].isalnum()
     assert len(variables["cache_password"]) == 32
+    assert not site.files[0].exists()
 
 
 def test_failures_that_no_pod_noticed_are_reported() -> None:

@@ -13,8 +13,8 @@ import pytest
 import serving
 import turns
 import variants
-from plays import Failed
-from variants import ALONE, BASELINE, OURS, UNCACHED, VARIANTS, Pods
+from plays import PROJECT, Failed
+from variants import ALONE, BASELINE, COMPARED, OURS, UNCACHED, VARIANTS, WITH_CACHE, WITHOUT_CACHE, Pods
 
 # ---- Statistics ------------------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ def test_our_pod_is_that_of_the_deployment_with_a_limit_for_the_whole_pod() -> N
 def test_pods_without_page_caching_have_only_that_setting() -> None:
     ours, uncached = (project_of(variants.pod_of(template(), "x", VARIANTS[name])) for name in (OURS, UNCACHED))
     added = [entry for entry in uncached["env"] if entry not in ours["env"]]
-    assert added == [{"name": "DJANGO_PAGE_CACHE", "value": "false"}]
+    assert added == [{"name": "DJANGO_PAGE_CACHE_SECONDS", "value": "0"}]
     assert uncached | {"env": ours["env"]} == ours
 
 
@@ -111,12 +111,29 @@ def test_sync_workers_have_no_cache_and_no_kept_connection() -> None:
     assert environment == {
         "DATABASE_HOST": "db",
         "DATABASE_CONN_MAX_AGE": "0",
-        "DJANGO_PAGE_CACHE": "false",
+        "DJANGO_PAGE_CACHE_SECONDS": "0",
         "CACHE_SECRET_DIRECTORY": "",
     }
     # TLS and the other settings of the database stay.
     assert project["envFrom"] == [{"configMapRef": {"name": "settings"}}]
     assert project["command"][:2] == ["python", "-c"]
+
+
+def test_pods_that_lose_the_cache_differ_from_those_without_one_only_in_that() -> None:
+    lost, none = (project_of(variants.pod_of(template(), "x", VARIANTS[name])) for name in (WITH_CACHE, WITHOUT_CACHE))
+    assert [entry for entry in lost["env"] if entry not in none["env"]] == [
+        {"name": "CACHE_SECRET_DIRECTORY", "value": "/run/secrets/cache"}
+    ]
+    assert [entry for entry in none["env"] if entry not in lost["env"]] == [
+        {"name": "CACHE_SECRET_DIRECTORY", "value": ""}
+    ]
+
+
+def test_the_site_reads_each_variable_of_the_pods() -> None:
+    documented = (PROJECT / "docs" / "environment-variables.md").read_text(encoding="utf-8")
+    names = {name for variant in VARIANTS.values() for name in variant.environment}
+    assert len(names) >= 4
+    assert [name for name in names if f"| `{name}` |" not in documented] == []
 
 
 @pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 3), (4, 7), (64, 9)])
@@ -185,10 +202,10 @@ def test_pods_run_beside_a_site_without_pods_and_are_removed() -> None:
     ground = Ground()
     with variants.pods_of_variants(ground) as pods:
         assert ground.did == ["web_front_enabled=False web_replicas=0", "web_replicas=0"]
-        pods.start(dict.fromkeys(VARIANTS, 1))
+        pods.start(dict.fromkeys(COMPARED, 1))
         pods.start({OURS: 3, BASELINE: 2})
         assert list(ground.created) == [
-            *(f"polls-web-{name}-1" for name in VARIANTS),
+            *(f"polls-web-{name}-1" for name in COMPARED),
             "polls-web-ours-2",
             "polls-web-ours-3",
             "polls-web-baseline-2",
@@ -220,6 +237,7 @@ def test_a_site_that_cannot_be_compared_fails_and_gets_its_pods_back(ground: Gro
 # ---- Parts -----------------------------------------------------------------------------------------------------------
 
 RATES = {OURS: 1000.0, ALONE: 1100.0, UNCACHED: 400.0, BASELINE: 50.0}
+ALL_RATES = RATES | {WITH_CACHE: 480.0, WITHOUT_CACHE: 500.0}
 
 
 class Bench(serving.Serving):
@@ -248,7 +266,7 @@ class Bench(serving.Serving):
         for entry in plan:
             name = self.names[entry["targets"][0]]
             failed = {"reset": 2} if name == self.failing else {}
-            rate = entry.get("rate") or RATES[name] * len(entry["targets"])
+            rate = entry.get("rate") or ALL_RATES[name] * len(entry["targets"])
             results.append(run(rate, 0.01, 0.03) | {"failed": failed, "requests": 10})
         return results
 
@@ -380,12 +398,12 @@ class Cache:
 
 
 def test_failed_requests_without_the_cache_are_counted() -> None:
-    bench = Bench(failing=OURS)
+    bench = Bench(failing=WITH_CACHE)
     bench.ground = Cache()
     found, details = serving.cache_down(bench)
     assert bench.ground.replicas == [1, 0, 1]
     assert found["cache_down_failed_requests"] == 2 * serving.ROUNDS * len(serving.PAGES)
-    assert found["cache_down_ratio"] == 2.5
+    assert found["cache_down_ratio"] == 0.96
     assert figures.missed(figures.rounded(found)) == ["cache_down_failed_requests"]
     assert len(figures.cache(details)) == 2 + len(serving.PAGES)
 

@@ -34,6 +34,12 @@ MAC_BYTES = 16
 
 # How often the cache did not help, in this worker: skipped, failed, refused, unreadable, too_large.
 counts: Counter[str] = Counter()
+# Without it, two threads could count the first event at the same time, and neither would log it.
+counting = threading.Lock()
+
+
+# Result of an attempt that failed, where None is a result.
+FAILED = object()
 
 
 class UnusableValueError(ValueError):
@@ -83,9 +89,11 @@ class SignedJSONSerializer:
 
 def count(name: str, message: str, *arguments: object) -> None:
     """Count an event, and log the 1st, 10th, 100th and so on, so that a client cannot fill the log."""
-    counts[name] += 1
-    if str(counts[name]).strip("0") == "1":
-        logger.warning(message + " Number of such events: %d.", *arguments, counts[name])
+    with counting:
+        counts[name] += 1
+        number = counts[name]
+    if str(number).strip("0") == "1":
+        logger.warning(message + " Number of such events: %d.", *arguments, number)
 
 
 class Condition:
@@ -136,7 +144,8 @@ class ForgivingRedisCache(RedisCache):
         except SkippedError:
             counts["skipped"] += 1
             return otherwise
-        answered = False
+        # Other errors, for example about a value that JSON cannot hold, say nothing about the server.
+        answered = not is_trial
         try:
             result = method(*arguments, **options)
             answered = True
@@ -150,6 +159,7 @@ class ForgivingRedisCache(RedisCache):
             state.accepts.failed(error)
             return otherwise
         except (redis.RedisError, OSError) as error:
+            answered = False
             counts["failed"] += 1
             state.answers.failed(error)
             return otherwise
@@ -167,7 +177,9 @@ class ForgivingRedisCache(RedisCache):
         return self._attempt(super().get, default, key, default, version)
 
     def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        self._attempt(super().set, None, key, value, timeout, version)
+        if self._attempt(super().set, FAILED, key, value, timeout, version) is FAILED:
+            # An old value would stay, although the server refused only the new one.
+            self.delete(key, version)
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return self._attempt(super().touch, False, key, timeout, version)
@@ -185,7 +197,11 @@ class ForgivingRedisCache(RedisCache):
         return self._attempt(super().incr, delta, key, delta, version)
 
     def set_many(self, data: dict[str, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> list[str]:
-        return self._attempt(super().set_many, list(data), data, timeout, version)
+        failed = self._attempt(super().set_many, FAILED, data, timeout, version)
+        if failed is not FAILED:
+            return failed
+        self.delete_many(data, version)
+        return list(data)
 
     def delete_many(self, keys: Any, version: int | None = None) -> None:
         self._attempt(super().delete_many, None, keys, version)
@@ -227,16 +243,19 @@ class Remembered:
         self.lock = threading.Lock()
 
     def get(self) -> int:
-        if self.value is not None and (time.monotonic() < self.until or self.lock.locked()):
-            return self.value
+        # A variable, because another thread can forget the number at any moment.
+        value = self.value
+        if value is not None and (time.monotonic() < self.until or self.lock.locked()):
+            return value
         with self.lock:
-            if self.value is None or time.monotonic() >= self.until:
+            value = self.value
+            if value is None or time.monotonic() >= self.until:
                 value = caches["default"].get(self.name)
                 if type(value) is not int:
                     value = self.compute()
                     caches["default"].set(self.name, value, self.shared_seconds)
                 self.value, self.until = value, time.monotonic() + self.own_seconds
-            return self.value
+            return value
 
     def forget(self) -> None:
         """Compute it again at the next call."""

@@ -3,6 +3,9 @@
     @shared_page(lambda request: request.GET.get("page", ""))
     def questions(request): ...
 
+Everything that such a page depends on must be in its path, in the variant, or in the active language. A page that reads
+the session, the user, messages, or a CSP nonce is never kept.
+
 Django's `cache_page` keeps no page with a form, because its CSRF token belongs to one visitor. Here the token is filled
 in for each visitor. Pages are not in the shared cache: for a second, it costs more than it saves.
 
@@ -21,12 +24,16 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csp import get_nonce
 from django.middleware.csrf import CSRF_SECRET_LENGTH, _does_token_match, get_token
 from django.utils.cache import get_conditional_response
 from django.utils.crypto import get_random_string
+from django.utils.translation import get_language
 
 View = Callable[..., HttpResponseBase]
 
+# Methods of requests that change nothing.
+READS = ("GET", "HEAD")
 MOST_BYTES = 8 * 1024 * 1024
 # Memory of a page besides its body.
 OVERHEAD_BYTES = 2000
@@ -72,9 +79,11 @@ class Pages:
         return self._pages.get(key)
 
     def put(self, key: Hashable, page: Page) -> None:
-        """Keep a page, and forget the oldest ones above the limit."""
+        """Keep a page, and forget the oldest ones above the limit. A page above the limit is not kept."""
         with self._lock:
             self._forget(key)
+            if page.size() > self.most_bytes:
+                return
             self._pages[key] = page
             self.bytes += page.size()
             while self.bytes > self.most_bytes:
@@ -94,9 +103,10 @@ pages = Pages()
 
 
 def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], View]:
-    """Return a decorator for a view whose page depends only on the path's arguments and the variant.
+    """Return a decorator for a view whose page depends only on the path's arguments, the variant, and the language.
 
     `variant` has the arguments of the view. None means that this visitor gets a new page, for example after a change.
+    The decorator changes nothing for requests other than GET and HEAD.
     """
 
     def decorate(view: View) -> View:
@@ -104,11 +114,14 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
 
         @wraps(view)
         def shared(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-            chosen = variant(request, **arguments) if settings.PAGE_CACHE_SECONDS and is_read(request) else None
+            if request.method not in READS:
+                return view(request, **arguments)
+            chosen = variant(request, **arguments) if settings.PAGE_CACHE_SECONDS else None
             if chosen is None:
                 page = rendered(request, view, arguments)
                 return page if isinstance(page, HttpResponseBase) else answer(request, page)
-            key = (name, *arguments.values(), chosen)
+            # With the method, because a view may leave out the body for HEAD.
+            key = (name, request.method, get_language(), *arguments.values(), chosen)
             page = current(key)
             if page is None:
                 new = rendered(request, view, arguments)
@@ -121,11 +134,6 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
         return shared
 
     return decorate
-
-
-def is_read(request: HttpRequest) -> bool:
-    """Return whether a request can change nothing."""
-    return request.method in {"GET", "HEAD"}
 
 
 def current(key: Hashable) -> Page | None:
@@ -179,14 +187,18 @@ def split(body: bytes, secret: str) -> list[bytes]:
 
 
 def is_for_everybody(request: HttpRequest, response: HttpResponse) -> bool:
-    """Return whether a response depends on no session and no header, sets no cookie, and may be stored."""
-    session = getattr(request, "session", None)
+    """Return whether a response may be stored, sets no cookie, and depends on no header and nothing of one visitor."""
+    session, messages = getattr(request, "session", None), getattr(request, "_messages", None)
     return (
         response.status_code == 200
         and not response.cookies
         and not response.has_header("Vary")
         and "no-store" not in response.get("Cache-Control", "")
         and not (session is not None and session.accessed)
+        # Messages can be in a cookie. The attribute exists as soon as a page has looked for some.
+        and not hasattr(messages, "_loaded_data")
+        # True as soon as a page has a nonce, which is valid for one response only.
+        and not get_nonce(request)
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
@@ -24,11 +26,12 @@ from cloud_django.cache import (
     SignedJSONSerializer,
     UnusableValueError,
     cache_settings,
+    count,
     counts,
     release_of,
 )
 from cloud_django.environment import Environment
-from testing import CacheServer, secret_directory
+from testing import PROJECT, CacheServer, secret_directory
 
 StartCache = Callable[..., CacheServer]
 PAUSE = 0.2
@@ -197,12 +200,55 @@ def test_value_that_is_not_a_session_is_a_miss(start_cache: StartCache) -> None:
     assert counts["unreadable"] == 3
 
 
-def test_large_value_is_not_stored(start_cache: StartCache) -> None:
+def test_large_value_is_not_stored_and_replaces_the_old_one(start_cache: StartCache) -> None:
     server = start_cache()
     with shared(server.secret):
-        caches["default"].set("key", "x" * (MOST_BYTES + 1))
-        assert caches["default"].get("key") is None
-    assert counts["too_large"] == 1
+        cache, large = caches["sessions"], {"a": "x" * MOST_BYTES}
+        cache.set("key", {"a": "old"})
+        # The database has this session, and the old one would hide it.
+        cache.set("key", large)
+        assert cache.get("key") is None
+        cache.set_many({"key": {"a": "old"}, "other": {}})
+        assert cache.set_many({"key": large, "other": {"a": 1}}) == ["key", "other"]
+        assert cache.get_many(["key", "other"]) == {}
+    assert counts["too_large"] == 2
+
+
+def test_error_of_the_caller_is_no_failure_of_the_server(
+    start_cache: StartCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["default"]
+        with pytest.raises(ValueError, match="not found"):
+            cache.incr("missing")
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            cache.set("key", object())
+        cache.set("key", "value")
+        assert cache.get("key") == "value"
+    assert not counts
+    assert not caplog.messages
+
+
+def test_server_of_the_role_allows_all_operations(start_cache: StartCache) -> None:
+    """The role `cache` turns the default user off, and gives the site's user these permissions only."""
+    configuration = (PROJECT.parent / "roles/cache/vars/main/config_map.yml").read_text()
+    [permissions] = re.findall(r"^ +(~\* .+)$", configuration, re.MULTILINE)
+    server = start_cache(tls=True, permissions=permissions)
+    with shared(server.secret):
+        cache = caches["default"]
+        cache.set_many({"key": {"a": 1}, "count": 1})
+        assert cache.get_many(["key", "count"]) == {"key": {"a": 1}, "count": 1}
+        assert (cache.incr("count"), cache.add("key", 1), cache.touch("key", 60), cache.has_key("key")) == (
+            *(2, False),
+            *(True, True),
+        )
+        assert cache.delete("key") is True
+        cache.delete_many(["count"])
+        assert cache.clear() is True
+    assert not counts
+    with pytest.raises(redis.ResponseError):
+        server.admin().config_get("maxmemory")
 
 
 # ---- Failures --------------------------------------------------------------------------------------------------------
@@ -360,6 +406,31 @@ def test_a_number_is_computed_once_for_all_workers(start_cache: StartCache) -> N
         lonely.forget()
         lonely.get()
         assert len(calls) == 4
+
+
+def test_number_that_another_thread_forgets_meanwhile() -> None:
+    number = Remembered("forgotten", lambda: 7, 10, 60)
+    number.get()
+
+    class Lock:
+        """A lock that another thread held, which then forgot the number."""
+
+        def locked(self) -> bool:
+            number.forget()
+            return True
+
+    number.until, number.lock = 0.0, Lock()
+    assert number.get() == 7
+
+
+def test_first_event_is_logged_in_any_case(caplog: pytest.LogCaptureFixture) -> None:
+    threads = [threading.Thread(target=lambda: count("too_large", "Too large.")) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts["too_large"] == 50
+    assert len(caplog.messages) == 2
 
 
 def test_others_get_the_old_number_while_one_computes() -> None:
