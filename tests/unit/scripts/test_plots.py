@@ -27,7 +27,7 @@ DETAILS = {
     },
     "replicas": {page: {name: {"1": ROW, "3": ROW} for name in ("ours", "baseline")} for page in figures.PAGES},
     "questions": {name: {"10": ROW, "100000": ROW} for name in ("ours", "uncached", "baseline")},
-    "cache": {page: {"ours": ROW, "uncached": ROW} for page in figures.PAGES},
+    "cache": {page: {"with-cache": ROW, "without-cache": ROW} for page in figures.PAGES},
     "sites": {"1": {"seconds": 2.5, "ratio": 6}, "10": {"seconds": 9, "ratio": 14.5}},
 }
 ALL = plots.all_plots(RESULTS | {"details": DETAILS}, PROOF)
