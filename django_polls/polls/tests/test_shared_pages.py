@@ -12,7 +12,6 @@ from django.conf import settings as django_settings
 from django.contrib.messages import constants
 from django.contrib.messages.storage.base import Message
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.contrib.messages.storage.fallback import FallbackStorage
 from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -293,7 +292,7 @@ def request_with_messages(*texts: str) -> HttpRequest:
     response = HttpResponse()
     CookieStorage(request)._store([Message(constants.INFO, text) for text in texts], response)
     request.COOKIES = {name: cookie.value for name, cookie in response.cookies.items()}
-    request._messages = FallbackStorage(request)
+    request._messages = CookieStorage(request)
     return request
 
 
