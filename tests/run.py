@@ -210,6 +210,7 @@ def lint() -> list[Step]:
         "yamllint": ("yamllint", "--strict", "."),
         "ansible-lint": ("env", "ANSIBLE_INVENTORY=inventory/kind", "ansible-lint", "--offline"),
         "plain English": (sys.executable, "tests/language.py"),
+        "documented variables": (sys.executable, "scripts/document_variables", "--check"),
     }
     return [Step("lint", title, lambda words=words: command(*words)) for title, words in commands.items()]
 

@@ -181,23 +181,20 @@ def check(text: str) -> None:
 
 
 def main(path: Path, images: list[str], check_only: bool) -> None:
-    """Write the file if it would differ, and print the number of components."""
+    """Write the file if it would differ, and print whether it differs and the number of components, as JSON."""
     found = bill(images)
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     check(text)
     urls = [component["purl"] for component in found["components"] if "purl" in component]
     kinds = [url.partition("/")[0].removeprefix("pkg:") for url in urls]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        print(f"unchanged: {path} with {counts}")
-        return
-    if check_only:
-        print(f"would be written: {path} with {counts}")
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-    print(f"written: {path} with {counts}")
+    is_changed = not path.is_file() or path.read_text(encoding="utf-8") != text
+    if is_changed and not check_only:
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    state = ("would be written" if check_only else "written") if is_changed else "unchanged"
+    print(json.dumps({"changed": is_changed, "message": f"{path} is {state}. It lists packages: {counts}."}))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +27,20 @@ SECONDS = 900
 INVENTORY = os.environ.get("TEST_INVENTORY", "inventory/mirrors").rstrip("/")
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a reader: without the tools of this checkout, and with its clone for the address."""
+def repository(folder: Path) -> Path:
+    """Return a repository with the files of this checkout: its own, or for an archive without one, a new one."""
+    if (PROJECT / ".git").exists():
+        return PROJECT
+    copy = folder / "repository"
+    shutil.copytree(PROJECT, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".state", "__pycache__"))
+    git = ["git", "-C", str(copy), "-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=Test"]):
+        subprocess.run([*git, *command], check=True)
+    return copy
+
+
+def environment(source: Path = PROJECT) -> dict[str, str]:
+    """Return the environment of a reader: without the tools of this checkout, and with a repository for the address."""
     tools = Path(sys.executable).parent
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if Path(part) != tools)
     kept = {
@@ -37,9 +50,12 @@ def environment() -> dict[str, str]:
         and name not in ("VIRTUAL_ENV", "INVENTORY", "V", "ARGS", "REPLICAS")
     }
     clone = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.file://{PROJECT}.insteadOf",
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": f"url.file://{source}.insteadOf",
         "GIT_CONFIG_VALUE_0": ADDRESS,
+        # Another user can own the checkout.
+        "GIT_CONFIG_KEY_1": "safe.directory",
+        "GIT_CONFIG_VALUE_1": "*",
     }
     return kept | clone | {"PATH": path}
 
@@ -87,7 +103,7 @@ def run_shell(folder: Path) -> tuple[int, str]:
     with subprocess.Popen(
         ["bash", "commands.sh"],
         cwd=folder,
-        env=environment(),
+        env=environment(repository(folder)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
