@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-SETTINGS = {"DJANGO_PUBLIC_URL": "https://polls.example.org"}
+SETTINGS = {"DJANGO_PUBLIC_URL": "https://polls.example.org", "DJANGO_SETTINGS_MODULE": "config.settings"}
 # Creates the tables in a schema of its own, and prints the newest open questions and the numbers of rows at each step.
 PROGRAM = """
 import json, sys
