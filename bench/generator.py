@@ -209,7 +209,8 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
     """
     requests = itertools.cycle(requests_for(run.page, run.targets[0]))
     targets = itertools.islice(itertools.cycle(run.targets), run.connections)
-    with selectors.DefaultSelector() as selector:
+    # Unlike epoll, select does not round waits up to milliseconds, which would send requests late.
+    with selectors.SelectSelector() as selector:
         sender = Sender(run, requests, deque(Connection(target) for target in targets), selector)
         started = time.monotonic()
         until, due, ended = started + run.seconds, started, started

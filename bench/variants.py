@@ -26,8 +26,8 @@ NO_CACHE = {"CACHE_SECRET_DIRECTORY": ""}
 # With several pages, the list needs the number of questions, which the project stores in the cache.
 SEVERAL_PAGES = {"POLLS_PAGE_SIZE": "1"}
 
-# The limit of the whole pod is one CPU, shared by its containers.
-LIMITS = {"limits": {"cpu": "1"}}
+# The limit of the whole pod is one CPU, shared by its containers. All pods have the same weight when the node is busy.
+RESOURCES = {"limits": {"cpu": "1"}, "requests": {"cpu": "75m"}}
 # Half of the defaults, so that ten pods fit on a node of two CPUs. Their proportion is the weight of a container when
 # the CPU of the pod is busy.
 REQUESTS = {"web": {"cpu": "50m", "memory": "96Mi"}, "front": {"cpu": "25m", "memory": "32Mi"}}
@@ -75,7 +75,7 @@ def with_environment(container: Mapping[str, Any], changes: Mapping[str, str]) -
 def pod_of(template: Mapping[str, Any], name: str, variant: Variant) -> dict[str, Any]:
     """Return a pod from the template of a Deployment. It has no owner, so that no later rollout changes it."""
     spec = copy.deepcopy(dict(template["spec"]))
-    spec["resources"] = LIMITS
+    spec["resources"] = RESOURCES
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group) or []):
             limits = (container.get("resources") or {}).get("limits") or {}
