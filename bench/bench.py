@@ -1,27 +1,27 @@
 """Measure the site on the cluster of the given inventory, in separate namespaces.
 
-Arguments select parts. The program prints a table. If all parts were measured, it also writes the figures to
-bench/results.json, docs/figures.md, docs/plots, and README.md.
+Arguments select parts. After each part, the program prints its table, and writes its figures to bench/results.json,
+docs/figures.md, docs/plots, and README.md. The figures of the other parts stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import signal
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import serving
 import sites
-from documents import RESULTS, publish
-from figures import EMPTY, TABLES, missed, rounded, shown
+import without_cache
+from figures import EMPTY
 from ground import Ground
-from playbook_runs import REPEATS, Playbooks, Site, Tasks, timed
-from plays import Failed, Plays, machine, measured_commit
+from playbook_runs import Playbooks, Site, timed
+from plays import Failed, Plays, ended, measured_commit, say
+from report import EXPECTED, Report, Result
 
 PARTS = ("playbooks", *serving.PARTS, "sites")
 # Parts that create many questions or sites, and therefore run on clusters of this machine only.
@@ -31,31 +31,44 @@ LOCAL = ("kind", "minikube")
 EMPTY_PLAYS = 3
 
 
-def measure(inventory: str, parts: Sequence[str]) -> tuple[dict[str, float], dict[str, Any], Tasks]:
-    """Return the figures of these parts, their details, and the slowest tasks of a run without changes."""
+def measure(inventory: str, parts: Sequence[str], report: Report) -> None:
+    """Measure these parts in the order of a complete run. Nothing of the measurement is left afterwards."""
     with tempfile.TemporaryDirectory() as name:
         site = Site(inventory, Path(name))
         check_cluster(site.plays, parts)
         site.prepare()
-        playbooks = Playbooks(site)
-        figures, details = playbooks.figures, {}
-        if "playbooks" in parts:
-            playbooks.deployments()
-        else:
-            figures[EMPTY] = statistics.median(site.empty() for _ in range(EMPTY_PLAYS))
-        if served := [part for part in parts if part in serving.PARTS]:
-            if "playbooks" not in parts:
-                site.deploy()
-            measured, details = serving.measure(Ground(site.plays), served)
-            figures |= measured
-        if "playbooks" in parts:
-            playbooks.removals()
-        else:
+        try:
+            measure_parts(site, parts, report)
+        finally:
+            say("Removing the site and its image")
             site.remove()
-        if "sites" in parts:
-            measured, details["sites"] = sites.measure(site.plays, timed)
-            figures |= measured
-    return rounded(figures), details, playbooks.tasks
+
+
+def measure_parts(site: Site, parts: Sequence[str], report: Report) -> None:
+    """Measure these parts on a cluster without a site. The parts about serving use the site of the first one."""
+    playbooks = Playbooks(site)
+    is_deployed = "playbooks" in parts and report.attempt("playbooks", playbooks.deployments)
+    if "playbooks" not in parts:
+        # Not stored, because it belongs to no run of this part.
+        report.figures[EMPTY] = statistics.median(site.empty() for _ in range(EMPTY_PLAYS))
+    if served := [part for part in parts if part in serving.PARTS]:
+
+        def serve() -> Result:
+            if not is_deployed:
+                site.deploy()
+            serving.measure(Ground(site.plays), served, report.attempt)
+            return Result()
+
+        report.attempt(f"setup of {', '.join(served)}", serve)
+    is_removed = is_deployed and report.attempt("playbooks", playbooks.removals)
+    if "sites" in parts:
+
+        def several() -> Result:
+            if not is_removed and len(parts) > 1:
+                site.remove()
+            return sites.measure(site.plays, timed)
+
+        report.attempt("sites", several)
 
 
 def check_cluster(plays: Plays, parts: Sequence[str]) -> None:
@@ -68,18 +81,12 @@ def check_cluster(plays: Plays, parts: Sequence[str]) -> None:
             "many questions or sites, so they run on kind and minikube only. No changes were made. Choose other parts: "
             f"make bench PARTS='{' '.join(others)}'"
         )
-
-
-def store(figures: dict[str, float], details: dict[str, Any], tasks: Tasks, commit: str) -> None:
-    """Write the figures of all parts."""
-    slow = [{"task": name, "seconds": seconds} for name, seconds in tasks]
-    results = {"machine": machine(), "commit": commit, "figures": figures, "slowest_tasks": slow, "details": details}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    publish()
+    if "cache" in parts:
+        without_cache.check_cache(plays)
 
 
 def main() -> None:
-    """Measure and print the figures, and store those of all parts; exit with status 1 if one misses its goal."""
+    """Measure, print, and store the figures; exit with status 1 if a part fails or a figure misses its goal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inventory")
     parser.add_argument("parts", nargs="*", metavar="part", help="part (default: all)")
@@ -88,21 +95,14 @@ def main() -> None:
         sys.exit(f"Unknown part {', '.join(sorted(unknown))}. Choose from {', '.join(PARTS)}.")
     # In the order of a complete run.
     parts = [part for part in PARTS if not given.parts or part in given.parts]
+    signal.signal(signal.SIGTERM, ended)
     try:
-        commit = measured_commit()
-        figures, details, tasks = measure(given.inventory, parts)
-    except Failed as failure:
+        report = Report(measured_commit())
+        measure(given.inventory, parts, report)
+    except EXPECTED as failure:
         sys.exit(str(failure))
-    if parts == list(PARTS):
-        store(figures, details, tasks, commit)
-    print("\n".join(shown(figures)))
-    for table in (table for name, show in TABLES.items() if (table := show(details.get(name)))):
-        print("\n" + "\n".join(table))
-    if tasks:
-        print(f"\nThe {len(tasks)} slowest tasks of a run without changes, in seconds (median of {REPEATS} runs):")
-        print("\n".join(f"{seconds:6.2f}  {name}" for name, seconds in tasks))
-    if beyond := missed(figures):
-        sys.exit(f"Goals missed: {', '.join(beyond)}.")
+    if problems := report.problems():
+        sys.exit("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import running_containers
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import wait_until_running
 from ground import Ground, answered, eventually
+from plays import Failed
 
 FILES = "/etc/files"  # Directory of a pod's files.
 GATEWAY_PORT = 8099
@@ -48,9 +49,13 @@ def manifests(
 def pod_beside(
     ground: Ground, name: str, image: str, command: Sequence[str], files: Mapping[str, str], **spec: Any
 ) -> Iterator[tuple[Client, dict[str, Any]]]:
-    """Run a pod with these files in FILES; yield the client of its namespace and the pod, then remove both."""
-    namespace = f"{ground.namespace}-{name}"
-    where = Client(ground.cluster.dynamic, namespace, ground.cluster.where)
+    """Run a pod with these files in FILES; yield the client of its namespace and the pod, then remove both.
+
+    A namespace that an interrupted measurement left is removed first.
+    """
+    remove_beside(ground, name)
+    where = client_beside(ground, name)
+    namespace = where.namespace
     where.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"name": name}}})
     try:
         for manifest in manifests(name, image, command, files, **spec):
@@ -58,9 +63,24 @@ def pod_beside(
         wait_until_running(where, name, 60)
         yield where, where.get("Pod", name) or {}
     finally:
-        where.delete("Pod", name, grace=0)
-        where.delete("Namespace", namespace)
-        eventually(lambda: where.get("Namespace", namespace) is None, 60, f"the removal of namespace {namespace}")
+        remove_beside(ground, name)
+
+
+def client_beside(ground: Ground, name: str) -> Client:
+    return Client(ground.cluster.dynamic, f"{ground.namespace}-{name}", ground.cluster.where)
+
+
+def remove_beside(ground: Ground, name: str) -> None:
+    """Remove a pod beside the site with its namespace, if they exist. Raises Failed for a namespace of others."""
+    where = client_beside(ground, name)
+    found = where.get("Namespace", where.namespace)
+    if found is None:
+        return
+    if (found["metadata"].get("labels") or {}).get("name") != name:
+        raise Failed(f"Namespace {where.namespace} exists, but no measurement created it.")
+    where.delete("Pod", name, grace=0)
+    where.delete("Namespace", where.namespace)
+    eventually(lambda: where.get("Namespace", where.namespace) is None, 60, f"the removal of {where.namespace}")
 
 
 # ---- A gateway -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import Any
 
 # Names of pages and of what served them, for users.
 PAGES = {"list": "List", "question": "Question", "results": "Results", "vote": "Vote"}
+# Pages of the part `cache`.
+PAGES_WITHOUT_CACHE = {"list": "List of several pages", "admin": "Administration, signed in"}
 # Seconds of an empty play up to which the goals for milliseconds are valid.
 FAST = 0.7
 EMPTY = "empty_play_seconds"
@@ -61,28 +63,37 @@ FIGURES: dict[str, Figure] = {
         f"The same percentile; the goal is for an empty play of at most {FAST:g} s", 60, fast_only=True
     ),
     "front_pages_per_second": Figure("List pages per second of a pod with one CPU and its front"),
-    "front_throughput_ratio": Figure("The same as a multiple of such a pod without a front", 0.88, at_least=True),
+    "front_cached_throughput_ratio": Figure("The same as a multiple of such a pod without a front"),
+    "front_cached_p99_ratio": Figure("99th percentile of their seconds, as a multiple of a pod without a front"),
     "front_page_milliseconds": Figure("CPU time that the front adds to a list page"),
-    "front_p99_ratio": Figure(
-        "99th percentile of the seconds of a list page, as a multiple of a pod without a front", 1.3
+    "front_throughput_ratio": Figure(
+        "List pages per second without page caching, as a multiple of such a pod without a front", 0.88, at_least=True
     ),
+    "front_p99_ratio": Figure("99th percentile of their seconds, as a multiple of such a pod without a front", 1.3),
     "front_idle_mebibytes": Figure("Working set of a front without load", 40),
     "front_loaded_mebibytes": Figure("Working set of the front under this load; its limit is 384 MiB"),
     "project_loaded_mebibytes": Figure("Working set of the project's container under this load", 120),
     "baseline_loaded_mebibytes": Figure("The same of the sync workers"),
     "image_mebibytes": Figure("Size of the project's image on a node"),
+    "serving_failed_requests": Figure("Failed requests of this measurement, without those to sync workers", 0),
     "votes_acknowledged": Figure("Votes of this measurement with a successful response"),
     "votes_lost": Figure("Votes of them that the database lacks", 0),
+    "replicas_failed_requests": Figure("Failed requests to one, two, and three pods", 0),
+    "replicas_votes_acknowledged": Figure("Votes for one, two, and three pods with a successful response"),
+    "replicas_votes_lost": Figure("Votes of them that the database lacks", 0),
     "questions_ratio": Figure("Time of the list with 100,000 questions, as a multiple of 10 questions", 1.2),
     "questions_uncached_ratio": Figure("The same without page caching"),
+    "questions_failed_requests": Figure("Failed requests of these lists, without those to sync workers", 0),
     "cache_down_failed_requests": Figure("Failed requests while the cache is down", 0),
     "cache_down_ratio": Figure(
-        "Requests per second then, as a multiple of pods without a cache; lowest of the pages", 0.95, at_least=True
+        "Requests per second then, as a multiple of pods that have no cache", 0.95, at_least=True
     ),
     "sites_1_rerun_seconds": Figure("The smallest site again, with nothing to change"),
+    "sites_1_rerun_ratio": Figure("The same as a multiple of an empty play for its host"),
     "sites_3_rerun_seconds": Figure("Three such sites of one inventory again"),
+    "sites_3_rerun_ratio": Figure("The same as a multiple of an empty play for their hosts"),
     "sites_10_rerun_seconds": Figure("Ten such sites of one inventory again"),
-    "sites_10_rerun_ratio": Figure("Ten sites again, as a multiple of an empty play for their hosts"),
+    "sites_10_rerun_ratio": Figure("The same as a multiple of an empty play for their hosts"),
 }
 UNITS = {"seconds": " s", "milliseconds": " ms", "ratio": " \u00d7", "second": "/s", "mebibytes": " MiB"}
 
@@ -128,7 +139,7 @@ def serving(details: Mapping[str, Any] | None) -> list[str]:
     ]
     for page, variants in details["pages"].items():
         for name, row in variants.items():
-            times = " | ".join(f"{row[key]:g} ms" for key in ("p50", "p99", "half_p50", "half_p99"))
+            times = " | ".join(milliseconds(row.get(key)) for key in ("p50", "p99", "half_p50", "half_p99"))
             lines.append(f"| {PAGES[page]} | {variant(name)} | {row['rate']:g} | {times} |")
     lines += ["", "| Pod | Working set of the project | Of the front |", "|---|---|---|"]
     for name, containers in details["memory"].items():
@@ -137,12 +148,18 @@ def serving(details: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
+def milliseconds(value: float | None) -> str:
+    """Return a cell, which is empty for too few requests or without a measurement."""
+    return "" if value is None else f"{value:g} ms"
+
+
 def variant(name: str) -> str:
     """Return the name of a kind of pod for users."""
     return {
         "ours": "Front and project",
         "alone": "Project without a front",
         "uncached": "Without page caching",
+        "uncached-alone": "Without caching and front",
         "baseline": "Sync workers",
     }[name]
 
@@ -167,7 +184,7 @@ def questions(details: Mapping[str, Any] | None) -> list[str]:
     numbers = list(next(iter(details.values())))
     lines = table(["Pod", *(f"{int(number):,} questions" for number in numbers)])
     for name, by_number in details.items():
-        cells = [f"{by_number[number]['rate']:g}/s, p50 {by_number[number]['p50']:g} ms" for number in numbers]
+        cells = [f"{by_number[number]['rate']:g}/s, p50 {milliseconds(by_number[number]['p50'])}" for number in numbers]
         lines.append(f"| {variant(name)} | {' | '.join(cells)} |")
     return lines
 
@@ -179,7 +196,7 @@ def cache(details: Mapping[str, Any] | None) -> list[str]:
     lines = table(["Page, cache down", "Pod with a cache", "Pod without one"])
     for page, variants in details.items():
         rates = " | ".join(f"{variants[name]['rate']:g}/s" for name in ("with-cache", "without-cache"))
-        lines.append(f"| {PAGES[page]} | {rates} |")
+        lines.append(f"| {PAGES_WITHOUT_CACHE[page]} | {rates} |")
     return lines
 
 

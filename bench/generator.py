@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.parse
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ TIMEOUT = 10.0  # Seconds for a connection, and without any response.
 
 @dataclass
 class Run:
-    """Run of requests for a page: `list`, `question`, `results`, or `vote`."""
+    """Run of requests for a page: `list`, `question`, `results`, `vote`, or another one with its path."""
 
     # Addresses with ports, which share the connections.
     targets: list[str]
@@ -41,6 +41,9 @@ class Run:
     seconds: float = 1.0
     # Requests per second, sent on time even if earlier ones wait. 0 sends the next request after each response.
     rate: float = 0.0
+    # Path of a page, and the cookies of its requests.
+    path: str = ""
+    cookies: str = ""
     # Instead of a measurement, request the page until it contains this text.
     text: str = ""
 
@@ -64,8 +67,13 @@ def fetch(target: str, path: str) -> tuple[str, str]:
     return page, "; ".join(cookies)
 
 
-def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept-Encoding: identity\r\n\r\n".encode()
+def get(path: str, cookies: str = "") -> bytes:
+    head = [f"GET {path} HTTP/1.1", f"Host: {HOST}", "Accept-Encoding: identity", *cookie_header(cookies)]
+    return ("\r\n".join(head) + "\r\n\r\n").encode()
+
+
+def cookie_header(cookies: str) -> list[str]:
+    return [f"Cookie: {cookies}"] if cookies else []
 
 
 def post(path: str, fields: dict[str, str], cookies: str) -> bytes:
@@ -76,7 +84,7 @@ def post(path: str, fields: dict[str, str], cookies: str) -> bytes:
         f"Origin: http://{HOST}",
         "Content-Type: application/x-www-form-urlencoded",
         f"Content-Length: {len(body)}",
-        *([f"Cookie: {cookies}"] if cookies else []),
+        *cookie_header(cookies),
     ]
     return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
 
@@ -88,8 +96,11 @@ def found(pattern: re.Pattern[str], page: str, what: str) -> str:
     return match[1]
 
 
-def requests_for(page: str, target: str) -> list[bytes]:
+def requests_for(run: Run) -> list[bytes]:
     """Return the requests of a page: those of the newest question, and one vote for each of its choices."""
+    page, target = run.page, run.targets[0]
+    if run.path:
+        return [get(run.path, run.cookies)]
     if page == "list":
         return [get("/")]
     question = found(LINK, fetch(target, "/")[0], "question")
@@ -207,7 +218,7 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
 
     With a rate, the seconds of a request begin when it was due, so that they include its wait for a free connection.
     """
-    requests = itertools.cycle(requests_for(run.page, run.targets[0]))
+    requests = itertools.cycle(requests_for(run))
     targets = itertools.islice(itertools.cycle(run.targets), run.connections)
     # Unlike epoll, select does not round waits up to milliseconds, which would send requests late.
     with selectors.SelectSelector() as selector:
@@ -235,19 +246,14 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
     return sender.times, dict(sender.failed), max(ended - started, run.seconds)
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the given percentile of the values, or 0 without any."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))] if values else 0.0
-
-
 def measured(run: Run) -> dict[str, Any]:
-    """Return the result of a run: requests per second, percentiles of their seconds, and failed requests by problem."""
+    """Return the result of a run: its requests, their microseconds, and failed requests by problem."""
     times, failed, seconds = generate(run)
     return {
         "requests": len(times),
+        "seconds": seconds,
         "rate": len(times) / seconds,
-        "p50": percentile(times, 50),
-        "p99": percentile(times, 99),
+        "microseconds": sorted(round(1_000_000 * one) for one in times),
         "failed": failed,
     }
 
@@ -265,4 +271,5 @@ def wait_for_text(run: Run) -> dict[str, Any]:
 
 if __name__ == "__main__":
     runs = [Run(**entry) for entry in json.loads(sys.stdin.readline())]
-    print(json.dumps([wait_for_text(run) if run.text else measured(run) for run in runs]))
+    results = [wait_for_text(run) if run.text else measured(run) for run in runs]
+    print(json.dumps(results, separators=(",", ":")))

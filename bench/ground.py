@@ -248,7 +248,12 @@ class Ground:
     def memory(self) -> dict[str, dict[str, float]]:
         """Return the working set of each web pod in MiB, by container name."""
         return {
-            pod: {name: one["memory"]["workingSetBytes"] / 2**20 for name, one in containers.items()}
+            pod: {
+                name: size / 2**20
+                for name, one in containers.items()
+                # The kubelet has not measured a new container yet.
+                if (size := (one.get("memory") or {}).get("workingSetBytes"))
+            }
             for pod, containers in self.statistics().items()
         }
 

@@ -18,15 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sites
+from ground import Ground
 from plays import PROJECT, Failed, Plays, copied_context, empty_play, kubectl, replace, say, unchanged
+from report import Result, Tasks
+from variants import remove_leftovers
 
 NAMESPACE = "cloud-django-bench"
 REPEATS = 5
 SLOWEST = 5  # Number of slowest tasks to report.
 # Changes and removals are repeated twice if the repetitions of both take at most this many seconds.
 REPEATS_OF_CHANGES, REPEATS_BUDGET = 3, 120.0
-# Name and seconds of each task of a run.
-type Tasks = list[tuple[str, float]]
 
 
 @contextmanager
@@ -39,9 +41,9 @@ def stopwatch(seconds: list[float]) -> Iterator[None]:
 
 def vote(site: str) -> None:
     """Vote once, from outside the cluster."""
-    done = subprocess.run(
-        [sys.executable, "tests/visitor.py", site], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "tests/visitor.py", site], cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"A vote on {site} failed: {done.stderr.strip()}")
     result = json.loads(done.stdout)
     if result["after"] != result["before"] + 1:
         raise Failed(f"The vote was not counted: {result}")
@@ -218,9 +220,12 @@ class Site:
         return timed(lambda: self.plays(self.nothing))
 
     def prepare(self) -> None:
-        """Provide the cluster and the image, and remove the site of an interrupted measurement."""
+        """Provide the cluster and the image, and remove what an interrupted measurement left."""
         say("Preparing the cluster and the image")
         self.plays("site", "--tags=container_engine,mirror_builds,cluster,namespace,image")
+        ground = Ground(self.plays)
+        remove_leftovers(ground)
+        sites.remove(ground)
         self.remove()
 
     def deploy(self) -> None:
@@ -241,7 +246,7 @@ class Playbooks:
     # Seconds that are left for repetitions.
     budget: float = REPEATS_BUDGET
 
-    def deployments(self) -> None:
+    def deployments(self) -> Result:
         """Measure the first deployment, runs without changes, and changes of the image."""
         say("Deploying for the first time")
         self.figures["site_first_seconds"] = timed(self.site.deploy)
@@ -261,8 +266,9 @@ class Playbooks:
             between(self.site.empty, change, changes)
         self.budget -= further * changes.seconds[0]
         self.figures |= figures | changes.figures("image_change")
+        return Result(dict(self.figures), tasks=self.tasks)
 
-    def removals(self) -> None:
+    def removals(self) -> Result:
         """Measure the removal of the site, after which there is none."""
         removals = Ratio()
         say("Removing the site")
@@ -272,3 +278,4 @@ class Playbooks:
             self.site.deploy()
             between(self.site.empty, self.site.remove, removals)
         self.figures |= removals.figures("teardown")
+        return Result(removals.figures("teardown"))

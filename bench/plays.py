@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ WRITTEN = ("README.md", "docs/figures.md", "docs/plots", "bench/results.json", "
 COMMON = (
     "app_name",
     "app_namespace",
+    "cache_backend",
+    "cache_state",
     "cluster_context",
     "cluster_kind_binary",
     "cluster_kubeconfig",
@@ -229,6 +232,12 @@ def kubectl(plays: Plays) -> list[str]:
     if not program:
         raise Failed("kubectl is not installed. Install it.")
     return [program, *(f"--{name}={plays.variable(f'cluster_{name}')}" for name in ("kubeconfig", "context"))]
+
+
+def ended(*_: object) -> None:
+    """Handle SIGTERM like Ctrl-C: remove what was deployed, and ignore further SIGTERMs."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    sys.exit("Terminated. The figures that were complete are stored.")
 
 
 def say(text: str) -> None:

@@ -19,8 +19,10 @@ LONGEST = WIDTH - 2 * MARGIN - LABELS - 180
 # Colors of background, text, and goal line, then of the bars by series. They differ in brightness, too.
 LIGHT = {"background": "#ffffff", "text": "#1f2328", "goal": "#1f2328"}
 DARK = {"background": "#0d1117", "text": "#e6edf3", "goal": "#e6edf3"}
-LIGHT_BARS = ("#0b5cad", "#b35900", "#177a5b", "#8a5a9e")
-DARK_BARS = ("#58a6ff", "#f0a04b", "#3fbf8f", "#c9a0dc")
+LIGHT_BARS = ("#0b5cad", "#b35900", "#177a5b", "#8a5a9e", "#59636e")
+DARK_BARS = ("#58a6ff", "#f0a04b", "#3fbf8f", "#c9a0dc", "#9198a1")
+# Color of each kind of pod.
+SERIES = {"ours": 0, "alone": 1, "uncached": 2, "baseline": 3, "uncached-alone": 4}
 
 
 @dataclass(frozen=True)
@@ -143,20 +145,22 @@ def playbooks(figures: Mapping[str, float]) -> Iterator[Plot]:
     }
     bars = []
     for key, name in names.items():
+        if key not in figures:
+            continue
         goal = FIGURES[key].goal
         value = f"{figures[key]:g}{unit(key)} of {goal:g}"
         bars.append(Bar(name, figures[key] / goal, value))
     description = "Runs of playbooks, each as a part of its limit, which is the dashed line"
-    yield Plot("playbooks", "Playbooks: measured, as a part of the limit (dashed)", description, {"": bars}, 1.0)
+    if bars:
+        yield Plot("playbooks", "Playbooks: measured, as a part of the limit (dashed)", description, {"": bars}, 1.0)
 
 
 def serving(details: Mapping[str, Any]) -> Iterator[Plot]:
-    """Yield the rates and the latencies of all pages."""
+    """Yield the rates, the latencies, and the memory."""
     pages = details["pages"]
     rates = {
         PAGES[page]: [
-            Bar(variant(name), row["rate"], f"{row['rate']:g}/s", number)
-            for number, (name, row) in enumerate(variants.items())
+            Bar(variant(name), row["rate"], f"{row['rate']:g}/s", SERIES[name]) for name, row in variants.items()
         ]
         for page, variants in pages.items()
     }
@@ -164,20 +168,30 @@ def serving(details: Mapping[str, Any]) -> Iterator[Plot]:
     yield Plot("serving", "Requests per second of a pod with one CPU", description, rates)
     times = {
         PAGES[page]: [
-            Bar(variant(name), row["half_p99"], f"{row['half_p99']:g} ms", number)
-            for number, (name, row) in enumerate(variants.items())
+            Bar(variant(name), row["half_p99"], f"{row['half_p99']:g} ms", SERIES[name])
+            for name, row in variants.items()
+            if row.get("half_p99") is not None
         ]
         for page, variants in pages.items()
     }
-    description = "99th percentile of the milliseconds of each page at half of the maximum rate, for the same pods"
+    description = "99th percentile of the milliseconds of each page at half of the maximum rate"
     yield Plot("half_rate", "Milliseconds at half of the maximum rate, 99th percentile", description, times)
+    sizes = {
+        title: [
+            Bar(variant(name), containers[container], f"{containers[container]:g} MiB", SERIES[name])
+            for name, containers in details["memory"].items()
+            if container in containers
+        ]
+        for title, container in (("Project", "web"), ("Front", "front"))
+    }
+    yield Plot("memory", "Memory of a pod under load, in MiB", "Largest working set of each kind of pod", sizes)
 
 
 def replicas(details: Mapping[str, Any]) -> Iterator[Plot]:
     """Yield the rates by number of pods."""
     groups = {
         PAGES[page]: [
-            Bar(f"{number}: {variant(name).lower()}", row["rate"], f"{row['rate']:g}/s", 0 if name == "ours" else 3)
+            Bar(f"{number}: {variant(name).lower()}", row["rate"], f"{row['rate']:g}/s", SERIES[name])
             for name, by_number in variants.items()
             for number, row in by_number.items()
         ]
@@ -188,16 +202,16 @@ def replicas(details: Mapping[str, Any]) -> Iterator[Plot]:
 
 
 def questions(details: Mapping[str, Any]) -> Iterator[Plot]:
-    """Yield the seconds of the list by number of questions."""
+    """Yield the CPU time of the list by number of questions. The pods use their whole CPU."""
     groups = {
         variant(name): [
-            Bar(f"{int(number):,} questions", 1000 / row["rate"], f"{1000 / row['rate']:.2f} ms", place)
+            Bar(f"{int(number):,} questions", 1000 / row["rate"], f"{1000 / row['rate']:.2f} ms", SERIES[name])
             for number, row in by_number.items()
         ]
-        for place, (name, by_number) in enumerate(details.items())
+        for name, by_number in details.items()
     }
-    description = "CPU milliseconds of a list page with 10, 1,000, and 100,000 questions"
-    yield Plot("questions", "CPU milliseconds of a list page by number of questions", description, groups)
+    description = "CPU time of a list page with 10, 1,000, and 100,000 questions, in milliseconds"
+    yield Plot("questions", "CPU time per page of the list, by number of questions", description, groups)
 
 
 def sites(details: Mapping[str, Any]) -> Iterator[Plot]:

@@ -8,7 +8,6 @@ are kept.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -18,12 +17,12 @@ from dataclasses import asdict
 from typing import Any
 
 from cache_failures import cache_failures
-from documents import publish
+from documents import publish, stored, write
 from failures import database_killed, gunicorn_killed, kills, kills_behind_gateway, node_restarted
 from ground import REPLICAS, Ground
 from interrupted import controllers_killed, two_at_once
 from planned import autoscaling, broken_releases, drain, endurance, evictions, forms, rollouts, scaling
-from plays import PROJECT, Failed, Plays, machine, measured_commit, say
+from plays import PROJECT, Failed, Plays, ended, measured_commit, say
 from rows import RATE, Row, loaded, shown
 from upgrade import commit_before, upgrade
 
@@ -98,19 +97,11 @@ def prove(
 
 def store(kind: str, row: Row) -> list[Row]:
     """Store a row with the rows that were measured on the same machine; return all of them."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    if kept.get("machine") != machine():
-        kept = {"machine": machine(), "rows": []}
+    kept = stored(RESULTS, {"rows": []})
     found = {entry["kind"]: entry for entry in kept["rows"]} | {kind: {"kind": kind} | asdict(row)}
     kept["rows"] = [found[name] for name in [*ROWS, *ROWS_OF_NODES] if name in found]
-    RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write(RESULTS, kept)
     return loaded(kept["rows"])
-
-
-def ended(*_: object) -> None:
-    """Handle SIGTERM like Ctrl-C: stop and remove the cluster, and ignore further SIGTERMs."""
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    sys.exit("Terminated. The rows of finished scenarios are stored.")
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plays import Failed
+
 if TYPE_CHECKING:
     # Only for types, so that the statements can be tested without the collection.
     from ground import Ground
@@ -53,10 +55,17 @@ def removing(schema: str) -> list[str]:
 
 
 def filled(ground: Ground, number: int) -> str:
-    """Add or remove questions until there are `number`; return the text of the newest one."""
+    """Add or remove questions until there are `number`; return the text of the newest one.
+
+    Raises Failed if the site has no question, or too many of its own.
+    """
     schema = ground.app.replace("-", "_")
     own = int(ground.sql(f"SELECT count(*) FROM {schema}.polls_question WHERE text LIKE '{TEXT}%'"))
     others = int(ground.sql(f"SELECT count(*) FROM {schema}.polls_question")) - own
+    if not others:
+        raise Failed("The site has no question whose values the questions of the measurement could have. Create one.")
+    if others >= number:
+        raise Failed(f"The site has {others} questions of its own, so it cannot have {number} for the measurement.")
     if own > number - others:
         remove_questions(ground)
         own = 0
@@ -64,6 +73,8 @@ def filled(ground: Ground, number: int) -> str:
         ground.sql(inserting(schema, own + 1, wanted), SECONDS)
     for table in ("polls_question", "polls_choice"):
         ground.sql(f"VACUUM (ANALYZE) {schema}.{table}", SECONDS)
+    # Now, because it would slow down the requests of the measurement.
+    ground.sql("CHECKPOINT", SECONDS)
     return f"{TEXT}{wanted}"
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.model import running_containers
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
-from beside import endpoint
+from beside import endpoint, remove_beside
 from ground import Ground, eventually
 from plays import Failed
 
 OURS, ALONE, UNCACHED, BASELINE = "ours", "alone", "uncached", "baseline"
 # Pods that are compared with each other on all pages.
 COMPARED = (OURS, ALONE, UNCACHED, BASELINE)
-# Pods that are compared with each other while the cache is down.
+# Pods that are compared on the list only, where a pod without page caching shows what the front costs.
+UNCACHED_ALONE = "uncached-alone"
+# Pods that are compared with each other while the cache is down. Pages in the memory of a worker would hide that.
 WITH_CACHE, WITHOUT_CACHE = "with-cache", "without-cache"
 # Setting of the polls site that turns page caching off.
 NO_PAGE_CACHE = {"DJANGO_PAGE_CACHE_SECONDS": "0"}
@@ -28,15 +30,21 @@ SEVERAL_PAGES = {"POLLS_PAGE_SIZE": "1"}
 
 # The limit of the whole pod is one CPU, shared by its containers. All pods have the same weight when the node is busy.
 RESOURCES = {"limits": {"cpu": "1"}, "requests": {"cpu": "75m"}}
-# Half of the defaults, so that ten pods fit on a node of two CPUs. Their proportion is the weight of a container when
+# Half of the defaults, so that seven pods fit on a node of two CPUs. Their proportion is the weight of a container when
 # the CPU of the pod is busy.
 REQUESTS = {"web": {"cpu": "50m", "memory": "96Mi"}, "front": {"cpu": "25m", "memory": "32Mi"}}
 
-# gunicorn without any configuration file: the usual number of sync workers for the CPUs of the node, and at most as
-# many as fit into the memory limit.
+# Label of these pods, by which those of an interrupted measurement are found.
+OF_A_VARIANT = {"cloud-django/bench": "variant"}
+# Name of the pod beside the site that sends the requests.
+GENERATOR = "generator"
+# Seconds until the kubelet has measured the memory of each container.
+MEMORY_SECONDS = 60.0
+
+# gunicorn without any configuration file: the usual number of sync workers for the CPUs of the node.
 SYNC_WORKERS = """
 import multiprocessing, os
-workers = min(multiprocessing.cpu_count() * 2 - 1, 9)
+workers = multiprocessing.cpu_count() * 2 - 1
 options = ["--config=/dev/null", "--bind=" + os.environ["WEB_BIND"], "--worker-tmp-dir=/dev/shm", "--no-control-socket"]
 os.execvp("gunicorn", ["gunicorn", *options, f"--workers={workers}", "config.wsgi"])
 """
@@ -49,20 +57,29 @@ class Variant:
     front: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
+    # Without it, the number of workers can follow from the CPUs of any node.
+    memory_limit: bool = True
+
+    @property
+    def containers(self) -> set[str]:
+        """Return the names of the containers that run."""
+        return {"web", "front"} if self.front else {"web"}
 
 
 VARIANTS = {
     OURS: Variant(),
     ALONE: Variant(front=False),
     UNCACHED: Variant(environment=NO_PAGE_CACHE),
+    UNCACHED_ALONE: Variant(front=False, environment=NO_PAGE_CACHE),
     # The same image, pages, and TLS to the database: a connection per request, and no cache.
     BASELINE: Variant(
         front=False,
         environment={"DATABASE_CONN_MAX_AGE": "0", **NO_CACHE, **NO_PAGE_CACHE},
         command=["python", "-c", SYNC_WORKERS],
+        memory_limit=False,
     ),
-    WITH_CACHE: Variant(environment=SEVERAL_PAGES),
-    WITHOUT_CACHE: Variant(environment=SEVERAL_PAGES | NO_CACHE),
+    WITH_CACHE: Variant(environment=SEVERAL_PAGES | NO_PAGE_CACHE),
+    WITHOUT_CACHE: Variant(environment=SEVERAL_PAGES | NO_PAGE_CACHE | NO_CACHE),
 }
 
 
@@ -78,7 +95,9 @@ def pod_of(template: Mapping[str, Any], name: str, variant: Variant) -> dict[str
     spec["resources"] = RESOURCES
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group) or []):
-            limits = (container.get("resources") or {}).get("limits") or {}
+            limits = dict((container.get("resources") or {}).get("limits") or {})
+            if not variant.memory_limit:
+                limits.pop("memory", None)
             requests = REQUESTS.get(container["name"], REQUESTS["front"])
             changed = {**container, "resources": {"limits": limits, "requests": requests}}
             if container["name"] == "web":
@@ -86,7 +105,11 @@ def pod_of(template: Mapping[str, Any], name: str, variant: Variant) -> dict[str
                 changed |= {"command": list(variant.command)} if variant.command else {}
             spec[group][number] = changed
     # The front reads its release from the annotations.
-    metadata = {"name": name, **{key: template["metadata"].get(key) or {} for key in ("labels", "annotations")}}
+    metadata = {
+        "name": name,
+        "labels": dict(template["metadata"].get("labels") or {}) | OF_A_VARIANT,
+        "annotations": template["metadata"].get("annotations") or {},
+    }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -99,9 +122,13 @@ class Pods:
         self.names: dict[str, list[str]] = {}
 
     def start(self, numbers: Mapping[str, int]) -> None:
-        """Start pods until each variant has this number of them, and wait until they are ready."""
+        """Run these numbers of pods of the variants, and no others. Wait until they are ready."""
+        for variant, names in self.names.items():
+            for name in names[numbers.get(variant, 0) :]:
+                self.ground.cluster.delete("Pod", name, grace=0)
+        self.names = {variant: self.names.get(variant, [])[:number] for variant, number in numbers.items()}
         for variant, number in numbers.items():
-            names = self.names.setdefault(variant, [])
+            names = self.names[variant]
             for place in range(len(names), number):
                 name = f"{self.ground.app}-web-{variant}-{place + 1}"
                 names.append(name)
@@ -121,22 +148,41 @@ class Pods:
         }
 
     def memory(self) -> dict[str, dict[str, float]]:
-        """Return the working set of the first pod of each variant in MiB, by container name."""
-        measured = self.ground.memory()
-        return {variant: measured.get(names[0], {}) for variant, names in self.names.items()}
+        """Return the working set of the first pod of each variant in MiB, by container name.
 
-    def remove(self) -> None:
-        names = [name for several in self.names.values() for name in several]
-        for name in names:
-            self.ground.cluster.delete("Pod", name, grace=0)
-        eventually(
-            lambda: not any(self.ground.cluster.get("Pod", name) for name in names), 120, "the removal of the pods"
-        )
+        Raises Failed if the kubelet does not report each container after a while.
+        """
+        return eventually(self.memory_now, MEMORY_SECONDS, "the memory of all containers")
+
+    def memory_now(self) -> dict[str, dict[str, float]] | None:
+        """Return the working sets, or None while one of them is missing."""
+        measured = self.ground.memory()
+        found = {variant: measured.get(names[0], {}) for variant, names in self.names.items()}
+        is_whole = all(sizes.keys() >= VARIANTS[variant].containers for variant, sizes in found.items())
+        return found if is_whole else None
+
+
+def remove_pods(ground: Ground) -> None:
+    """Remove the pods of all variants, also those of an interrupted measurement."""
+
+    def left() -> list[dict[str, Any]]:
+        return ground.cluster.list("Pod", labels=OF_A_VARIANT)
+
+    for pod in left():
+        ground.cluster.delete("Pod", pod["metadata"]["name"], grace=0)
+    eventually(lambda: not left(), 120, "the removal of the pods")
+
+
+def remove_leftovers(ground: Ground) -> None:
+    """Remove what an interrupted measurement may have left in the cluster."""
+    remove_pods(ground)
+    remove_beside(ground, GENERATOR)
 
 
 @contextmanager
 def pods_of_variants(ground: Ground) -> Iterator[Pods]:
     """Yield the pods of the variants. Meanwhile the site has no pods; afterwards it has its usual ones."""
+    remove_pods(ground)
     ground.deploy("--tags=web", web_front_enabled=False, web_replicas=0)
     alone = ground.template()
     ground.deploy("--tags=web", web_replicas=0)
@@ -148,5 +194,5 @@ def pods_of_variants(ground: Ground) -> Iterator[Pods]:
         ground.wait_for_old_pods()
         yield pods
     finally:
-        pods.remove()
+        remove_pods(ground)
         ground.deploy("--tags=web")

@@ -253,7 +253,7 @@ def test_row_replaces_an_earlier_one_of_its_kind(tmp_path: Path, monkeypatch: py
     # In the order of the list, independent of the order of the runs.
     assert prove.store("rollouts", second) == [second, first]
     assert prove.store("two", second) == [second, second]
-    monkeypatch.setattr(prove, "machine", lambda: {"cpus": 99})
+    monkeypatch.setattr(documents, "machine", lambda: {"cpus": 99})
     assert prove.store("kills", first) == [first]
 
 
@@ -803,7 +803,7 @@ def test_running_processes_are_terminated() -> None:
 def test_second_signal_does_not_interrupt_the_removal() -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with pytest.raises(SystemExit, match="rows of finished scenarios are stored"):
+        with pytest.raises(SystemExit, match="figures that were complete are stored"):
             prove.ended()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
