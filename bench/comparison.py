@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ class Serving:
                 text = f"{failed} of {sent} requests of page {page} to pod {name} failed: {problems}"
                 if failed > MOST_FAILED * sent:
                     raise Failed(text)
-                say(text)
+                print(text, file=sys.stderr, flush=True)
         return runs
 
     def warm_up(self, page: str, targets: Mapping[str, Sequence[str]], **options: str) -> None:

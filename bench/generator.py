@@ -224,13 +224,14 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
     with selectors.SelectSelector() as selector:
         sender = Sender(run, requests, deque(Connection(target) for target in targets), selector)
         started = time.monotonic()
-        until, due, ended = started + run.seconds, started, started
+        until, due, ended, sent = started + run.seconds, started, started, 0
         while True:
             # The clock in each step, because a target that refuses connections must not extend the run.
             while (now := time.monotonic()) >= due and sender.idle and due < until and (run.rate or now < until):
                 sender.send(due if run.rate else now)
-                # Without a rate, a request is due as soon as a connection is idle.
-                due = due + 1 / run.rate if run.rate else due
+                sent += 1
+                # Without a rate, a request is due as soon as a connection is idle. A sum of intervals would be inexact.
+                due = started + sent / run.rate if run.rate else due
             is_over = due >= until if run.rate else now >= until
             if is_over and not selector.get_map():
                 break

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plays import Failed
-
 if TYPE_CHECKING:
     # Only for types, so that the statements can be tested without the collection.
     from ground import Ground
@@ -59,6 +57,9 @@ def filled(ground: Ground, number: int) -> str:
 
     Raises Failed if the site has no question, or too many of its own.
     """
+    # Here, so that the statements can be tested without the tools of the playbooks.
+    from plays import Failed
+
     schema = ground.app.replace("-", "_")
     own = int(ground.sql(f"SELECT count(*) FROM {schema}.polls_question WHERE text LIKE '{TEXT}%'"))
     others = int(ground.sql(f"SELECT count(*) FROM {schema}.polls_question")) - own

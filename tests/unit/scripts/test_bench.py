@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,12 @@ import figures
 import playbook_runs
 import plays
 import pytest
+import report
 import yaml
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ApiError
 from figures import FIGURES, Figure
 from plays import Failed, Plays
+from report import Result
 
 INVENTORY = """
 cloud_django:
@@ -262,6 +266,13 @@ def test_a_missed_goal_is_reported(name: str) -> None:
         ("image_change_ratio", "≤ 60 \u00d7"),
         ("teardown_ratio", "≤ 30 \u00d7"),
         ("front_throughput_ratio", "\u2265 0.88 \u00d7"),
+        ("front_cached_throughput_ratio", ""),
+        ("front_cached_p99_ratio", ""),
+        ("serving_failed_requests", "≤ 0"),
+        ("replicas_failed_requests", "≤ 0"),
+        ("replicas_votes_lost", "≤ 0"),
+        ("questions_uncached_ratio", ""),
+        ("questions_failed_requests", "≤ 0"),
         ("front_p99_ratio", "≤ 1.3 \u00d7"),
         ("front_idle_mebibytes", "≤ 40 MiB"),
         ("serving_list_ratio", "\u2265 12 \u00d7"),
@@ -390,101 +401,250 @@ class Steps:
 
     def __init__(self, inventory: str, folder: Path) -> None:
         STEPS.clear()
-        self.plays = SimpleNamespace(variable=lambda name: PROVIDER[0])
+        self.plays = SimpleNamespace(variable=VARIABLES.__getitem__)
 
     def empty(self) -> float:
         return 0.5
 
     def __getattr__(self, name: str) -> Any:
-        return lambda: STEPS.append(name)
+        return lambda: step(name)
 
 
 STEPS: list[str] = []
-PROVIDER = ["kind"]
+VARIABLES = {"cluster_provider": "kind", "cache_state": "present", "cache_backend": "builtin"}
+# Step that fails, and how.
+FAILING: dict[str, BaseException] = {}
+
+
+def step(name: str, **found: float) -> Result:
+    STEPS.append(name)
+    if name in FAILING:
+        raise FAILING[name]
+    return Result(found)
 
 
 class Deployments:
     """Part `playbooks` that records its steps."""
 
     def __init__(self, site: Steps) -> None:
-        self.figures = {"site_first_seconds": 30.0}
-        self.tasks = [("task", 1.0)]
+        pass
 
-    def deployments(self) -> None:
-        STEPS.append("deployments")
+    def deployments(self) -> Result:
+        return step("deployments", site_first_seconds=30.0)
 
-    def removals(self) -> None:
-        STEPS.append("removals")
+    def removals(self) -> Result:
+        return step("removals", teardown_ratio=20.0)
+
+
+class Recording(report.Report):
+    """Report that keeps the results instead of storing them."""
+
+    def __init__(self) -> None:
+        super().__init__("abc")
+        self.parts: list[str] = []
+
+    def attempt(self, part: str, do: Any) -> bool:
+        is_done = super().attempt(part, do)
+        self.parts += [part] if is_done else []
+        return is_done
 
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    def served(ground: object, parts: list[str]) -> tuple[dict[str, float], dict[str, Any]]:
-        STEPS.append("+".join(parts))
-        return {"serving_vote_ratio": 7.0}, {part: {} for part in parts}
+    def served(ground: object, parts: list[str], attempt: Any) -> None:
+        step("pods")
+        for part in parts:
+            attempt(part, lambda part=part: step(part, serving_vote_ratio=7.0))
 
     monkeypatch.setattr(bench, "Site", Steps)
     monkeypatch.setattr(bench, "Playbooks", Deployments)
     monkeypatch.setattr(bench, "Ground", lambda plays: None)
     monkeypatch.setattr(bench.serving, "measure", served)
-    monkeypatch.setattr(
-        bench.sites,
-        "measure",
-        lambda plays, timed: STEPS.append("sites") or ({"sites_10_rerun_ratio": 9.0}, {"10": {}}),
-    )
+    monkeypatch.setattr(bench.sites, "measure", lambda plays, timed: step("sites", sites_10_rerun_ratio=9.0))
+    monkeypatch.setattr(report, "store", lambda part, result, commit: None)
+    monkeypatch.setattr(report.documents, "publish", lambda: None)
+    before = dict(VARIABLES)
     yield STEPS
-    PROVIDER[0] = "kind"
+    VARIABLES.update(before)
+    FAILING.clear()
+
+
+SERVING = ["serving", "replicas", "questions", "cache"]
 
 
 def test_a_complete_run_measures_all_parts(steps: list[str]) -> None:
-    found, details, tasks = bench.measure("inventory/x", bench.PARTS)
-    assert steps == ["prepare", "deployments", "serving+replicas+questions+cache", "removals", "sites"]
-    assert set(found) == {"site_first_seconds", "serving_vote_ratio", "sites_10_rerun_ratio"}
-    assert list(details) == ["serving", "replicas", "questions", "cache", "sites"]
-    assert tasks == [("task", 1.0)]
+    measured = Recording()
+    bench.measure("inventory/x", bench.PARTS, measured)
+    assert steps == ["prepare", "deployments", "pods", *SERVING, "removals", "sites", "remove"]
+    assert set(measured.figures) == {
+        "site_first_seconds",
+        "serving_vote_ratio",
+        "teardown_ratio",
+        "sites_10_rerun_ratio",
+    }
+    assert measured.problems() == []
 
 
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        (["playbooks"], ["prepare", "deployments", "removals"]),
-        (["serving", "cache"], ["prepare", "deploy", "serving+cache", "remove"]),
-        (["sites"], ["prepare", "remove", "sites"]),
+        (["playbooks"], ["prepare", "deployments", "removals", "remove"]),
+        (["serving", "cache"], ["prepare", "deploy", "pods", "serving", "cache", "remove"]),
+        (["serving", "sites"], ["prepare", "deploy", "pods", "serving", "remove", "sites", "remove"]),
+        # The image of the sites is removed with a site that does not exist.
+        (["sites"], ["prepare", "sites", "remove"]),
     ],
 )
 def test_some_parts_deploy_and_remove_the_site(parts: list[str], expected: list[str], steps: list[str]) -> None:
-    found, _, _ = bench.measure("inventory/x", parts)
+    measured = Recording()
+    bench.measure("inventory/x", parts, measured)
     assert steps == expected
     if "playbooks" not in parts:
-        assert found["empty_play_seconds"] == 0.5
+        assert measured.figures["empty_play_seconds"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("failing", "failed", "expected"),
+    [
+        ("replicas", ["replicas"], ["deployments", "pods", *SERVING, "removals", "sites"]),
+        # The site of the part is deployed again for the next ones, and then removed.
+        ("deployments", ["playbooks"], ["deployments", "deploy", "pods", *SERVING, "remove", "sites"]),
+        ("pods", [f"setup of {', '.join(SERVING)}"], ["deployments", "pods", "removals", "sites"]),
+        ("removals", ["playbooks"], ["deployments", "pods", *SERVING, "removals", "remove", "sites"]),
+        ("sites", ["sites"], ["deployments", "pods", *SERVING, "removals", "sites"]),
+    ],
+)
+@pytest.mark.parametrize("error", [Failed("no space"), ApiError("Pod x", "is forbidden", "Allow it.", 403), OSError()])
+def test_a_failed_part_does_not_prevent_the_next_ones(
+    failing: str,
+    failed: list[str],
+    expected: list[str],
+    error: Exception,
+    steps: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    FAILING[failing] = error
+    measured = Recording()
+    bench.measure("inventory/x", bench.PARTS, measured)
+    assert steps == ["prepare", *expected, "remove"]
+    assert measured.failed == failed
+    assert measured.problems() == [f"Parts failed: {failed[0]}."]
+    assert f"Part {failed[0]} failed: {error}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit("Terminated."), KeyError("x")])
+def test_an_interrupted_measurement_leaves_no_site(error: BaseException, steps: list[str]) -> None:
+    FAILING["serving"] = error
+    with pytest.raises(type(error)):
+        bench.measure("inventory/x", bench.PARTS, Recording())
+    assert steps == ["prepare", "deployments", "pods", "serving", "remove"]
 
 
 def test_existing_clusters_get_no_questions_and_no_further_sites(steps: list[str]) -> None:
-    PROVIDER[0] = "existing"
+    VARIABLES["cluster_provider"] = "existing"
     with pytest.raises(Failed, match="The parts questions and sites create many questions or sites"):
-        bench.measure("inventory/x", bench.PARTS)
+        bench.measure("inventory/x", bench.PARTS, Recording())
     assert steps == []
-    bench.measure("inventory/x", ["serving"])
-    assert steps == ["prepare", "deploy", "serving", "remove"]
+    bench.measure("inventory/x", ["serving"], Recording())
+    assert steps == ["prepare", "deploy", "pods", "serving", "remove"]
 
 
-@pytest.mark.parametrize(("parts", "stored"), [([], True), (["serving"], False), ([*bench.PARTS], True)])
-def test_only_complete_runs_write_figures(
-    parts: list[str], stored: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("name", "value"), [("cache_state", "absent"), ("cache_backend", "external")])
+def test_a_cache_that_cannot_be_stopped_is_noticed_before_any_change(name: str, value: str, steps: list[str]) -> None:
+    VARIABLES[name] = value
+    with pytest.raises(Failed, match=f"{name} is {value}"):
+        bench.measure("inventory/x", ["serving", "cache"], Recording())
+    assert steps == []
+    bench.measure("inventory/x", ["serving"], Recording())
+
+
+# ---- Report ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(report.documents, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(report.documents, "publish", lambda: None)
+    return tmp_path / "results.json"
+
+
+def test_each_part_is_stored_with_the_others(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    details = {"3": {"seconds": 2, "ratio": 4}}
+    report.Report("abc").attempt("playbooks", lambda: Result({"teardown_ratio": 20.004}, tasks=[("task", 1.0)]))
+    report.Report("abc").attempt("sites", lambda: Result({"sites_3_rerun_ratio": 5.0}, details))
+    later = report.Report("def")
+    later.attempt("sites", lambda: Result({"sites_3_rerun_ratio": 4.0}, details))
+    kept = json.loads(results.read_text())
+    assert kept.pop("machine") == plays.machine()
+    assert kept == {
+        "commits": {"playbooks": "abc", "sites": "def"},
+        "figures": {"teardown_ratio": 20.0, "sites_3_rerun_ratio": 4.0},
+        "slowest_tasks": [{"task": "task", "seconds": 1.0}],
+        "details": {"sites": details},
+    }
+    # A failed part changes nothing.
+    FAILING.clear()
+
+    def fails() -> Result:
+        raise Failed("no space")
+
+    assert not later.attempt("playbooks", fails)
+    assert json.loads(results.read_text())["figures"] == kept["figures"]
+    # Figures that no longer exist are dropped, and so are those of another machine.
+    results.write_text(json.dumps({"machine": plays.machine(), **kept, "figures": {"old_ratio": 1.0}}))
+    later.attempt("playbooks", lambda: Result({"teardown_ratio": 21.0}))
+    assert json.loads(results.read_text())["figures"] == {"teardown_ratio": 21.0}
+    monkeypatch.setattr(report.documents, "machine", lambda: {"cpus": 99})
+    later.attempt("sites", lambda: Result({"sites_3_rerun_ratio": 4.0}, details))
+    assert json.loads(results.read_text())["figures"] == {"sites_3_rerun_ratio": 4.0}
+
+
+def test_a_part_is_printed_before_it_is_stored(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept: list[str] = []
-    monkeypatch.setattr(sys, "argv", ["bench.py", "inventory/x", *parts])
-    monkeypatch.setattr(bench, "measured_commit", lambda: "abc")
-    monkeypatch.setattr(
-        bench, "measure", lambda *_: ({"votes_lost": 1.0}, {"sites": {"3": {"seconds": 2, "ratio": 4}}}, [])
-    )
-    monkeypatch.setattr(bench, "store", lambda found, details, tasks, commit: kept.append(commit))
-    with pytest.raises(SystemExit, match=r"Goals missed: votes_lost\."):
-        bench.main()
-    assert kept == (["abc"] if stored else [])
+    def fails() -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(report.documents, "publish", fails)
+    details = {"3": {"seconds": 2, "ratio": 4}}
+    with pytest.raises(OSError, match="no space"):
+        report.Report("abc").attempt(
+            "sites", lambda: Result({"sites_3_rerun_ratio": 4.0, "votes_lost": 1.0}, details, [("task", 1.0)])
+        )
     output = capsys.readouterr().out
     assert "| Votes of them that the database lacks | 1 | ≤ 0 |" in output
     assert "| 3 | 2 s | 4 \u00d7 |" in output
+    assert "  1.00  task" in output
+
+
+def test_goals_are_judged_before_rounding(results: Path) -> None:
+    measured = report.Report("abc")
+    measured.attempt("serving", lambda: Result({"front_p99_ratio": 1.304, "front_throughput_ratio": 0.8799}))
+    assert measured.problems() == ["Goals missed: front_p99_ratio, front_throughput_ratio."]
+    assert json.loads(results.read_text())["figures"] == {"front_throughput_ratio": 0.88, "front_p99_ratio": 1.3}
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [({}, ""), ({"votes_lost": 1.0}, r"Goals missed: votes_lost\.")],
+)
+def test_a_missed_goal_fails_the_command(
+    found: dict[str, float], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "inventory/x", "serving"])
+    monkeypatch.setattr(bench, "measured_commit", lambda: "abc")
+    monkeypatch.setattr(bench, "measure", lambda inventory, parts, report: report.figures.update(found))
+    try:
+        if message:
+            with pytest.raises(SystemExit, match=message):
+                bench.main()
+        else:
+            bench.main()
+        # `kill` removes the site, like Ctrl-C.
+        assert signal.getsignal(signal.SIGTERM) is plays.ended
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_an_unknown_part_fails() -> None:

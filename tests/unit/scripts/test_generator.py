@@ -101,6 +101,15 @@ def test_votes_are_sent_with_the_token_for_all_choices() -> None:
     assert abs(seen["3"] - seen["4"]) <= 1
 
 
+def test_another_page_is_requested_with_cookies() -> None:
+    run = Run(["192.0.2.1:1"], "admin", path="/admin/", cookies="sessionid=s")
+    [request] = generator.requests_for(run)
+    lines = request.decode().split("\r\n")
+    assert lines[0] == "GET /admin/ HTTP/1.1"
+    assert "Cookie: sessionid=s" in lines
+    assert b"Cookie" not in generator.get("/")
+
+
 def test_a_rejected_vote_is_a_failure() -> None:
     with site(location="/polls/7/") as (target, _):
         result = generator.measured(Run([target], "vote", 1, 0.2))
@@ -128,7 +137,7 @@ def test_a_refused_connection_ends_with_the_run() -> None:
         taken.bind(("127.0.0.1", 0))
         result = generator.measured(Run([f"127.0.0.1:{taken.getsockname()[1]}"], "list", 2, 0.1))
     assert result["failed"]["ConnectionRefusedError"] > 1
-    assert (result["requests"], result["rate"], result["p99"]) == (0, 0, 0)
+    assert (result["requests"], result["rate"], result["microseconds"]) == (0, 0, [])
 
 
 def test_without_a_response_all_requests_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +190,10 @@ def test_generator_runs_a_plan_with_only_the_standard_library() -> None:
         )
     lists, votes, text = json.loads(done.stdout)
     assert lists["rate"] > 5
-    assert 0 < votes["p50"] <= votes["p99"] < 5
+    assert len(votes["microseconds"]) == votes["requests"] > 0
+    assert votes["microseconds"] == sorted(votes["microseconds"])
+    assert 0 < votes["microseconds"][-1] < 5_000_000
+    assert votes["seconds"] >= 0.1
     assert text["seconds"] < 5
 
 
@@ -193,17 +205,10 @@ def test_a_page_without_the_text_fails() -> None:
 def test_a_site_without_questions_fails_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.answer(200, "no questions"))
     with site() as (target, _), pytest.raises(ValueError, match="the page has no question"):
-        generator.requests_for("vote", target)
+        generator.requests_for(Run([target], "vote"))
 
 
 def test_an_unavailable_site_fails_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.answer(503, ""))
     with site() as (target, _), pytest.raises(ValueError, match="/ has status 503"):
-        generator.requests_for("results", target)
-
-
-def test_percentiles() -> None:
-    assert generator.percentile([*range(1, 101)], 99) == 100
-    assert generator.percentile([*range(1000)], 99) == 990
-    assert generator.percentile([3, 1, 2], 50) == 2
-    assert generator.percentile([], 50) == 0
+        generator.requests_for(Run([target], "results"))

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import beside
+import documents
 import failures
 import ground
 import interrupted
@@ -452,24 +453,29 @@ def test_gateway_repeats_idempotent_requests() -> None:
     assert proxy["load_balancing"]["retry_match"] == [{"method": ["GET", "HEAD"]}]
 
 
-def test_pod_beside_the_site_is_always_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("labels", [None, {"name": "gateway"}, {"name": "other"}])
+def test_pod_beside_the_site_is_always_removed(labels: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    existing: dict[str, dict[str, Any]] = {"polls-gateway": {"metadata": {"labels": labels}}} if labels else {}
     done: list[tuple[str, str]] = []
 
     class Api:
         def __init__(self, dynamic: object, namespace: str, where: str) -> None:
-            assert namespace == "polls-gateway"
+            self.namespace = namespace
 
         def apply(self, manifest: dict[str, Any]) -> None:
             done.append(("apply", manifest["kind"]))
+            existing[self.namespace] = manifest
 
         def create(self, manifest: dict[str, Any]) -> None:
             done.append(("create", manifest["kind"]))
 
         def delete(self, kind: str, name: str, grace: int | None = None) -> None:
             done.append(("delete", kind))
+            if kind == "Namespace":
+                del existing[name]
 
-        def get(self, kind: str, name: str) -> None:
-            return None
+        def get(self, kind: str, name: str) -> dict[str, Any] | None:
+            return existing.get(name)
 
     def never(*_: object) -> None:
         raise Failed("it does not start")
@@ -477,18 +483,18 @@ def test_pod_beside_the_site_is_always_removed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(beside, "Client", Api)
     monkeypatch.setattr(beside, "wait_until_running", never)
     ground = SimpleNamespace(namespace="polls", cluster=SimpleNamespace(dynamic=None, where="here"))
+    is_foreign = labels == {"name": "other"}
     with (
-        pytest.raises(Failed, match="it does not start"),
+        pytest.raises(Failed, match="no measurement created it" if is_foreign else "it does not start"),
         beside.pod_beside(ground, "gateway", "image", ["caddy"], {"caddy.json": "{}"}),
     ):
         pass
-    kinds = ["ConfigMap", "Pod"]
-    assert done == [
-        ("apply", "Namespace"),
-        *(("create", kind) for kind in kinds),
-        ("delete", "Pod"),
-        ("delete", "Namespace"),
-    ]
+    removal = [("delete", "Pod"), ("delete", "Namespace")]
+    created = [("apply", "Namespace"), ("create", "ConfigMap"), ("create", "Pod")]
+    # That of an interrupted measurement is removed first.
+    expected = [*(removal if labels else []), *created, *removal]
+    assert done == ([] if is_foreign else expected)
+    assert list(existing) == (["polls-gateway"] if is_foreign else [])
 
 
 def test_forms_are_sent_until_the_number_is_reached(tmp_path: Path) -> None:
@@ -664,6 +670,9 @@ def test_usage_is_that_of_the_whole_pod(site_without_a_cluster: ground.Ground, m
     assert site_without_a_cluster.usage() == {"polls-web-a": (60.0, 60 * 2**20)}
     assert site_without_a_cluster.memory() == {"polls-web-a": {"front": 20, "web": 100}}
     assert site_without_a_cluster.front_memory() == 20
+    # The kubelet has not measured it yet.
+    pod["containers"][0]["memory"] = {"rssBytes": 1}
+    assert site_without_a_cluster.memory() == {"polls-web-a": {"web": 100}}
     pod["containers"].pop(0)
     assert site_without_a_cluster.front_memory() == 0
 

@@ -23,7 +23,8 @@ def test_each_site_has_a_namespace_and_a_port_of_its_own() -> None:
     for name in ("app_namespace", "web_node_port"):
         assert len({host[name] for host in hosts.values()}) == 10
     assert all(30_084 < host["web_node_port"] < 32_768 for host in hosts.values())
-    assert sites.limit(3) == "--limit=bench-site-1,bench-site-2,bench-site-3"
+    assert sites.limit(1, 3) == "--limit=bench-site-1,bench-site-2,bench-site-3"
+    assert sites.limit(4, 4) == "--limit=bench-site-4"
 
 
 def test_sites_have_the_variables_of_the_inventory(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_sites_have_the_variables_of_the_inventory(tmp_path: Path) -> None:
     }
     playbook = tmp_path / "show.yml"
     playbook.write_text(json.dumps([play]), encoding="utf-8")
-    command = [program("ansible-playbook"), *plays.inventories, str(playbook), sites.limit(1), "--skip-tags=always"]
+    command = [program("ansible-playbook"), *plays.inventories, str(playbook), sites.limit(1, 1), "--skip-tags=always"]
     command += ["--extra-vars", json.dumps(plays.variables)]
     environment = plays.environment | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
@@ -51,7 +52,7 @@ def test_sites_have_the_variables_of_the_inventory(tmp_path: Path) -> None:
     assert (shown["app_namespace"], shown["web_replicas"]) == (sites.namespace(1), 1)
 
 
-def test_numbers_of_sites_alternate_with_empty_plays() -> None:
+def test_each_number_of_sites_is_measured_before_there_are_more() -> None:
     ran: list[tuple[str, str]] = []
     clock = {"empty": 0.5, "site": 4.0}
 
@@ -63,14 +64,20 @@ def test_numbers_of_sites_alternate_with_empty_plays() -> None:
         do()
         return clock[ran[-1][0]] * (1 + ran[-1][1].count(","))
 
-    details = sites.reruns(plays, Path("empty.yml"), timed)
-    turn = [(name, sites.limit(number)) for number in sites.NUMBERS for name in ("empty", "site")]
-    assert ran == turn * sites.ROUNDS
+    details = sites.deploy_and_rerun(plays, Path("empty.yml"), timed)
+    expected = []
+    for first, last in ((1, 1), (2, 3), (4, 10)):
+        again = [(name, sites.limit(1, last)) for name in ("empty", "site")]
+        # The first site alone delivers the image.
+        expected += [("site", sites.limit(first, last)), *(again * sites.ROUNDS)]
+    assert ran == expected
     assert details["3"] == {"seconds": 12.0, "ratio": 8.0}
     found = sites.figures(details)
     assert found == {
         "sites_1_rerun_seconds": 4.0,
+        "sites_1_rerun_ratio": 8.0,
         "sites_3_rerun_seconds": 12.0,
+        "sites_3_rerun_ratio": 8.0,
         "sites_10_rerun_seconds": 40.0,
         "sites_10_rerun_ratio": 8.0,
     }
@@ -78,11 +85,24 @@ def test_numbers_of_sites_alternate_with_empty_plays() -> None:
 
 
 def test_a_run_with_changes_fails() -> None:
-    plays = SimpleNamespace(output="what it printed")
     run = type("Run", (), {"output": "what it printed", "__call__": lambda self, *_: 2})()
     with pytest.raises(Failed, match="2 tasks reported changes in a run without changes:\nwhat it printed"):
-        sites.reruns(run, Path("empty.yml"), lambda do: do() or 1.0)
-    assert plays.output == run.output
+        sites.rerun(run, Path("empty.yml"), lambda do: do() or 1.0, 3)
+
+
+def test_sites_are_removed_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[bool] = []
+
+    def fails(*_: object) -> int:
+        raise Failed("no space")
+
+    monkeypatch.setattr(sites, "Ground", lambda base: None)
+    monkeypatch.setattr(sites, "plays_of", lambda base, folder: fails)
+    monkeypatch.setattr(sites, "remove", lambda ground: removed.append(True))
+    with pytest.raises(Failed, match="no space"):
+        sites.measure(SimpleNamespace(), lambda do: 1.0)
+    # Those of an interrupted measurement, and its own.
+    assert removed == [True, True]
 
 
 class Cluster:
