@@ -63,7 +63,7 @@ def test_percentiles() -> None:
 
 
 def test_percentiles_are_those_of_the_requests_of_all_rounds() -> None:
-    # One round of three is slow: with the median of the rounds, nobody would notice.
+    # One round of three is slow, which the median of the rounds would hide.
     runs = [run(10, 1, 1), run(30, 1, 1), run(20, 1, 9)]
     assert turns.medians(runs) == {"rate": 20, "p50": 1, "p99": 9}
     assert turns.spread(runs) == 9
