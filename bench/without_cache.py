@@ -10,35 +10,18 @@ from typing import Any
 import turns
 from comparison import Serving
 from ground import CACHE, Ground, eventually
-from plays import Failed, Plays, say
+from plays import PROJECT, Failed, Plays, say
 from turns import Runs
 from variants import WITH_CACHE, WITHOUT_CACHE
 
 ROUNDS, RUN_SECONDS = 5, 2.0
 # Seconds to start the pods, and to stop and start the cache.
 OTHER_SECONDS = 40.0
-# Pages without page caching. The second one loads the session of a signed-in user from the cache or the database.
+# Pages without page caching. The second one loads the session of a signed-in user, which is in the cache and in the
+# database.
 PAGES = ("list", "admin")
 
-# Runs in a web pod. It signs in a user without permissions, for whom no page shows content of the site.
-SIGN_IN = """
-import importlib, json, secrets
-import django
-django.setup()
-from django.conf import settings
-from django.contrib import auth
-from django.urls import reverse
-user = auth.get_user_model()(username="make-bench-" + secrets.token_hex(4), is_staff=True)
-user.set_unusable_password()
-user.save()
-session = importlib.import_module(settings.SESSION_ENGINE).SessionStore()
-session[auth.SESSION_KEY] = str(user.pk)
-session[auth.BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
-session.set_expiry(3600)
-session.save()
-print(json.dumps({"path": reverse("admin:index"), "cookies": settings.SESSION_COOKIE_NAME + "=" + session.session_key}))
-"""
+SIGN_IN = PROJECT / "bench" / "sign_in.py"
 
 
 def check_cache(plays: Plays) -> None:
@@ -54,7 +37,7 @@ def check_cache(plays: Plays) -> None:
 def sign_in(bench: Serving) -> dict[str, str]:
     """Sign in a user; return the path of a page for this user, and the cookies. The site's removal removes both."""
     pod = bench.pods.names[WITH_CACHE][0]
-    ended = bench.ground.cluster.exec(pod, "web", ["python", "-c", SIGN_IN])
+    ended = bench.ground.cluster.exec(pod, "web", ["python", "-c", SIGN_IN.read_text(encoding="utf-8")])
     if ended.code:
         raise Failed(f"A user cannot be signed in: {ended.err.strip().splitlines()[-1:]}")
     # Earlier lines can be from the log.

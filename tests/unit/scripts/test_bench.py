@@ -469,6 +469,20 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     FAILING.clear()
 
 
+def test_what_an_interrupted_measurement_left_is_removed_before_the_image(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+    site = playbook_runs.Site("inventory/x", tmp_path)
+    site.plays = lambda playbook, *_, **__: ran.append(playbook)
+    monkeypatch.setattr(playbook_runs, "Ground", lambda plays: None)
+    monkeypatch.setattr(playbook_runs, "remove_leftovers", lambda ground: ran.append("pods"))
+    monkeypatch.setattr(playbook_runs.sites, "remove", lambda ground: ran.append("sites"))
+    site.prepare()
+    # The tags of running pods cannot be removed.
+    assert ran == ["site", "pods", "sites", "teardown"]
+
+
 SERVING = ["serving", "replicas", "questions", "cache"]
 
 

@@ -625,10 +625,6 @@ def test_a_sign_in_that_fails_names_the_reason() -> None:
         without_cache.cache_down(bench)
 
 
-def test_the_program_of_the_sign_in_is_valid() -> None:
-    compile(without_cache.SIGN_IN, "sign_in", "exec")
-
-
 def test_all_runs_take_less_than_eight_minutes() -> None:
     planned = serving.planned_seconds()
     assert planned.keys() == serving.PARTS.keys()
