@@ -79,7 +79,8 @@ def remove_beside(ground: Ground, name: str) -> None:
     if (found["metadata"].get("labels") or {}).get("name") != name:
         raise Failed(f"Namespace {where.namespace} exists, but no measurement created it.")
     where.delete("Pod", name, grace=0)
-    where.delete("Namespace", where.namespace)
+    if not found["metadata"].get("deletionTimestamp"):
+        where.delete("Namespace", where.namespace)
     eventually(lambda: where.get("Namespace", where.namespace) is None, 60, f"the removal of {where.namespace}")
 
 

@@ -71,15 +71,18 @@ def compare(bench: Serving) -> tuple[dict[str, float], Details]:
         halved = {name: targets[name] for name in HALVED}
         half[page] = bench.checked(page, halved, HALF_ROUNDS, HALF_SECONDS, rates=rates)
     memory.append(bench.pods.memory())
+    loaded = largest(memory)
     details = {
         "pages": {page: {name: row(runs, half[page].get(name)) for name, runs in full[page].items()} for page in PAGES},
-        "memory": largest(memory),
+        "memory": {
+            name: {one: round(size, 1) for one, size in containers.items()} for name, containers in loaded.items()
+        },
     }
     figures = compared(full, half) | {
         "front_idle_mebibytes": idle[OURS]["front"],
-        "front_loaded_mebibytes": details["memory"][OURS]["front"],
-        "project_loaded_mebibytes": details["memory"][OURS]["web"],
-        "baseline_loaded_mebibytes": details["memory"][BASELINE]["web"],
+        "front_loaded_mebibytes": loaded[OURS]["front"],
+        "project_loaded_mebibytes": loaded[OURS]["web"],
+        "baseline_loaded_mebibytes": loaded[BASELINE]["web"],
         "image_mebibytes": bench.ground.image_size(),
     }
     return figures, details
@@ -142,7 +145,7 @@ def largest(samples: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, d
         for variant, containers in sample.items():
             for name, size in containers.items():
                 kept = found.setdefault(variant, {})
-                kept[name] = round(max(kept.get(name, 0.0), size), 1)
+                kept[name] = max(kept.get(name, 0.0), size)
     return found
 
 
