@@ -21,6 +21,8 @@ PROGRAM = PROJECT / "bench" / "generator.py"
 GENERATOR_RESOURCES = {"requests": {"cpu": "200m"}}
 CONNECTIONS = 16
 WARM_UP_SECONDS = 0.5
+# Seconds at the beginning of a run with a rate whose requests are not timed. They open all connections at once.
+LEAD_SECONDS = 0.3
 # Seconds that a command of the generator may take in addition to its runs.
 GRACE = 60.0
 # Share of failed requests above which a comparison says nothing.
@@ -61,7 +63,7 @@ class Serving:
         order = turns.turns(list(targets), rounds)
         plan = [
             {"targets": targets[name], "page": page, "connections": CONNECTIONS, "seconds": seconds}
-            | ({"rate": rates[name]} if rates else {})
+            | ({"rate": rates[name], "lead": LEAD_SECONDS} if rates else {})
             | options
             for name in order
         ]

@@ -41,6 +41,8 @@ class Run:
     seconds: float = 1.0
     # Requests per second, sent on time even if earlier ones wait. 0 sends the next request after each response.
     rate: float = 0.0
+    # Seconds at the beginning whose requests are counted but not timed: they open connections and renew expired pages.
+    lead: float = 0.0
     # Path of a page, and the cookies of its requests.
     path: str = ""
     cookies: str = ""
@@ -168,7 +170,10 @@ class Sender:
     requests: Iterator[bytes]
     idle: deque[Connection]
     selector: selectors.BaseSelector
+    # Requests before this time are counted but not timed.
+    timed_from: float
     times: list[float] = field(default_factory=list)
+    untimed: int = 0
     failed: Counter[str] = field(default_factory=Counter)
 
     def send(self, started: float) -> None:
@@ -201,7 +206,10 @@ class Sender:
         if problem != "ok":
             self.fail(connection, problem)
             return
-        self.times.append(time.monotonic() - connection.started)
+        if connection.started < self.timed_from:
+            self.untimed += 1
+        else:
+            self.times.append(time.monotonic() - connection.started)
         if CLOSED.search(connection.received.partition(b"\r\n\r\n")[0]):
             connection.close()
         self.idle.append(connection)
@@ -213,8 +221,8 @@ class Sender:
             self.fail(key.data, f"no response within {TIMEOUT:g} s")
 
 
-def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
-    """Return the seconds of each successful request, the problems of the others, and the seconds of the run.
+def generate(run: Run) -> tuple[Sender, float]:
+    """Return the sender with the seconds of each successful request, and the seconds of the run.
 
     With a rate, the seconds of a request begin when it was due, so that they include its wait for a free connection.
     """
@@ -222,8 +230,9 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
     targets = itertools.islice(itertools.cycle(run.targets), run.connections)
     # Unlike epoll, select does not round waits up to milliseconds, which would send requests late.
     with selectors.SelectSelector() as selector:
-        sender = Sender(run, requests, deque(Connection(target) for target in targets), selector)
         started = time.monotonic()
+        idle = deque(Connection(target) for target in targets)
+        sender = Sender(run, requests, idle, selector, timed_from=started + run.lead)
         until, due, ended, sent = started + run.seconds, started, started, 0
         while True:
             # The clock in each step, because a target that refuses connections must not extend the run.
@@ -244,18 +253,19 @@ def generate(run: Run) -> tuple[list[float], dict[str, int], float]:
             ended = time.monotonic()
         for connection in sender.idle:
             connection.close()
-    return sender.times, dict(sender.failed), max(ended - started, run.seconds)
+    return sender, max(ended - started, run.seconds)
 
 
 def measured(run: Run) -> dict[str, Any]:
     """Return the result of a run: its requests, their microseconds, and failed requests by problem."""
-    times, failed, seconds = generate(run)
+    sender, seconds = generate(run)
+    requests = sender.untimed + len(sender.times)
     return {
-        "requests": len(times),
+        "requests": requests,
         "seconds": seconds,
-        "rate": len(times) / seconds,
-        "microseconds": sorted(round(1_000_000 * one) for one in times),
-        "failed": failed,
+        "rate": requests / seconds,
+        "microseconds": sorted(round(1_000_000 * one) for one in sender.times),
+        "failed": dict(sender.failed),
     }
 
 

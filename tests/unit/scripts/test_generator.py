@@ -84,7 +84,8 @@ def site(**answer: Any) -> Iterator[tuple[str, Counter[str]]]:
 @pytest.mark.parametrize(("page", "path"), [("list", "/"), ("question", "/polls/7/"), ("results", "/polls/7/results/")])
 def test_each_response_is_followed_by_a_request(page: str, path: str, close: bool) -> None:
     with site(close=close) as (target, seen):
-        times, failed, seconds = generator.generate(Run([target], page, 3, 0.3))
+        sender, seconds = generator.generate(Run([target], page, 3, 0.3))
+        times, failed = sender.times, dict(sender.failed)
     assert len(times) == seen[path]
     assert failed == {}
     assert len(times) > 3
@@ -155,6 +156,13 @@ def test_a_fixed_rate_is_kept() -> None:
     assert seen["/"] == result["requests"] == 20
 
 
+def test_requests_of_the_lead_are_counted_but_not_timed() -> None:
+    with site() as (target, seen):
+        result = generator.measured(Run([target], "list", 4, 0.5, rate=40, lead=0.25))
+    assert seen["/"] == result["requests"] == 20
+    assert len(result["microseconds"]) == 10
+
+
 def test_a_late_response_delays_the_requests_that_wait_for_it() -> None:
     """The seconds of a request begin when it was due, even if its connection was busy then."""
     with site() as (target, _), pytest.MonkeyPatch.context() as patch:
@@ -165,7 +173,7 @@ def test_a_late_response_delays_the_requests_that_wait_for_it() -> None:
             answer(self, *arguments, **headers)
 
         patch.setattr(Handler, "answer", slow)
-        times, _, _ = generator.generate(Run([target], "list", 1, 0.2, rate=20))
+        times = generator.generate(Run([target], "list", 1, 0.2, rate=20))[0].times
     assert len(times) == 4
     assert times[-1] > times[0] + 0.1
 

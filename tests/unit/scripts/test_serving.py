@@ -357,8 +357,12 @@ def test_all_pages_are_compared_at_the_maximum_and_at_half_of_it(monkeypatch: py
         warm, full, half = [plan for plan in bench.plans if plan[0]["page"] == page and len(plan) > 1]
         assert len(warm) == number
         assert len(full) == number * serving.ROUNDS
-        assert len(half) == 2 * serving.HALF_ROUNDS
-        assert {bench.name_of(entry["targets"][0]): entry["rate"] for entry in half} == {OURS: 500, BASELINE: 25}
+        assert len(half) == len(serving.HALVED) * serving.HALF_ROUNDS
+        assert {bench.name_of(entry["targets"][0]): entry["rate"] for entry in half} == {
+            OURS: 500,
+            UNCACHED: 200,
+            BASELINE: 25,
+        }
         assert found[f"serving_{page}_ratio"] == 20
         assert found[f"uncached_{page}_ratio"] == 8
         assert details["pages"][page][OURS] == {"rate": 1000, "p50": 10, "p99": 30, "half_p50": 10, "half_p99": 30}
