@@ -25,6 +25,9 @@ SEVERAL_PAGES = {"POLLS_PAGE_SIZE": "1"}
 RECOVERY = 180.0
 # Seconds until each worker has noticed that, and reports the next failure.
 CALM = 12.0
+# Seconds during which the server answers late, and the turns in which it is frozen, which are shorter than the timeout
+# of the project.
+SLOW, TURN = 10.0, 0.3
 # Seconds until the logs of the pods contain a warning.
 NOTICE = 10.0
 LOG_LINES = 5_000
@@ -59,15 +62,42 @@ for place in range(number):
 print("removed after" if removed else "kept all of", number)
 """
 )
+# Runs in the pod of the cache, and goes on in the background. The arguments are the seconds, the turns, and the name of
+# the process, which runs in the end.
+SLOW_DOWN = """
+for process in /proc/[0-9]*; do
+  [ "$(cat "$process/comm" 2> /dev/null)" != "$3" ] || server=${process#/proc/}
+done
+kill -CONT "$server" || exit 1
+end=$(($(date +%s) + $1))
+while [ "$(date +%s)" -lt "$end" ]; do
+  kill -STOP "$server"; sleep "$2"; kill -CONT "$server"; sleep "$2"
+done > /dev/null 2>&1 &
+"""
+# Prints the duration of the slowest response, in seconds.
+SLOWEST = (
+    DJANGO
+    + """
+import time
+until, slowest = time.monotonic() + float(sys.argv[1]), 0.0
+while time.monotonic() < until:
+    began = time.monotonic()
+    cache.get("prove")
+    slowest = max(slowest, time.monotonic() - began)
+    time.sleep(0.05)
+print(slowest)
+"""
+)
 
 
 def cache_failures(ground: Ground) -> Row:
-    """Kill, freeze, fill, and block the cache, and change its password. No visitor may notice it."""
+    """Kill, freeze, slow down, fill, and block the cache, and change its password. No visitor may notice it."""
     use_cache(ground)
     problems: list[str] = []
     actions: dict[str, Callable[[Ground], list[str]]] = {
         "killed": killed,
         "frozen": frozen,
+        "slow": slowed,
         "filled": filled,
         "blocked": blocked,
         "password changed": password_changed,
@@ -75,10 +105,13 @@ def cache_failures(ground: Ground) -> Row:
     with ground.load() as load:
         for name, action in actions.items():
             problems += [f"{name}: {problem}" for problem in [*action(ground), *recovered(ground)]]
+            # Nothing has to notice a slow cache.
+            time.sleep(CALM if action is not slowed else 0)
         ground.wait_for_old_pods()
     slowest = max((request["ended"] - request["started"] for request in load.requests), default=0)
     note = f"the slowest request took {slowest:.1f} s"
-    return load.row("Cache killed, frozen, filled, blocked, and its password changed", problems=problems, note=note)
+    title = "Cache killed, frozen, slow, filled, blocked, and its password changed"
+    return load.row(title, problems=problems, note=note)
 
 
 def use_cache(ground: Ground) -> None:
@@ -139,7 +172,6 @@ def recovered(ground: Ground) -> list[str]:
         eventually(lambda: not in_web_pod(ground, WORKS, secrets.token_hex(8))[0], RECOVERY, "the cache")
     except Failed:
         return [f"the cache was not used again within {RECOVERY:g} s"]
-    time.sleep(CALM)
     return []
 
 
@@ -181,6 +213,22 @@ def frozen(ground: Ground) -> list[str]:
         finally:
             ground.send("CONT", pod)
     return problems
+
+
+def slowed(ground: Ground) -> list[str]:
+    """Freeze the server in short turns, so that its responses are late, but not too late for the project."""
+    command = ["sh", "-c", SLOW_DOWN, "sh", f"{SLOW:.0f}", f"{TURN:g}", "valkey-server"]
+    until = time.monotonic() + SLOW
+    ended = ground.cluster.exec(cache_pod(ground), "valkey", command, timeout=30)
+    if ended.code:
+        return [f"the server was not slowed down: {ended.err.strip()}"]
+    code, output = in_web_pod(ground, SLOWEST, f"{SLOW / 2:g}")
+    time.sleep(max(until - time.monotonic(), 0))
+    # Earlier lines can be from the log.
+    last = output.splitlines()[-1] if output else ""
+    if code:
+        return [f"the program that uses the slow cache failed: {last}"]
+    return [] if float(last) > TURN / 2 else [f"each response took at most {last} s"]
 
 
 def filled(ground: Ground) -> list[str]:

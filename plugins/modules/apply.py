@@ -35,7 +35,8 @@ options:
     description:
       - Manifests, in the order in which they are applied. An empty list has no effect.
       - The name of a Job gets a hash of its content as its suffix, because the template of a Job cannot be changed. An
-        existing Job is left unchanged, and a failed one is recreated.
+        existing Job is left unchanged, and a failed one is recreated. The hash includes the Secrets and ConfigMaps that
+        the pod reads, except optional ones.
       - If an object is being deleted, the task waits until it is gone and creates it again.
       - A Namespace that already matches its manifest is not applied, because a deployer account may lack the
         permission.
@@ -50,6 +51,12 @@ options:
     type: list
     elements: dict
     default: []
+  keep_unwanted:
+    description:
+      - Whether to keep O(unwanted) as long as a workload in O(objects) is unfinished. Remove them in a later task,
+        after the rollout.
+    type: bool
+    default: false
   state:
     description:
       - V(present) applies the objects. V(absent) removes the objects that have the owner's labels, including Jobs with

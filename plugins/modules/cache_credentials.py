@@ -8,7 +8,10 @@ short_description: Manage the password and certificates of a cache
 version_added: 0.1.0
 description:
   - Manages the Secret of the clients of a Valkey or Redis server. Its keys are C(host), C(port), C(user), C(password),
-    C(url), and C(ca), the CA certificate.
+    C(url), C(ca), the CA certificate, C(prefix), the prefix of all keys of this site, and C(salt), which makes a hash
+    of the Secret useless for guesses of the password. The last two are generated once and never change.
+  - A user can create the Secret of an external server with the key C(password), and then stays its owner. Otherwise an
+    object of another owner fails before any change.
   - For a server in the cluster that uses TLS, also manages C(<name>-ca) with the certificate authority, and
     C(<name>-tls) with the server certificate.
   - Creates missing Secrets, with a password of 32 characters, and does not change valid ones. A certificate is renewed

@@ -157,8 +157,12 @@ def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj
 # --- The configuration that pods read, and its hash -------------------------------------------------------------------
 
 
-def references(template: Obj) -> list[Reference]:
-    """Return the Secrets and ConfigMaps that a pod template reads, sorted."""
+def references(template: Obj, optional: bool = True) -> list[Reference]:
+    """Return the Secrets and ConfigMaps that a pod template reads, sorted.
+
+    Args:
+        optional: whether to include those without which the pods start as well.
+    """
     spec = template.get("spec") or {}
     volumes = spec.get("volumes") or []
     projected = [source for volume in volumes for source in (volume.get("projected") or {}).get("sources") or []]
@@ -170,7 +174,8 @@ def references(template: Obj) -> list[Reference]:
         for source in [*volumes, *projected, *whole, *single]:
             for key in (field, f"{field}Ref", f"{field}KeyRef"):
                 named = source.get(key) or {}
-                found |= {(kind, name) for name in (named.get("secretName") or named.get("name"),) if name}
+                name = named.get("secretName") or named.get("name")
+                found |= {(kind, name)} if name and (optional or not named.get("optional")) else set()
     return sorted(found)
 
 

@@ -141,10 +141,11 @@ class Run:
             guard(self.client, wanted, existing)
         for obj in wanted:
             self.apply(obj, existing[identity(obj)])
-        self.remove(unwanted)
+        unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
+        if not (unfinished and self.params["keep_unwanted"]):
+            self.remove(unwanted)
         for rule in self.params["prune"] if manifests.lasting(self.namespaces.get(self.client.namespace)) else []:
             self.prune(rule, wanted)
-        unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
         workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
         exists = all(manifests.lasting(found) for found in self.namespaces.values())
         return self.result(exists) | {"unfinished": workloads, "releases": manifests.releases(wanted)}
@@ -193,7 +194,9 @@ class Run:
     def with_hash(self, obj: Obj) -> Obj:
         """Return a workload with the hash of the configuration that its pods read, and other objects unchanged."""
         template = manifests.pod_template(obj)
-        keys = manifests.references(template) if template and not self.is_planned(obj) else []
+        # A change of what a Job can do without, for instance of the password of the cache, does not repeat the Job.
+        optional = obj["kind"] != "Job"
+        keys = manifests.references(template, optional) if template and not self.is_planned(obj) else []
         if not keys:
             return obj
         contents = {(kind, name): self.content(kind, name, manifests.namespace_of(obj)) for kind, name in keys}

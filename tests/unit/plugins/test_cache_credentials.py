@@ -11,9 +11,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.cache import credentials
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates
 from ansible_collections.cloud_django.kubernetes.plugins.modules import cache_credentials
-from postgresql_cases import NOW, OURS, FakeClient, assert_documented, claim, secret, values_of
+from postgresql_cases import NOW, OURS, FakeClient, assert_documented, claim, secret, thing, values_of
 
-KEYS = ["ca", "host", "password", "port", "url", "user"]
+KEYS = ["ca", "host", "password", "port", "prefix", "salt", "url", "user"]
 
 
 def basis(**changes: Any) -> dict[str, Any]:
@@ -121,6 +121,35 @@ def test_given_password_replaces_the_generated_one(laid: FakeClient) -> None:
     assert lay(laid)["changes"] == []
 
 
+def test_prefix_and_salt_are_unique_and_never_change(laid: FakeClient) -> None:
+    before = values_of(laid, "polls-cache")
+    assert before["prefix"].startswith("polls:polls-cache:")
+    assert len(before["salt"]) == 32
+    laid.objects["Secret/polls-cache"]["data"].pop("password")
+    for changes in ({}, {"user_password": "given"}, {"server_port": 6380}):
+        assert lay(laid, **changes)["changes"]
+        after = values_of(laid, "polls-cache")
+        assert [after[key] for key in ("prefix", "salt")] == [before[key] for key in ("prefix", "salt")]
+    other = FakeClient()
+    lay(other)
+    assert not {values_of(other, "polls-cache")[key] for key in ("prefix", "salt")} & set(before.values())
+
+
+def test_no_two_names_have_the_same_prefix() -> None:
+    first, second = FakeClient(), FakeClient()
+    lay(first, namespace="shop-eu", name="polls-cache")
+    lay(second, namespace="shop", name="eu-polls-cache")
+    prefixes = [values_of(first, "polls-cache")["prefix"], values_of(second, "eu-polls-cache")["prefix"]]
+    assert [prefix.rpartition(":")[0] for prefix in prefixes] == ["shop-eu:polls-cache", "shop:eu-polls-cache"]
+
+
+def test_secret_without_a_prefix_gets_one(laid: FakeClient) -> None:
+    data = laid.objects["Secret/polls-cache"]["data"]
+    del data["prefix"], data["salt"]
+    assert lay(laid)["changes"] == ["change the prefix of the keys"]
+    assert lay(laid)["changes"] == []
+
+
 def test_other_address_reaches_the_clients(laid: FakeClient) -> None:
     password = values_of(laid, "polls-cache")["password"]
     assert lay(laid, server_port=6380)["changes"] == ["change the address, user, or CA certificate"]
@@ -137,6 +166,30 @@ def test_an_unmanaged_secret_fails_before_any_change() -> None:
     client = FakeClient(secret("polls-cache-tls", ours=False, tls_crt="a", tls_key="b"))
     with pytest.raises(ManifestError, match="Secret polls-cache-tls exists and is not managed by this site"):
         lay(client)
+    assert client.notes == []
+
+
+@pytest.mark.parametrize("kind", [*credentials.KINDS, "PersistentVolumeClaim"])
+def test_a_foreign_object_fails_before_any_change(kind: str) -> None:
+    foreign = claim("1Gi") | thing(kind, "polls-cache", ours=False)
+    client = FakeClient(foreign)
+    wanted = {"name": "polls-cache", "size": "1Gi", "storage_class": ""}
+    for check_mode in (False, True):
+        with pytest.raises(ManifestError, match=f"{kind} polls-cache exists and is not managed by this site"):
+            lay(client, check_mode, claim=wanted)
+    assert client.notes == []
+
+
+def test_a_run_without_changes_reads_only_secrets(laid: FakeClient) -> None:
+    laid.read.clear()
+    lay(laid)
+    assert laid.read == [f"Secret/polls-cache{suffix}" for suffix in ("", "-ca", "-tls")]
+
+
+def test_a_foreign_policy_of_the_check_fails_before_any_change() -> None:
+    client = FakeClient(thing("NetworkPolicy", "polls-cache-check", ours=False))
+    with pytest.raises(ManifestError, match="NetworkPolicy polls-cache-check exists and is not managed by this site"):
+        lay(client, external=True, user_password="p", ca_certificate="PEM")
     assert client.notes == []
 
 
@@ -158,7 +211,18 @@ def test_secret_of_the_user_for_an_external_cache_is_completed() -> None:
     assert lay(client, external=True, server_host="a.example.org")["changed"]
     values = values_of(client, "polls-cache")
     assert (values["password"], values["ca"], values["host"]) == ("p", "PEM", "a.example.org")
+    applied = client.objects["Secret/polls-cache"]
+    # With these labels, a removal would remove it. Another type than that of the user would be refused.
+    assert applied["metadata"]["labels"] == {}
+    assert "type" not in applied
     assert lay(client, external=True, server_host="a.example.org")["changes"] == []
+
+
+def test_secret_of_another_owner_is_no_secret_of_an_external_cache() -> None:
+    client = FakeClient(secret("polls-cache", ours=False, token="x"))
+    with pytest.raises(ManifestError, match=r"is not managed by this site .* and has no key password\. Add"):
+        lay(client, external=True, user_password="p", ca_certificate="PEM")
+    assert client.notes == []
 
 
 def test_claim_that_gets_no_volume_fails_before_any_change() -> None:

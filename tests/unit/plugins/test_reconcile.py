@@ -85,20 +85,23 @@ CLUSTER_ROLE = manifest("ClusterRole", "reader", "rbac.authorization.k8s.io/v1",
 CONFIG_MAP = manifest("ConfigMap", "settings", namespace="polls", data={"A": "1"})
 
 
+PARAMETERS = {
+    "objects": [],
+    "unwanted": [],
+    "keep_unwanted": False,
+    "owner": OWNER,
+    "leave_foreign": [],
+    "configuration_hash": True,
+    "generate": {},
+    "secret_values": {},
+    "prune": [],
+    "timeout": 0,
+    "wait": True,
+}
+
+
 def run(cluster: Memory, state: str = "present", **options: Any) -> tuple[dict[str, str], dict[str, Any]]:
-    params = {
-        "objects": [],
-        "unwanted": [],
-        "owner": OWNER,
-        "leave_foreign": [],
-        "configuration_hash": True,
-        "generate": {},
-        "secret_values": {},
-        "prune": [],
-        "timeout": 0,
-        "wait": True,
-    }
-    work = Run(cluster, params | options, lambda obj: True, lambda job: False, show_difference=True)
+    work = Run(cluster, PARAMETERS | options, lambda obj: True, lambda job: False, show_difference=True)
     result = work.present() if state == "present" else work.absent()
     return {f"{item['kind']}/{item['name']}": item["action"] for item in result["objects"]}, result
 
@@ -446,6 +449,43 @@ def test_all_configuration_of_pods_is_found() -> None:
     }
     found = manifests.references(template)
     assert found == [*(("ConfigMap", name) for name in "bdfh"), *(("Secret", name) for name in "aceg")]
+
+
+def test_optional_configuration_replaces_pods_but_repeats_no_job() -> None:
+    optional = [
+        {"secret": {"secretName": "cache", "optional": True}},
+        {"projected": {"sources": [{"secret": {"name": "cache", "optional": True}}]}},
+    ]
+    reads = {"envFrom": [{"configMapRef": {"name": "settings"}}], "name": "web"}
+    pod = {"volumes": optional, "containers": [reads]}
+    job = manifest("Job", "migrations", "batch/v1", "polls", spec={"template": {"metadata": {}, "spec": pod}})
+
+    def changes(cache: str, setting: str) -> dict[str, str]:
+        cluster.hold(managed(manifest("Secret", "cache", namespace="polls", data={"password": cache})))
+        settings = CONFIG_MAP | {"data": {"A": setting}}
+        return run(cluster, objects=[settings, copy.deepcopy(job), deployment(**copy.deepcopy(pod))])[0]
+
+    cluster = Memory(namespace(), namespace="polls")
+    changes("b2xk", "1")
+    changed = changes("bmV3", "1")
+    assert changed["Deployment/web"] == "changed"
+    assert "created" not in changed.values()
+    assert "created" in changes("bmV3", "2").values(), "a Job with other settings is another Job"
+
+
+def test_unwanted_objects_can_stay_until_the_rollout_is_complete() -> None:
+    unwanted = managed(manifest("ConfigMap", "old", namespace="polls"))
+    cluster = Memory(namespace(), unwanted, namespace="polls")
+
+    def actions(rolled_out: bool, keep: bool) -> list[str]:
+        params = PARAMETERS | {"objects": [deployment()], "unwanted": [unwanted], "keep_unwanted": keep}
+        work = Run(cluster, params, lambda obj: rolled_out, lambda job: False)
+        return [item["action"] for item in work.present()["objects"] if item["name"] == "old"]
+
+    assert actions(rolled_out=False, keep=True) == []
+    assert actions(rolled_out=True, keep=True) == ["removed"]
+    cluster.hold(unwanted)
+    assert actions(rolled_out=False, keep=False) == ["removed"]
 
 
 def test_references_are_read_in_the_namespace_of_the_pods() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, rules, types
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cache, rules, types
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
 PROJECT = Path(__file__).parents[3]
@@ -413,7 +413,7 @@ def test_reserved_settings_are_those_of_the_roles() -> None:
         found |= set(
             re.findall(r"name: ((?:DJANGO|DATABASE|CACHE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text())
         )
-    assert found == rules.OWN_ENVIRONMENT
+    assert found == rules.OWN_ENVIRONMENT | cache.OWN_ENVIRONMENT
 
 
 @pytest.mark.parametrize("command", [[], [""], [5], [["migrate"]]])
@@ -607,6 +607,15 @@ def test_variables_of_the_cache(values: dict[str, Any], words: str) -> None:
     ("host", "backend", "words"),
     [
         ("polls-cache.polls.svc", "builtin", ""),
+        ("polls-cache.polls.svc.cluster.local", "builtin", ""),
+        ("polls-cache", "external", "cache_host is not set, but cache_backend is external."),
+        (
+            "cache.example.org",
+            "builtin",
+            "cache_host is cache.example.org, but cache_backend is builtin, and that server is polls-cache.polls.svc. "
+            "Set cache_backend to external",
+        ),
+        ("", "builtin", "cache_host is empty, but cache_backend is builtin"),
         ("polls-cache.polls.svc", "external", "cache_host is not set, but cache_backend is external."),
         ("", "external", "cache_host is not set, but cache_backend is external."),
         ("cache.example.org", "external", ""),
@@ -618,3 +627,44 @@ def test_host_of_the_cache(host: str, backend: str, words: str) -> None:
     found = errors_of(cache_host=host, cache_backend=backend, app_name="polls", app_namespace="polls")
     assert len(found) == bool(words)
     assert "".join(found).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("resources", "backend", "words"),
+    [
+        ({"limits": {"memory": "128Mi"}}, "builtin", ""),
+        ({"requests": {"memory": "64Mi"}}, "external", ""),
+        ({"requests": {"memory": "64Mi"}}, "builtin", "cache_resources has no limits.memory, from which"),
+        ({"limits": None}, "builtin", "cache_resources has no limits.memory, from which"),
+        ({"limits": {"cpu": 1}}, "builtin", "cache_resources has no limits.memory, from which"),
+        ({"limits": 5}, "builtin", "cache_resources.limits is 5, not a dictionary."),
+    ],
+)
+def test_cache_without_a_memory_limit(resources: dict[str, Any], backend: str, words: str) -> None:
+    found = errors_of(cache_resources=resources, cache_backend=backend)
+    assert len(found) == bool(words)
+    assert "".join(found).startswith(words)
+
+
+def test_external_cache_needs_an_image_for_its_check() -> None:
+    assert errors_of(cache_check_image="", cache_backend="builtin") == []
+    assert errors_of(cache_check_image="polls:1", cache_backend="external") == []
+    [error] = errors_of(cache_check_image="", cache_backend="external")
+    assert error.startswith("cache_check_image is empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "CACHE_HOST",
+            "CACHE_HOST is set in django_settings, but cache_state is present, so pods would ignore it. Set",
+        ),
+        ("CACHE_KEY_PREFIX", "The setting CACHE_KEY_PREFIX in django_settings is reserved"),
+        ("CACHE_SECRET_DIRECTORY", "The setting CACHE_SECRET_DIRECTORY in django_settings is reserved"),
+    ],
+)
+def test_settings_of_an_own_cache_need_a_site_without_one(name: str, words: str) -> None:
+    assert errors_of(django_settings={name: "x"}, django_cache_secret="") == []
+    [error] = errors_of(django_settings={name: "x"}, django_cache_secret="polls-cache")
+    assert error.startswith(words)

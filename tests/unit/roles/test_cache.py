@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import rendered_in_play
+import yaml
+from rendering import PROJECT, rendered_in_play
 
 SITE = {"app_name": "polls", "app_namespace": "polls", "app_public_url": "", "django_image": "none"}
 NAMES = {
@@ -16,6 +17,7 @@ NAMES = {
     "unwanted": "__cache_unwanted",
     "removed": "__cache_removed",
     "refusals": "__cache_refusals",
+    "memory": "cache_memory",
     "volumes": "__django_volumes",
     "mounts": "__django_volume_mounts",
     "environment": "__django_environment",
@@ -81,8 +83,9 @@ def test_pod_has_no_privilege_and_no_secret_in_sight(tmp_path: Path, backend: st
         )
     )
     assert "s3cretPassword" not in str(pod)
+    user = 999 if backend == "builtin" else 10001
     assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
-    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 999)
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, user)
     [container] = pod["containers"]
     assert "env" not in container
     assert container["securityContext"] == {
@@ -100,11 +103,56 @@ def test_without_tls_no_certificate_is_kept(tmp_path: Path) -> None:
     assert {"Secret/polls-cache-ca", "Secret/polls-cache-tls"} <= set(titles(found["unwanted"]))
 
 
+def test_frozen_server_restarts_in_time(tmp_path: Path) -> None:
+    pod = pod_of(rendered(tmp_path, "objects"))
+    probe = pod["containers"][0]["livenessProbe"]
+    # The number in docs/availability.md. The script of the probe fails after 3 s, before the timeout of the probe.
+    assert probe["periodSeconds"] * probe["failureThreshold"] + 3 + probe["terminationGracePeriodSeconds"] <= 40
+    assert probe["terminationGracePeriodSeconds"] < pod["terminationGracePeriodSeconds"]
+
+
+def test_external_cache_is_checked_in_the_image_and_as_the_user_of_the_project(tmp_path: Path) -> None:
+    external = {"cache_backend": "external", "cache_host": "a.example.org", "django_image_pull_secrets": ["a", "b"]}
+    pod = pod_of(rendered(tmp_path, "objects", django_user_id=10005, **external))
+    [container] = pod["containers"]
+    assert (container["image"], pod["securityContext"]["runAsUser"]) == ("none", 10005)
+    assert pod["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    *program, script, folder, encryption = container["command"]
+    assert (program, folder, encryption) == (["python", "-I", "-c"], "/run/secrets/cache", "tls")
+    assert script == (PROJECT / "roles" / "cache" / "files" / "check.py").read_text(encoding="utf-8").rstrip()
+    # Kubernetes would replace it.
+    assert "$(" not in script
+    given = {"cache_check_image": "python:3.13", "cache_tls": False}
+    [container] = pod_of(rendered(tmp_path, "objects", **external | given))["containers"]
+    assert (container["image"], container["command"][-1]) == ("python:3.13", "plain")
+
+
+def test_builtin_cache_needs_no_image_of_a_project(tmp_path: Path) -> None:
+    found = rendered_in_play(tmp_path, {"image": "cache_check_image"}, {"cache": "main"}, {"app_name": "polls"})
+    assert found["image"] == ""
+
+
+def test_missing_memory_limit_is_left_to_the_validation(tmp_path: Path) -> None:
+    for resources in ({}, {"limits": {"cpu": 1}}, {"limits": None}):
+        assert int(rendered(tmp_path, "memory", cache_resources=resources)["memory"]) > 0
+
+
 def test_external_cache_replaces_the_server_and_keeps_its_volume(tmp_path: Path) -> None:
     found = rendered(tmp_path, "objects", "unwanted", cache_backend="external", cache_host="a.example.org")
     assert titles(found["objects"]) == ["NetworkPolicy/polls-cache-check", "Job/polls-cache"]
     assert {"StatefulSet/polls-cache", "Service/polls-cache"} <= set(titles(found["unwanted"]))
     assert "PersistentVolumeClaim/polls-cache" not in titles(found["unwanted"])
+
+
+def test_builtin_server_runs_until_the_external_one_is_checked() -> None:
+    folder = PROJECT / "roles" / "cache" / "tasks"
+    main, wait = (yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8")) for name in ("main", "wait"))
+    assert main[1]["cloud_django.kubernetes.apply"]["keep_unwanted"] == "{{ not __cache_is_builtin }}"
+    assert main[2]["ansible.builtin.include_tasks"] == "wait.yml"
+    check, removal = wait
+    assert "cloud_django.kubernetes.rollout" in check
+    assert removal["cloud_django.kubernetes.apply"]["unwanted"] == "{{ __cache_unwanted }}"
+    assert removal["when"] == "not __cache_is_builtin"
 
 
 def test_removal_keeps_volume_and_secrets_unless_they_are_purged(tmp_path: Path) -> None:
@@ -130,7 +178,8 @@ def test_pods_get_the_secret_as_files_and_start_without_it(tmp_path: Path) -> No
 
 def test_sites_on_one_server_have_different_keys(tmp_path: Path) -> None:
     found = rendered(tmp_path, "environment", app_name="votes", app_namespace="staging")
-    assert {"name": "CACHE_KEY_PREFIX", "value": "staging-votes"} in found["environment"]
+    [prefix] = [each["valueFrom"] for each in found["environment"] if each["name"] == "CACHE_KEY_PREFIX"]
+    assert prefix == {"secretKeyRef": {"name": "votes-cache", "key": "prefix", "optional": True}}
 
 
 def test_pods_without_a_cache_have_no_files_of_it(tmp_path: Path) -> None:

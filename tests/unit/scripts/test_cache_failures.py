@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +48,10 @@ class Site:
 
     app = "polls"
 
-    def __init__(self, silent: bool = False, fill: str = "removed after 60", broken: bool = False) -> None:
-        self.silent, self.fill, self.broken = silent, fill, broken
+    def __init__(
+        self, silent: bool = False, fill: str = "removed after 60", broken: bool = False, slowest: str = "0.29"
+    ) -> None:
+        self.silent, self.fill, self.broken, self.slowest = silent, fill, broken, slowest
         self.did: list[str] = []
         self.logged: list[str] = []
         self.uid, self.restarted = "first", 0
@@ -116,6 +121,13 @@ class Site:
         if command[2] == cache_failures.FILL:
             self.did.append("fill")
             return SimpleNamespace(code=0, out=f"{WARNING}\n{self.fill}\n")
+        if command[2] == cache_failures.SLOW_DOWN:
+            assert (pod, container, command[4:]) == ("polls-cache-0", "valkey", ["10", "0.3", "valkey-server"])
+            self.did.append("slow down")
+            return SimpleNamespace(code=int(not self.slowest), out="", err="no such process\n")
+        if command[2] == cache_failures.SLOWEST:
+            assert (container, command[3:]) == ("web", ["5"])
+            return SimpleNamespace(code=0, out=f"{WARNING}\n{self.slowest}\n")
         return SimpleNamespace(code=int(self.broken), out="")
 
     def deploy(self, argument: str, django_settings: dict[str, str]) -> int:
@@ -156,7 +168,7 @@ def test_all_failures_are_caused_and_undone() -> None:
     assert row.wrong == []
     assert (row.failed, row.votes_acknowledged, row.votes_found) == (0, 60, 60)
     assert row.note == "the slowest request took 0.5 s"
-    assert site.did == ["kill", "kill", "STOP", "CONT", "fill", "block", "delete", "allow", "deploy"]
+    assert site.did == ["kill", "kill", "STOP", "CONT", "slow down", "fill", "block", "delete", "allow", "deploy"]
     assert site.policy == [{"from": "web"}]
     [variables] = site.deployed
     assert variables["cache_password"].isalnum()
@@ -169,6 +181,17 @@ def test_failures_that_no_pod_noticed_are_reported() -> None:
     assert problems == [f"{name}: no pod logged a warning about the cache" for name in ("killed", "frozen", "blocked")]
 
 
+@pytest.mark.parametrize(
+    ("slowest", "problem"),
+    [
+        ("0.02", "slow: each response took at most 0.02 s"),
+        ("", "slow: the server was not slowed down: no such process"),
+    ],
+)
+def test_a_cache_that_was_not_slow_is_reported(slowest: str, problem: str) -> None:
+    assert cache_failures.cache_failures(Site(slowest=slowest)).wrong == [problem]
+
+
 @pytest.mark.parametrize("fill", ["kept all of 8192", ""])
 def test_a_cache_that_was_not_full_is_reported(fill: str) -> None:
     [problem] = cache_failures.cache_failures(Site(fill=fill)).wrong
@@ -177,7 +200,7 @@ def test_a_cache_that_was_not_full_is_reported(fill: str) -> None:
 
 def test_a_cache_that_is_not_used_again_is_reported() -> None:
     problems = cache_failures.cache_failures(Site(broken=True)).wrong
-    assert len(problems) == 5
+    assert len(problems) == 6
     assert problems[0] == "killed: the cache was not used again within 180 s"
 
 
@@ -200,5 +223,27 @@ def test_the_cache_is_allowed_and_continued_after_an_error(monkeypatch: pytest.M
 
 
 def test_the_programs_are_valid_python() -> None:
-    for program in (cache_failures.WORKS, cache_failures.FILL):
+    for program in (cache_failures.WORKS, cache_failures.FILL, cache_failures.SLOWEST):
         compile(program, "program", "exec")
+
+
+def test_a_process_is_slowed_down_and_runs_in_the_end(tmp_path: Path) -> None:
+    # A name that no other process of this machine has.
+    server = tmp_path / secrets.token_hex(7)
+    shutil.copy(shutil.which("sleep") or "", server)
+    with subprocess.Popen([server, "60"]) as process:
+
+        def states(seconds: float) -> set[str]:
+            found, until = set(), time.monotonic() + seconds
+            while time.monotonic() < until:
+                found.add(Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").split()[2])
+                time.sleep(0.02)
+            return found
+
+        command = ["sh", "-c", cache_failures.SLOW_DOWN, "sh", "1", "0.1", server.name]
+        subprocess.run(command, check=True, timeout=10)
+        assert states(1) == {"S", "T"}
+        time.sleep(1.5)
+        assert states(0.3) == {"S"}
+        process.kill()
+    assert subprocess.run(command, capture_output=True, timeout=10).returncode == 1
