@@ -532,7 +532,7 @@ def test_failure_of_one_request_lets_another_one_renew_the_page(monkeypatch: pyt
     assert ask(shared).content == b"new"
 
 
-def test_requests_do_not_wait_for_a_slow_one_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_wait_for_a_slow_one_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.1)
     started, finish, calls = threading.Event(), threading.Event(), []
 
