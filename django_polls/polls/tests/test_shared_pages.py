@@ -547,7 +547,9 @@ def test_requests_wait_for_a_slow_one_for_a_limited_time(monkeypatch: pytest.Mon
     thread = threading.Thread(target=ask, args=[shared])
     thread.start()
     started.wait(10)
+    asked = time.monotonic()
     assert ask(shared).content == b"page"
+    assert time.monotonic() - asked < 5
     assert len(calls) == 2
     finish.set()
     thread.join()

@@ -375,8 +375,9 @@ def test_blocked_network(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
             assert_bounded_and_logged_once(caplog, "Timeout")
 
 
-def test_slow_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
-    server = start_cache(tls=True)
+@pytest.mark.parametrize("tls", [True, False])
+def test_slow_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture, tls: bool) -> None:
+    server = start_cache(tls=tls)
     network = SlowNetwork(server.port)
     (server.secret / "port").write_text(str(network.port))
     # Shorter than the timeout of an answer, but a new connection needs several.
