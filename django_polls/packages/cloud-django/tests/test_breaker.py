@@ -89,6 +89,12 @@ def test_unexpected_error_releases_the_attempt(breaker: Breaker, clock: Clock) -
     assert succeeds(breaker)
 
 
+def test_unexpected_error_leaves_the_breaker_closed(breaker: Breaker) -> None:
+    with pytest.raises(KeyError), breaker.attempt(AwayError):
+        raise KeyError
+    assert succeeds(breaker)
+
+
 def test_late_answer_does_not_close_the_breaker(breaker: Breaker) -> None:
     with breaker.attempt(AwayError):
         assert fails(breaker)
