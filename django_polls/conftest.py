@@ -20,8 +20,7 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from cloud_django.pages import pages
-from polls.models import Choice, Question
-from polls.views import open_questions
+from polls.models import Choice, Question, open_questions
 from testing import PROJECT, CacheServer, Server, run_python
 
 

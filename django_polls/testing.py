@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -175,3 +176,31 @@ class CacheServer:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class SlowNetwork:
+    """Connections to a server on this machine whose answers arrive late."""
+
+    def __init__(self, port: int) -> None:
+        self.target, self.seconds = port, 0.0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                for source, target, is_late in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self._forward, args=[source, target, is_late], daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket, is_late: bool) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if is_late:
+                    time.sleep(self.seconds)
+                target.sendall(data)
+
+    def stop(self) -> None:
+        self.listener.close()

@@ -1,13 +1,17 @@
 """Questions, their choices, and how votes are counted."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
 from django.urls import reverse
 from django.utils import timezone
+
+from cloud_django.remembered import Remembered
 
 
 def validate_text(value: str) -> None:
@@ -39,19 +43,20 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 COUNT_VOTE = """
 UPDATE polls_choice SET votes = votes + 1 FROM polls_question
 WHERE polls_choice.id = %s AND question_id = %s AND polls_question.id = question_id
-AND published_at <= statement_timestamp() AND (closes_at IS NULL OR closes_at > statement_timestamp())
+AND published_at <= %s AND (closes_at IS NULL OR closes_at > %s)
 """
 
 
 def count_vote(question_id: int, choice_id: int) -> bool:
     """Count a first vote if the question is open and has this choice. Return whether it was counted.
 
-    The single statement is its own transaction and locks one row.
+    The single statement is its own transaction and locks one row. Its time is that of the pod, as on all pages.
     """
     if max(question_id, choice_id) > models.BigIntegerField.MAX_BIGINT:
         return False
+    now = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_VOTE, [choice_id, question_id])
+        cursor.execute(COUNT_VOTE, [choice_id, question_id, now, now])
         return cursor.rowcount == 1
 
 
@@ -128,3 +133,16 @@ class Choice(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+# Exact while the list fits on a page. Otherwise, only the number of pages depends on it.
+open_questions = Remembered(
+    "open-questions", lambda: Question.objects.open().count(), own_seconds=10, shared_seconds=60
+)
+
+
+@receiver([post_save, post_delete], sender=Question)
+@receiver([post_save, post_delete], sender=Choice)
+def forget_open_questions(**arguments: Any) -> None:
+    """Forget the number after a change, for example in the admin. Votes send no signal."""
+    transaction.on_commit(open_questions.forget)

@@ -11,10 +11,9 @@ from django.utils import timezone
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cloud_django.cache import Remembered
 from cloud_django.pages import shared_page
 from polls import ballots
-from polls.models import Choice, Question, count_vote
+from polls.models import Choice, Question, count_vote, open_questions
 from polls.tally import percentages
 
 NOTHING_CHOSEN = "Please choose one of the answers, then vote."
@@ -22,27 +21,30 @@ SEVERAL_CHOSEN = "Please choose one answer only."
 NOT_AN_ANSWER = "This is not an answer to this question. Please choose again."
 ALREADY_VOTED = "You have already voted on this question."
 CLOSED = "This question has closed, so your vote was not counted."
+# Age of the number of pages after which a request for a page beyond it looks for a newer one.
+LATEST_SECONDS = 1.0
 
 
-# Exact while the list fits on a page. Otherwise, only the number of pages depends on it.
-open_questions = Remembered(
-    "open-questions", lambda: Question.objects.open().count(), own_seconds=10, shared_seconds=60
-)
-
-
-def remembered_pages() -> int:
-    """Return the number of pages of the list, at least one."""
-    return -(-open_questions.get() // settings.POLLS_PAGE_SIZE) or 1
+def remembered_pages(seconds: float | None = None) -> int:
+    """Return the number of pages of the list, at least one, from the last `seconds` if they are given."""
+    return -(-open_questions.get(seconds) // settings.POLLS_PAGE_SIZE) or 1
 
 
 def page_number(request: HttpRequest) -> int:
     """Return the number of the requested page of the list, and the first one for anything else.
 
-    It is at most one more than remembered, because there may be more questions now.
+    It is at most one more than the number of pages, because there may be more questions now. It stays the same for a
+    request, so that a page is kept under its own number.
     """
-    given = request.GET.get("page", "")
-    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 1
-    return 1 if number <= 1 else min(number, remembered_pages() + 1)
+    number = getattr(request, "page_number", None)
+    if number is None:
+        given = request.GET.get("page", "")
+        number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 1
+        # Another worker may know of more pages.
+        if number > 1 and number > remembered_pages() + 1:
+            number = min(number, remembered_pages(LATEST_SECONDS) + 1)
+        request.page_number = number = max(number, 1)
+    return number
 
 
 def list_variant(request: HttpRequest) -> int | None:
@@ -65,8 +67,11 @@ def list_page(number: int) -> Page:
             # There are fewer questions than remembered.
             open_questions.forget()
         return list_page(min(number - 1, remembered_pages()))
-    shown = (number - 1) * size + len(rows)
-    paginator.count = shown if len(rows) <= size else max(shown, open_questions.get())
+    shown, is_last = (number - 1) * size + len(rows), len(rows) <= size
+    known = open_questions.known
+    if known is not None and (known != shown if is_last else known < shown):
+        open_questions.forget()
+    paginator.count = shown if is_last else max(shown, open_questions.get())
     return Page(rows[:size], number, paginator)
 
 

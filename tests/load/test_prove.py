@@ -16,7 +16,7 @@ Keep = Callable[[Row], Row]
 MOST_ROLLOUTS = 6
 # Statements of django_polls/polls/models.py that count a vote.
 COUNTED = """with connection.cursor() as cursor:
-        cursor.execute(COUNT_VOTE, [choice_id, question_id])
+        cursor.execute(COUNT_VOTE, [choice_id, question_id, now, now])
         return cursor.rowcount == 1
 """
 

@@ -114,3 +114,15 @@ def test_moving_a_vote_that_an_administrator_removed(question: Question) -> None
     tea, coffee = question.choices.all()
     assert question.record_vote(coffee.pk, instead_of=tea.pk)
     assert list(question.choices.values_list("votes", flat=True)) == [0, 1]
+
+
+@pytest.mark.parametrize(("minutes", "is_counted"), [(-20, False), (0, True), (20, False)])
+def test_vote_uses_the_clock_of_the_pages(
+    make_question: Callable[..., Question], monkeypatch: pytest.MonkeyPatch, minutes: int, is_counted: bool
+) -> None:
+    now = timezone.now()
+    question = make_question(published_at=now - timedelta(minutes=10), closes_at=now + timedelta(minutes=10))
+    # The clock of the pod, but not of the database, is wrong.
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(minutes=minutes))
+    assert question.record_vote(question.choices.get(position=0).pk) is is_counted
+    assert Question.objects.open().exists() is is_counted

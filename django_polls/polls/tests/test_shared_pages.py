@@ -15,7 +15,7 @@ from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import get_token
+from django.middleware.csrf import _does_token_match, get_token
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
@@ -23,11 +23,11 @@ from django.utils.csp import LazyNonce
 from pytest_django.fixtures import Settings
 
 from cloud_django import pages as module
-from cloud_django.cache import ForgivingRedisCache, ServerState, cache_settings, counts
+from cloud_django.cache import ForgivingRedisCache, ServerState, cache_settings
+from cloud_django.cache_values import counts
 from cloud_django.environment import Environment
 from cloud_django.pages import Page, Pages, pages, shared_page, split
-from polls.models import Question
-from polls.views import open_questions
+from polls.models import Question, open_questions
 from testing import CacheServer, statements
 
 pytestmark = pytest.mark.django_db
@@ -135,6 +135,80 @@ def test_more_questions_than_remembered(
     assert "Page 2 of 3" in client.get("/?page=2").text
     assert "first" in client.get("/?page=3").text
     assert "Page 3 of 3" in client.get("/?page=9").text
+
+
+def test_more_pages_in_another_worker(
+    client: Client, make_question: Callable[..., Question], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    assert "Page 2 of 2" in client.get("/?page=2").text
+    for name in ("third", "fourth", "fifth"):
+        make_question(name)
+    pages.clear()
+    monkeypatch.setattr("polls.views.LATEST_SECONDS", 0.0)
+    assert "Page 5 of 5" in client.get("/?page=5").text
+
+
+def test_list_that_shows_more_than_remembered_corrects_the_number(
+    client: Client, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    make_question("first"), make_question("second")
+    assert "Page 1 of 2" in client.get("/").text
+    make_question("third"), make_question("fourth")
+    pages.clear()
+    assert "Page 2 of 4" in client.get("/?page=2").text
+    assert "Page 4 of 4" in client.get("/?page=4").text
+
+
+def test_last_page_corrects_the_number(
+    client: Client, make_question: Callable[..., Question], settings: Settings
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    questions = [make_question(name) for name in ("first", "second", "third")]
+    assert "Page 1 of 3" in client.get("/").text
+    Question.objects.exclude(pk=questions[0].pk).delete()
+    pages.clear()
+    assert "Page" not in client.get("/").text
+    assert open_questions.known is None
+
+
+def test_change_of_a_question_forgets_the_number(
+    question: Question, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    for change in (
+        lambda: question.save(),
+        lambda: question.choices.first().delete(),
+        lambda: question.delete(),
+        lambda: Question.objects.create(text="New?", published_at=question.published_at),
+    ):
+        open_questions.get()
+        assert open_questions.known is not None
+        with django_capture_on_commit_callbacks(execute=True):
+            change()
+            assert open_questions.known is not None
+        assert open_questions.known is None
+
+
+def test_vote_does_not_forget_the_number(client: Client, question: Question) -> None:
+    open_questions.get()
+    client.post(f"/polls/{question.pk}/vote/", {"choice": question.choices.first().pk})
+    assert open_questions.known == 1
+
+
+def test_list_is_kept_under_its_own_number(
+    make_question: Callable[..., Question], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.POLLS_PAGE_SIZE = 1
+    for name in ("first", "second", "third", "fourth"):
+        make_question(name)
+    # Another thread changes the number between two calls in a request.
+    numbers = iter([1, 1, 4, 4, 4, 4])
+    monkeypatch.setattr("polls.views.remembered_pages", lambda seconds=None: next(numbers))
+    first = Client().get("/?page=4").text
+    [(*_, number)] = pages._pages
+    assert f"Page {number} of" in first
 
 
 # ---- Votes -----------------------------------------------------------------------------------------------------------
@@ -404,6 +478,99 @@ def test_one_request_renews_a_page_while_others_get_the_old_one(monkeypatch: pyt
     assert ask(shared).content == b"2"
 
 
+def test_many_requests_for_a_new_page_render_it_once() -> None:
+    calls = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        time.sleep(0.2)
+        return HttpResponse(f"{len(calls)}")
+
+    shared, bodies = shared_page(lambda request: "")(view), []
+    in_threads(8, lambda: bodies.append(ask(shared).content))
+    assert bodies == [b"1"] * 8
+    assert not module.renderings
+
+
+def test_page_that_takes_longer_than_it_is_kept_is_not_rendered_by_all(settings: Settings) -> None:
+    settings.PAGE_CACHE_SECONDS = 0.05
+    calls = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        time.sleep(0.2)
+        return HttpResponse("page")
+
+    shared = shared_page(lambda request: "")(view)
+    in_threads(8, lambda: ask(shared))
+    # Those that came during the first one need a newer one, which they share.
+    assert len(calls) <= 3
+
+
+def in_threads(count: int, work: Callable[[], Any]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_failure_of_one_request_lets_another_one_renew_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    results: Iterator[Any] = iter([HttpResponse("old"), ZeroDivisionError(), HttpResponse("new")])
+
+    def view(request: HttpRequest) -> HttpResponse:
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    shared = shared_page(lambda request: "")(view)
+    assert ask(shared).content == b"old"
+    monkeypatch.setattr(module, "RENEWED_AFTER", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        ask(shared)
+    assert ask(shared).content == b"new"
+
+
+def test_requests_wait_for_a_slow_one_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.1)
+    started, finish, calls = threading.Event(), threading.Event(), []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        if len(calls) == 1:
+            started.set()
+            finish.wait(10)
+        return HttpResponse("page")
+
+    shared = shared_page(lambda request: "")(view)
+    thread = threading.Thread(target=ask, args=[shared])
+    thread.start()
+    started.wait(10)
+    asked = time.monotonic()
+    assert ask(shared).content == b"page"
+    assert time.monotonic() - asked < 5
+    assert len(calls) == 2
+    finish.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("encode", [str.swapcase, lambda token: token[::-1], lambda token: ""])
+def test_page_without_its_token_is_not_kept(encode: Callable[[str], str]) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        tokens.append(get_token(request))
+        return HttpResponse(encode(tokens[-1]))
+
+    tokens: list[str] = []
+    request = RequestFactory().get("/")
+    request.META["CSRF_COOKIE"] = "o" * 32
+    response = shared_page(lambda request: "")(view)(request)
+    assert response.content.decode() == encode(tokens[-1])
+    assert _does_token_match(tokens[-1], "o" * 32)
+    assert request.META["CSRF_COOKIE_NEEDS_UPDATE"] is True
+    assert not pages._pages
+
+
 def test_memory_is_limited() -> None:
     kept = Pages(most_bytes=100_000)
     for number in range(1000):
@@ -452,9 +619,9 @@ def test_foreign_values_break_no_page(
     server.admin().set(key, data)
     for number in (1, 2):
         pages.clear()
-        open_questions.value = None
+        open_questions.era = object()
         assert "Page" in Client().get(f"/?page={number}").text
-    assert counts["unreadable"] == (data != b"7")
+    assert counts["unreadable"] == 1
 
 
 def test_number_of_an_older_release_is_not_read(

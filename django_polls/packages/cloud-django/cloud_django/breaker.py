@@ -27,7 +27,8 @@ class Breaker:
             self.end(is_trial, answered="FATAL:" in str(failure))
             raise
         except BaseException:
-            self.end(is_trial, answered=not self.is_open)
+            # Says nothing about the server.
+            self.end(is_trial, answered=None)
             raise
         self.end(is_trial, answered=True)
 
@@ -39,9 +40,13 @@ class Breaker:
             self.is_tried |= is_trial
             return is_trial
 
-    def end(self, is_trial: bool, *, answered: bool) -> None:
+    def end(self, is_trial: bool, *, answered: bool | None) -> None:
+        """End an attempt. None, for an attempt that did not reach the server, leaves the breaker as it is."""
         with self.lock:
-            self.is_open = not answered
-            self.next_try = self.clock() + self.seconds
             if is_trial:
                 self.is_tried = False
+            # Only a trial closes the breaker, not the late answer to an attempt from before the failure.
+            if answered is None or (answered and self.is_open and not is_trial):
+                return
+            self.is_open = not answered
+            self.next_try = self.clock() + self.seconds

@@ -1,99 +1,53 @@
 """Shared cache whose loss does not affect the site."""
 
 import hashlib
-import hmac
-import json
 import logging
+import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import redis
-from django.conf import settings
-from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from cloud_django.breaker import Breaker
+from cloud_django.cache_values import count, counts, sealed, unsealed
 from cloud_django.environment import Environment
 
 logger = logging.getLogger(__name__)
 
 # After a failure, one call per interval tries the server. All others are misses at once.
 PAUSE_SECONDS = 5.0
+# For one answer, and after which a call sends nothing more. So a call takes at most twice as long.
 TIMEOUT_SECONDS = 0.5
-LONGEST_SESSION_SECONDS = 300
-MOST_BYTES = 256 * 1024
-MAC_BYTES = 16
-
-# How often the cache did not help, in this worker: skipped, failed, refused, unreadable, too_large.
-counts: Counter[str] = Counter()
-# Without it, two threads could count the first event at the same time, and neither would log it.
-counting = threading.Lock()
-
+# A slower answer is used, but counts as a failure. A query of the database is faster.
+SLOW_SECONDS = 0.25
+LONGEST_SESSION_SECONDS = 30
+MOST_MISSED_KEYS = 1000
 
 # Result of an attempt that failed, where None is a result.
 FAILED = object()
-
-
-class UnusableValueError(ValueError):
-    """A value that is too large, or that this site did not write."""
 
 
 class SkippedError(Exception):
     """The server failed a moment ago."""
 
 
-class SignedJSONSerializer:
-    """Serialize values as JSON with a signature.
+class Unchanged:
+    """Serializer for values that are bytes already."""
 
-    Other applications may write to the same server. Unpickling would let them run code here, and without a signature
-    they could change sessions and pages. Integers have none, so that the server can increment them.
-    """
+    def dumps(self, value: bytes) -> bytes:
+        return value
 
-    def dumps(self, value: Any) -> int | bytes:
-        if type(value) is int:
-            return value
-        text = json.dumps(value, separators=(",", ":")).encode()
-        if len(text) > MOST_BYTES:
-            count("too_large", "A value of %d bytes is too large for the cache.", len(text))
-            raise UnusableValueError
-        return self._mac(text, settings.SECRET_KEY) + text
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            if len(data) < 20 and data.removeprefix(b"-").isdigit():
-                return int(data)
-            mac, text = data[:MAC_BYTES], data[MAC_BYTES:]
-            keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-            if len(text) <= MOST_BYTES and any(hmac.compare_digest(mac, self._mac(text, key)) for key in keys):
-                return json.loads(text)
-        except (ValueError, RecursionError):
-            pass
-        count("unreadable", "A value of %d bytes in the cache is not from this site, and is ignored.", len(data))
-        raise UnusableValueError
-
-    @staticmethod
-    def _mac(text: bytes, key: str) -> bytes:
-        # A key of blake2b has at most 64 bytes.
-        return hashlib.blake2b(
-            text, digest_size=MAC_BYTES, key=hashlib.sha512(key.encode()).digest(), person=b"cloud_django"
-        ).digest()
-
-
-def count(name: str, message: str, *arguments: object) -> None:
-    """Count an event, and log the 1st, 10th, 100th and so on, so that a client cannot fill the log."""
-    with counting:
-        counts[name] += 1
-        number = counts[name]
-    if str(number).strip("0") == "1":
-        logger.warning(message + " Number of such events: %d.", *arguments, number)
+    def loads(self, data: bytes) -> bytes:
+        return data
 
 
 class Condition:
@@ -127,31 +81,139 @@ class ServerState:
         self.breaker = Breaker(PAUSE_SECONDS)
         self.answers = Condition("The cache answers again.", "The cache does not answer. The site works without it.")
         self.accepts = Condition("The cache accepts values again.", "The cache refuses values.")
+        # Keys that were not deleted because the server did not answer, the oldest first.
+        self.missed: dict[str, None] = {}
+        self.lock = threading.Lock()
+
+    def miss(self, keys: Iterable[str]) -> None:
+        """Store keys that have to be deleted, and drop the oldest ones above the limit."""
+        with self.lock:
+            self.missed |= dict.fromkeys(keys)
+            while len(self.missed) > MOST_MISSED_KEYS:
+                del self.missed[next(iter(self.missed))]
+
+    def take_missed(self) -> list[str]:
+        with self.lock:
+            missed, self.missed = self.missed, {}
+        return list(missed)
+
+
+class Call(threading.local):
+    """The current call of a thread."""
+
+    # Start of the call, or of its command on a new connection.
+    since = 0.0
+    until = math.inf
+
+
+call = Call()
+
+
+class BoundedConnection(redis.Connection):
+    """Connection whose answers to one call, also those while it connects, are limited in time together.
+
+    A new connection needs up to six answers. With a timeout for each of them, a slow server could cost seconds.
+    """
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        if time.monotonic() > call.until:
+            self.disconnect()
+            raise redis.TimeoutError("The answers took too long.")
+        super().send_packed_command(command, check_health)
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        super().on_connect_check_health(check_health)
+        call.since = time.monotonic()
+
+
+class BoundedSSLConnection(BoundedConnection, redis.SSLConnection):
+    """The same with TLS."""
 
 
 class ForgivingRedisCache(RedisCache):
-    """Redis cache whose failures look like misses.
+    """Redis cache whose failures look like misses, and whose values are signed.
 
     Django's own class raises an exception, and waits for the timeout in each call while the server does not answer.
+    Its serializer does not get the key, which the signature has to contain.
     """
 
     state = ServerState()
 
-    def _attempt(self, method: Callable[..., Any], otherwise: Any, *arguments: Any, **options: Any) -> Any:
+    def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        key = self.make_and_validate_key(key, version=version)
+        data, seconds = sealed(key, value), self.get_backend_timeout(timeout)
+        return data is not None and self._attempt(self._cache.add, False, key, data, seconds)
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
+        key = self.make_and_validate_key(key, version=version)
+        data = self._attempt(self._cache.get, None, key, None)
+        return default if data is None else unsealed(key, data, default)
+
+    def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        key = self.make_and_validate_key(key, version=version)
+        data, seconds = sealed(key, value), self.get_backend_timeout(timeout)
+        if data is None or self._attempt(self._cache.set, FAILED, key, data, seconds) is FAILED:
+            # An old value would stay, although the server refused only the new one.
+            self._delete([key])
+
+    def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        key = self.make_and_validate_key(key, version=version)
+        return self._attempt(self._cache.touch, False, key, self.get_backend_timeout(timeout))
+
+    def delete(self, key: str, version: int | None = None) -> bool:
+        return self._delete([self.make_and_validate_key(key, version=version)])
+
+    def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Any]:
+        names = {self.make_and_validate_key(key, version=version): key for key in keys}
+        found = self._attempt(self._cache.get_many, {}, names) if names else {}
+        values = {names[key]: unsealed(key, data, FAILED) for key, data in found.items()}
+        return {key: value for key, value in values.items() if value is not FAILED}
+
+    def has_key(self, key: str, version: int | None = None) -> bool:
+        return self._attempt(self._cache.has_key, False, self.make_and_validate_key(key, version=version))
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        """Increment a number. The server cannot, because the number is signed, so it is changed in a transaction."""
+        number = self._attempt(self._incremented, delta, self.make_and_validate_key(key, version=version), delta)
+        if number is None:
+            raise ValueError(f"Key '{key}' not found.")
+        return number
+
+    def set_many(self, data: dict[str, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> list[str]:
+        names = {self.make_and_validate_key(key, version=version): key for key in data}
+        values = {key: sealed(key, data[name]) for key, name in names.items()}
+        good = {key: value for key, value in values.items() if value is not None}
+        seconds = self.get_backend_timeout(timeout)
+        if good and self._attempt(self._cache.set_many, FAILED, good, seconds) is FAILED:
+            good = {}
+        if failed := [key for key in names if key not in good]:
+            self._delete(failed)
+        return [names[key] for key in failed]
+
+    def delete_many(self, keys: Iterable[str], version: int | None = None) -> None:
+        if names := [self.make_and_validate_key(key, version=version) for key in keys]:
+            self._delete(names)
+
+    def clear(self) -> bool:
+        return self._attempt(self._cache.clear, False)
+
+    def _attempt(self, method: Callable[..., Any], otherwise: Any, *arguments: Any) -> Any:
         state = ForgivingRedisCache.state
         try:
             is_trial = state.breaker.begin(SkippedError)
         except SkippedError:
             counts["skipped"] += 1
             return otherwise
-        # Other errors, for example about a value that JSON cannot hold, say nothing about the server.
-        answered = not is_trial
+        # Other errors say nothing about the server.
+        answered = None
+        call.since = time.monotonic()
+        call.until = call.since + TIMEOUT_SECONDS
         try:
-            result = method(*arguments, **options)
-            answered = True
-        except UnusableValueError:
-            answered = True
-            return otherwise
+            if state.missed:
+                self._delete_missed(state)
+            result = method(*arguments)
+            seconds = time.monotonic() - call.since
+            answered = seconds < SLOW_SECONDS
         except redis.ResponseError as error:
             # An answer of the server, for example that its memory is full. Reads still work then.
             answered = True
@@ -164,57 +226,60 @@ class ForgivingRedisCache(RedisCache):
             state.answers.failed(error)
             return otherwise
         finally:
+            call.until = math.inf
             state.breaker.end(is_trial, answered=answered)
+        if not answered:
+            counts["slow"] += 1
+            state.answers.failed(redis.TimeoutError(f"The answer took {seconds:.2f} s."))
+            return result
         state.answers.worked()
         if method.__name__ in {"add", "set", "set_many"}:
             state.accepts.worked()
         return result
 
-    def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return self._attempt(super().add, False, key, value, timeout, version)
+    def _delete(self, keys: list[str]) -> bool:
+        """Delete keys, or store them until the server answers again. Return whether the first one was there."""
+        deleted = self._attempt(self._deleted, FAILED, keys)
+        if deleted is FAILED:
+            ForgivingRedisCache.state.miss(keys)
+            return False
+        return deleted
 
-    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
-        return self._attempt(super().get, default, key, default, version)
+    def _deleted(self, keys: list[str]) -> bool:
+        return self._cache.get_client(None, write=True).delete(*keys) > 0
 
-    def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        if self._attempt(super().set, FAILED, key, value, timeout, version) is FAILED:
-            # An old value would stay, although the server refused only the new one.
-            self.delete(key, version)
+    def _delete_missed(self, state: ServerState) -> None:
+        """Delete keys before this call could read one of them. The server forgets a key that it refuses to delete."""
+        missed = state.take_missed()
+        try:
+            self._deleted(missed)
+        except redis.ResponseError:
+            counts["refused"] += 1
+        except BaseException:
+            state.miss(missed)
+            raise
 
-    def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return self._attempt(super().touch, False, key, timeout, version)
+    def _incremented(self, key: str, delta: int) -> int | None:
+        """Return the new number, or None without an old one. The transaction starts again if another one was faster."""
 
-    def delete(self, key: str, version: int | None = None) -> bool:
-        return self._attempt(super().delete, False, key, version)
+        def change(pipeline: Pipeline) -> int | None:
+            data = pipeline.get(key)
+            number = None if data is None else unsealed(key, data, None)
+            pipeline.multi()
+            if number is not None:
+                number += delta
+                pipeline.set(key, sealed(key, number), keepttl=True)
+            return number
 
-    def get_many(self, keys: Any, version: int | None = None) -> dict[str, Any]:
-        return self._attempt(super().get_many, {}, keys, version)
-
-    def has_key(self, key: str, version: int | None = None) -> bool:
-        return self._attempt(super().has_key, False, key, version)
-
-    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
-        return self._attempt(super().incr, delta, key, delta, version)
-
-    def set_many(self, data: dict[str, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> list[str]:
-        failed = self._attempt(super().set_many, FAILED, data, timeout, version)
-        if failed is not FAILED:
-            return failed
-        self.delete_many(data, version)
-        return list(data)
-
-    def delete_many(self, keys: Any, version: int | None = None) -> None:
-        self._attempt(super().delete_many, None, keys, version)
-
-    def clear(self) -> bool:
-        return self._attempt(super().clear, False)
+        client = self._cache.get_client(key, write=True)
+        return client.transaction(change, key, value_from_callable=True)
 
 
 class SessionCache(ForgivingRedisCache):
     """Cache for sessions that the database stores.
 
-    If the cache misses a logout, a copy of the session remains. Its lifetime is limited to a few minutes, not the weeks
-    of a session.
+    If the cache misses a logout, a copy of the session remains. Its lifetime is limited to seconds, not the weeks of a
+    session.
     """
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
@@ -227,40 +292,6 @@ class SessionCache(ForgivingRedisCache):
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> int:
         seconds = super().get_backend_timeout(timeout)
         return LONGEST_SESSION_SECONDS if seconds is None else min(seconds, LONGEST_SESSION_SECONDS)
-
-
-class Remembered:
-    """Number that is expensive to compute, remembered by this worker for some seconds and by the cache for longer.
-
-    One thread computes it, while the others get the old one.
-    """
-
-    def __init__(self, name: str, compute: Callable[[], int], own_seconds: float, shared_seconds: int) -> None:
-        self.name, self.compute = name, compute
-        self.own_seconds, self.shared_seconds = own_seconds, shared_seconds
-        self.value: int | None = None
-        self.until = 0.0
-        self.lock = threading.Lock()
-
-    def get(self) -> int:
-        # A variable, because another thread can forget the number at any moment.
-        value = self.value
-        if value is not None and (time.monotonic() < self.until or self.lock.locked()):
-            return value
-        with self.lock:
-            value = self.value
-            if value is None or time.monotonic() >= self.until:
-                value = caches["default"].get(self.name)
-                if type(value) is not int:
-                    value = self.compute()
-                    caches["default"].set(self.name, value, self.shared_seconds)
-                self.value, self.until = value, time.monotonic() + self.own_seconds
-            return value
-
-    def forget(self) -> None:
-        """Compute it again at the next call."""
-        self.value = None
-        caches["default"].delete(self.name)
 
 
 class FileCredentials(CredentialProvider):
@@ -286,11 +317,14 @@ def line_of(path: Path) -> str:
 
 
 def release_of(directory: Path) -> str:
-    """Return a hash of the files of a project, so that a release never reads values of another one."""
+    """Return a hash of the files of a project and of this package, so that a release never reads values of another."""
     digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(directory.rglob("*")):
-        if path.suffix in {".py", ".html", ".txt"} and "site-packages" not in path.parts:
-            digest.update(f"{path.relative_to(directory)}\0".encode() + path.read_bytes() + b"\0")
+    # In an image, the package is among the installed ones, and the project does not contain it.
+    for root in (directory, Path(__file__).parent):
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root)
+            if path.suffix in {".py", ".html", ".txt"} and "site-packages" not in name.parts:
+                digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -306,7 +340,8 @@ def cache_settings(environment: Environment, key_prefix: str, release: str = "")
     location, options = server
     prefix = environment.text("CACHE_KEY_PREFIX", key_prefix)
     options |= {
-        "serializer": "cloud_django.cache.SignedJSONSerializer",
+        "serializer": "cloud_django.cache.Unchanged",
+        "connection_class": BoundedSSLConnection if location.startswith("rediss:") else BoundedConnection,
         # Each thread has its own pool, and uses one connection of it.
         "max_connections": 2,
         "socket_connect_timeout": TIMEOUT_SECONDS,

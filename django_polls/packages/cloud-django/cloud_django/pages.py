@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.conf import settings
@@ -39,6 +39,8 @@ MOST_BYTES = 8 * 1024 * 1024
 OVERHEAD_BYTES = 2000
 # Share of the time after which one request renews a page, while others still get the old one.
 RENEWED_AFTER = 0.8
+# After this time, a request no longer waits for another one that renders the same page.
+LONGEST_WAIT_SECONDS = 2.0
 TOKEN = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z0-9]{64}(?![A-Za-z0-9])")
 
 
@@ -51,7 +53,6 @@ class Page:
     # Before the queries, so that the page is at least as new.
     since: float
     digest: str = field(init=False)
-    is_renewed: bool = False
 
     def __post_init__(self) -> None:
         self.digest = hashlib.blake2b(b"\0".join(self.parts), digest_size=12).hexdigest()
@@ -99,7 +100,16 @@ class Pages:
             self.bytes -= page.size()
 
 
+class Rendering:
+    """Page that a thread is rendering. It stays None if the view fails, or if only one visitor may get the page."""
+
+    def __init__(self) -> None:
+        self.is_done = threading.Event()
+        self.page: Page | None = None
+
+
 pages = Pages()
+renderings: dict[Hashable, Rendering] = {}
 
 
 def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], View]:
@@ -122,13 +132,12 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
                 return page if isinstance(page, HttpResponseBase) else answer(request, page)
             # With the method, because a view may leave out the body for HEAD.
             key = (name, request.method, get_language(), *arguments.values(), chosen)
-            page = current(key)
-            if page is None:
-                new = rendered(request, view, arguments)
+            page = pages.get(key)
+            if page is None or not is_younger(page, RENEWED_AFTER * settings.PAGE_CACHE_SECONDS):
+                new = renewed(key, partial(rendered, request, view, arguments))
                 if isinstance(new, HttpResponseBase):
                     return new
                 page = new
-                pages.put(key, page)
             return answer(request, page)
 
         return shared
@@ -136,21 +145,46 @@ def shared_page(variant: Callable[..., Hashable | None]) -> Callable[[View], Vie
     return decorate
 
 
-def current(key: Hashable) -> Page | None:
-    """Return a page that is new enough, or None if this request has to render it."""
-    page = pages.get(key)
-    if page is None or (age := time.monotonic() - page.since) >= settings.PAGE_CACHE_SECONDS:
-        return None
-    if age < RENEWED_AFTER * settings.PAGE_CACHE_SECONDS or page.is_renewed:
-        return page
-    page.is_renewed = True
-    return None
+def is_younger(page: Page, seconds: float) -> bool:
+    """Return whether the page is younger than this, counted from before its queries."""
+    return time.monotonic() < page.since + seconds
+
+
+def renewed(key: Hashable, render: Callable[[], Page | HttpResponseBase]) -> Page | HttpResponseBase:
+    """Render a page in one thread. Meanwhile, others get the old one as long as it is new enough, then wait."""
+    own, arrived = Rendering(), time.monotonic()
+    while (other := renderings.setdefault(key, own)) is not own:
+        page = pages.get(key)
+        if page is not None and is_younger(page, settings.PAGE_CACHE_SECONDS):
+            return page
+        waited = time.monotonic() - arrived
+        if not other.is_done.wait(LONGEST_WAIT_SECONDS - waited) or other.page is None:
+            return render()
+        # If it took longer than pages are kept, it is as new as one that this request would have rendered.
+        if other.page.since >= arrived or is_younger(other.page, settings.PAGE_CACHE_SECONDS):
+            return other.page
+    try:
+        own.page = pages.get(key)
+        # Another thread may have finished it just before this one began.
+        if own.page is not None and is_younger(own.page, RENEWED_AFTER * settings.PAGE_CACHE_SECONDS):
+            return own.page
+        own.page = None
+        new = render()
+        if isinstance(new, Page):
+            own.page = new
+            pages.put(key, new)
+        return new
+    finally:
+        del renderings[key]
+        own.is_done.set()
 
 
 def rendered(request: HttpRequest, view: View, arguments: dict[str, Any]) -> Page | HttpResponseBase:
     """Return the page, or the response of the view if only this visitor may get it.
 
-    The view gets a random CSRF secret that no visitor has, so that no secret of a visitor can be in the page.
+    The view gets a random CSRF secret that no visitor has, so that no secret of a visitor can be in the page. If the
+    view asks for a token that is not in the body, for example because it is encoded, the view runs again for this
+    visitor.
     """
     since, meta = time.monotonic(), request.META
     names = ("CSRF_COOKIE", "CSRF_COOKIE_NEEDS_UPDATE")
@@ -166,8 +200,10 @@ def rendered(request: HttpRequest, view: View, arguments: dict[str, Any]) -> Pag
             meta.pop(name, None)
         meta.update(own)
     if response.streaming:
-        return response
+        return view(request, **arguments) if needs_token else response
     parts = split(response.content, secret) if needs_token else [response.content]
+    if needs_token and len(parts) == 1:
+        return view(request, **arguments)
     if not is_for_everybody(request, response):
         if needs_token:
             response.content = get_token(request).encode().join(parts)

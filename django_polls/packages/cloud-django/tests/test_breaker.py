@@ -83,5 +83,19 @@ def test_unexpected_error_releases_the_attempt(breaker: Breaker, clock: Clock) -
     clock.now = 1.0
     with pytest.raises(KeyError), breaker.attempt(AwayError):
         raise KeyError
+    # It did not reach the server, so another attempt is allowed at once.
+    assert fails(breaker)
     clock.now = 2.0
     assert succeeds(breaker)
+
+
+def test_unexpected_error_leaves_the_breaker_closed(breaker: Breaker) -> None:
+    with pytest.raises(KeyError), breaker.attempt(AwayError):
+        raise KeyError
+    assert succeeds(breaker)
+
+
+def test_late_answer_does_not_close_the_breaker(breaker: Breaker) -> None:
+    with breaker.attempt(AwayError):
+        assert fails(breaker)
+    assert not succeeds(breaker)

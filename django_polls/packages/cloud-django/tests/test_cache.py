@@ -18,20 +18,18 @@ from django.test import override_settings
 
 from cloud_django import cache as module
 from cloud_django.cache import (
-    MOST_BYTES,
+    MOST_MISSED_KEYS,
+    SLOW_SECONDS,
     TIMEOUT_SECONDS,
     ForgivingRedisCache,
-    Remembered,
     ServerState,
-    SignedJSONSerializer,
-    UnusableValueError,
     cache_settings,
-    count,
-    counts,
     release_of,
 )
+from cloud_django.cache_values import MOST_BYTES, count, counts, sealed, unsealed
 from cloud_django.environment import Environment
-from testing import PROJECT, CacheServer, secret_directory
+from cloud_django.remembered import Remembered
+from testing import PROJECT, CacheServer, SlowNetwork, secret_directory
 
 StartCache = Callable[..., CacheServer]
 PAUSE = 0.2
@@ -103,13 +101,24 @@ def test_each_release_has_its_own_name(tmp_path: Path) -> None:
     assert release_of(tmp_path) != first
 
 
+def test_release_contains_the_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site-packages/cloud_django"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(module, "__file__", str(package / "cache.py"))
+    project = tmp_path / "project"
+    first = release_of(project)
+    (package / "pages.py").write_text("1")
+    assert release_of(project) != first
+
+
 # ---- Values ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0, -5, 10**18, True, None, "text é", [1, {"a": None}], 1.5])
-def test_values_survive_the_serializer(value: object) -> None:
-    data = SignedJSONSerializer().dumps(value)
-    assert SignedJSONSerializer().loads(data if isinstance(data, bytes) else str(data).encode()) == value
+def test_values_survive_the_seal(value: object) -> None:
+    data = sealed("key", value)
+    assert data is not None
+    assert unsealed("key", data, "default") == value
 
 
 FOREIGN = {
@@ -121,25 +130,26 @@ FOREIGN = {
     "nested": b"[" * 100_000,
     "1 MB": b"x" * 1_000_000,
     "large number": b"9" * 5000,
-    "cut": SignedJSONSerializer().dumps("value")[:-1],
+    "number": b"7",
+    "cut": (sealed("key", "value") or b"")[:-1],
+    "value of another key": sealed("other", {"a": 1}) or b"",
 }
 
 
 @pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN)
 def test_foreign_values_are_noticed(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(9):
-        with pytest.raises(UnusableValueError):
-            SignedJSONSerializer().loads(data)
+        assert unsealed("key", data, "default") == "default"
     assert counts["unreadable"] == 9
     assert len(caplog.messages) == 1
 
 
 def test_rotated_key_still_reads_its_values() -> None:
-    data = SignedJSONSerializer().dumps("value")
-    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[]), pytest.raises(UnusableValueError):
-        SignedJSONSerializer().loads(data)
+    data = sealed("key", "value") or b""
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[]):
+        assert unsealed("key", data, None) is None
     with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
-        assert SignedJSONSerializer().loads(data) == "value"
+        assert unsealed("key", data, None) == "value"
 
 
 # ---- A real server ---------------------------------------------------------------------------------------------------
@@ -156,10 +166,63 @@ def test_all_operations(start_cache: StartCache, tls: bool) -> None:
         assert cache.add("key", 1) is False
         assert "key" in cache
         assert cache.delete("key") is True
-        cache.set("count", 1)
+        cache.set("count", 1, 60)
         assert cache.incr("count") == 2
+        assert cache.decr("count", 5) == -3
+        assert cache.get("count") == -3
+        assert 0 < server.admin().ttl(cache.make_key("count")) <= 60
+        assert cache.set_many({}) == []
+        assert cache.get_many([]) == {}
+        cache.delete_many([])
+        cache.set("count", 1)
+        cache.delete_many(["count", "other"])
+        assert cache.get("count") is None
         assert cache.clear()
     assert not counts
+
+
+def test_increments_of_many_threads_are_all_counted(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        caches["default"].set("count", 0)
+        threads = [
+            threading.Thread(target=lambda: [caches["default"].incr("count") for _ in range(25)]) for _ in "1234"
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert caches["default"].get("count") + counts["skipped"] + counts["failed"] + counts["slow"] == 100
+
+
+def test_another_site_with_the_same_prefix_is_not_read(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        for value in (5, {"a": 1}):
+            with override_settings(SECRET_KEY="another"):
+                caches["default"].set("key", value, None)
+            assert caches["default"].get("key") is None
+            caches["default"].set("key", value)
+            assert caches["default"].get("key") == value
+
+
+def test_value_that_is_copied_to_another_key_is_a_miss(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["sessions"]
+        cache.set("administrator", {"_auth_user_id": "1"})
+        server.admin().copy(cache.make_key("administrator"), cache.make_key("mine"))
+        assert cache.get("mine") is None
+        assert cache.get("administrator") == {"_auth_user_id": "1"}
+
+
+def test_one_foreign_value_does_not_hide_the_others(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["default"]
+        cache.set_many({"first": 1, "second": 2})
+        server.admin().set(cache.make_key("foreign"), b"foreign")
+        assert cache.get_many(["first", "foreign", "second"]) == {"first": 1, "second": 2}
 
 
 def test_keys_of_another_release_are_not_read(start_cache: StartCache) -> None:
@@ -209,8 +272,8 @@ def test_large_value_is_not_stored_and_replaces_the_old_one(start_cache: StartCa
         cache.set("key", large)
         assert cache.get("key") is None
         cache.set_many({"key": {"a": "old"}, "other": {}})
-        assert cache.set_many({"key": large, "other": {"a": 1}}) == ["key", "other"]
-        assert cache.get_many(["key", "other"]) == {}
+        assert cache.set_many({"key": large, "other": {"a": 1}}) == ["key"]
+        assert cache.get_many(["key", "other"]) == {"other": {"a": 1}}
     assert counts["too_large"] == 2
 
 
@@ -240,6 +303,8 @@ def test_server_of_the_role_allows_all_operations(start_cache: StartCache) -> No
         cache.set_many({"key": {"a": 1}, "count": 1})
         assert cache.get_many(["key", "count"]) == {"key": {"a": 1}, "count": 1}
         assert cache.incr("count") == 2
+        with pytest.raises(ValueError, match="not found"):
+            cache.incr("missing")
         assert cache.add("key", 1) is False
         assert cache.touch("key", 60) is True
         assert cache.has_key("key") is True
@@ -308,6 +373,77 @@ def test_blocked_network(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         secret_directory(tmp_path, "127.0.0.1", listener.getsockname()[1], password="x")
         with shared(tmp_path):
             assert_bounded_and_logged_once(caplog, "Timeout")
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_slow_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture, tls: bool) -> None:
+    server = start_cache(tls=tls)
+    network = SlowNetwork(server.port)
+    (server.secret / "port").write_text(str(network.port))
+    # Shorter than the timeout of an answer, but a new connection needs several.
+    network.seconds = 0.8 * TIMEOUT_SECONDS
+    with shared(server.secret):
+        assert_bounded_and_logged_once(caplog, "TimeoutError")
+    network.stop()
+
+
+def test_slow_answer_is_used_and_counts_as_a_failure(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
+    server = start_cache()
+    network = SlowNetwork(server.port)
+    (server.secret / "port").write_text(str(network.port))
+    with shared(server.secret):
+        cache = caches["default"]
+        cache.set("key", "value")
+        assert not counts
+        network.seconds = SLOW_SECONDS + 0.1
+        assert cache.get("key") == "value"
+        started = time.monotonic()
+        assert [cache.get("key") for _ in range(50)] == [None] * 50
+        assert time.monotonic() - started < SLOW_SECONDS
+        assert counts["slow"] == 1
+        assert "The answer took 0." in caplog.messages[0]
+        network.seconds = 0.0
+        time.sleep(PAUSE + 0.1)
+        assert cache.get("key") == "value"
+    network.stop()
+
+
+def test_value_that_was_never_sent_leaves_the_breaker_open(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        cache = caches["default"]
+        server.stop()
+        cache.get("key")
+        time.sleep(PAUSE + 0.1)
+        cache.set("key", "x" * MOST_BYTES)
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            cache.set("key", object())
+        assert ForgivingRedisCache.state.breaker.is_open
+
+
+def test_missed_deletes_are_repeated_before_the_next_read(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        sessions = caches["sessions"]
+        for key in ("first", "second", "other"):
+            sessions.set(key, {"a": 1})
+        server.process.send_signal(signal.SIGSTOP)
+        assert sessions.delete("first") is False
+        sessions.delete_many(["second"])
+        server.process.send_signal(signal.SIGCONT)
+        time.sleep(PAUSE + 0.1)
+        assert sessions.get("first") is None
+        assert sessions.get("second") is None
+        assert sessions.get("other") == {"a": 1}
+        assert not ForgivingRedisCache.state.missed
+
+
+def test_missed_deletes_are_limited() -> None:
+    state = ServerState()
+    for number in range(MOST_MISSED_KEYS + 5):
+        state.miss([f"{number}"])
+    assert len(state.missed) == MOST_MISSED_KEYS
+    assert "0" not in state.missed
 
 
 def test_wrong_password(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
@@ -408,19 +544,45 @@ def test_a_number_is_computed_once_for_all_workers(start_cache: StartCache) -> N
         assert len(calls) == 4
 
 
-def test_number_that_another_thread_forgets_meanwhile() -> None:
-    number = Remembered("forgotten", lambda: 7, 10, 60)
-    number.get()
+def test_number_that_is_forgotten_while_it_is_computed_does_not_stay() -> None:
+    numbers = iter([1, 2])
 
-    class Lock:
-        """A lock that another thread held, which then forgot the number."""
-
-        def locked(self) -> bool:
+    def compute() -> int:
+        value = next(numbers)
+        if value == 1:
+            # Another thread, which has changed something.
             number.forget()
-            return True
+        return value
 
-    number.until, number.lock = 0.0, Lock()
-    assert number.get() == 7
+    number = Remembered("forgotten", compute, 10, 60)
+    assert [number.get(), number.get(), number.get()] == [1, 2, 2]
+
+
+def test_number_of_a_foreign_server_without_expiry_heals(start_cache: StartCache) -> None:
+    server = start_cache()
+    with shared(server.secret):
+        key = caches["default"].make_key("number")
+        server.admin().set(key, 99)
+        assert Remembered("number", lambda: 5, 10, 60).get() == 5
+        assert 0 < server.admin().ttl(key) <= 60
+
+
+def test_other_workers_forget_a_number_after_their_seconds(start_cache: StartCache) -> None:
+    numbers = iter([1, 2, 3])
+    server = start_cache()
+    with shared(server.secret):
+        first, second = (Remembered("number", lambda: next(numbers), 10, 60) for _ in range(2))
+        assert [first.get(), second.get()] == [1, 1]
+        first.forget()
+        assert first.known is None
+        assert [first.get(), second.get(), second.known] == [2, 1, 1]
+        assert second.get(0.0) == 2
+
+
+def test_local_memory_does_not_keep_a_number_longer() -> None:
+    numbers = iter([1, 2])
+    number = Remembered("number", lambda: next(numbers), 0, 60)
+    assert [number.get(), number.get()] == [1, 2]
 
 
 def test_first_event_is_logged_in_any_case(caplog: pytest.LogCaptureFixture) -> None:

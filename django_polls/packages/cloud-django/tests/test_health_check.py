@@ -1,5 +1,7 @@
 """Check of a database connection that needs no query."""
 
+import time
+
 import pytest
 from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -50,7 +52,8 @@ def test_connection_with_an_error_is_tested(checks: list[bool]) -> None:
     assert checks == [True]
 
 
-def test_connection_is_tested_after_some_seconds(checks: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_is_tested_after_a_second(checks: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connection._next_check <= time.monotonic() + 1
     monkeypatch.setattr(base, "CHECK_SECONDS", 0.0)
     connection._next_check = 0.0
     assert connection.is_usable()
