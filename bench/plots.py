@@ -216,7 +216,10 @@ def questions(details: Mapping[str, Any]) -> Iterator[Plot]:
 
 def sites(details: Mapping[str, Any]) -> Iterator[Plot]:
     """Yield the seconds of a run by number of sites."""
-    bars = [Bar(f"{number} sites", row["seconds"], f"{row['seconds']:g} s") for number, row in details.items()]
+    bars = [
+        Bar("1 site" if number == "1" else f"{number} sites", row["seconds"], f"{row['seconds']:g} s")
+        for number, row in details.items()
+    ]
     description = "Seconds of a run with nothing to change, for one, three, and ten sites"
     yield Plot("sites", "Seconds of a run with nothing to change, by number of sites", description, {"": bars})
 

@@ -161,7 +161,7 @@ def replicas(bench: Serving) -> tuple[dict[str, float], Details]:
     bench.warm_up("list", bench.pods.endpoints(OURS, BASELINE, number=max(REPLICAS)))
     for number in REPLICAS:
         targets = bench.pods.endpoints(OURS, BASELINE, number=number)
-        say(f"Measuring {number} pods")
+        say(f"Measuring {number} of {max(REPLICAS)} pods")
         for page in SCALED_PAGES:
             runs = bench.checked(page, targets, SHORT_ROUNDS, SHORT_SECONDS)
             for name in targets:

@@ -101,7 +101,7 @@ def rerun(plays: Plays, nothing: Path, timed: Callable[[Callable[[], Any]], floa
     seconds: list[float] = []
     ratios: list[float] = []
     for turn in range(ROUNDS):
-        say(f"Deploying {number} sites again, {turn + 1} of {ROUNDS}")
+        say(f"Deploying {number} of {max(NUMBERS)} sites again, {turn + 1} of {ROUNDS}")
         empty = timed(partial(plays, nothing, selected))
         seconds.append(timed(partial(unchanged, plays, selected)))
         ratios.append(seconds[-1] / empty)
