@@ -119,7 +119,7 @@ def test_a_server_without_tls(tmp_path: Path) -> None:
         assert "accepts user polls" in checked(tmp_path, port)
         assert "does not answer as expected: cache_tls must be" in checked(tmp_path, port, "tls")
         assert "refuses the password of user polls: set cache_user" in checked(tmp_path, port, password="wrong one")
-        assert "refuses the password of user nobody: set cache_user" in checked(tmp_path, port, user="nobody")
+        assert "refuses the password of user stranger: set cache_user" in checked(tmp_path, port, user="stranger")
 
 
 def test_a_user_without_permissions(tmp_path: Path) -> None:
