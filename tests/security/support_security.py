@@ -73,6 +73,8 @@ PUBLIC = {
     "ca.crt",
     "tls.crt",
     "namespace",
+    # Each key in the cache begins with it.
+    "prefix",
 }
 
 
