@@ -320,7 +320,10 @@ def test_server_of_the_role_allows_all_operations(start_cache: StartCache) -> No
 
 
 def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str) -> None:
-    """Use a cache that does not answer, in many threads at the same time."""
+    """Use a cache that does not answer, in many threads at the same time.
+
+    The limits are for waiting. Threads also need time for TLS, one after the other, and other programs can delay them.
+    """
     times = []
 
     def use() -> None:
@@ -333,11 +336,13 @@ def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str
     module.PAUSE_SECONDS = 60.0
     ForgivingRedisCache.state = ServerState()
     threads = [threading.Thread(target=use) for _ in range(8)]
+    working = time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(times) < 2 * TIMEOUT_SECONDS + 0.5
+    working = time.process_time() - working
+    assert max(times) < 2 * TIMEOUT_SECONDS + 0.5 + 5 * working
     [line] = caplog.messages
     assert "does not answer" in line
     assert reason in line
@@ -475,7 +480,7 @@ def test_full_memory_stops_only_writes(start_cache: StartCache, caplog: pytest.L
         cache = caches["default"]
         cache.set("before", "value")
         server.admin().config_set("maxmemory-policy", "noeviction")
-        server.admin().config_set("maxmemory", "1mb")
+        server.admin().config_set("maxmemory", "1")
         for _ in range(5):
             cache.set("key", "x" * 1000)
             assert cache.get("before") == "value"
