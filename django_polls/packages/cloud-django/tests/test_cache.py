@@ -346,7 +346,8 @@ def assert_bounded_and_logged_once(caplog: pytest.LogCaptureFixture, reason: str
     [line] = caplog.messages
     assert "does not answer" in line
     assert reason in line
-    assert counts["skipped"] >= 8 * 30
+    # Each thread waits at most twice, however long the work takes.
+    assert counts["skipped"] >= 8 * 38
 
 
 def test_killed_server(start_cache: StartCache, caplog: pytest.LogCaptureFixture) -> None:
