@@ -27,23 +27,29 @@ endif
 INVENTORY ?=
 # V=1 shows Ansible's own output.
 V ?=
+# For `make adopt`: the directory of a Django project, and the name of its site. An empty one is that of the directory.
+PROJECT ?=
+SITE ?=
 # Further arguments for ansible-playbook, for example ARGS='--check --diff'. They may contain secrets.
 ARGS =
-export INVENTORY V REPLICAS
+export INVENTORY V REPLICAS PROJECT SITE
 unexport ARGS
 play = exec scripts/play
 # Without an inventory nothing runs, because Ansible would take an empty one for the present directory and execute its programs.
 CONFIRM =
 choose = inventory="$$(scripts/choose_inventory $(CONFIRM) "$$INVENTORY")" && test -n "$$inventory"
 # Ansible ignores an ansible.cfg in a directory that every user can write to.
-up down scale url password pin sbom bench prove: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+adopt up down scale url password pin sbom bench prove: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help up down scale url password pin sbom audit test lint bench prove lock
+.PHONY: help adopt up down scale url password pin sbom audit test test-projects lint bench prove lock
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "Options: INVENTORY=inventory/NAME, V=1 for Ansible's own output, ARGS='--check --diff'"
+
+adopt: .venv/complete ## Write the inventory of a Django project, which is only read: make adopt PROJECT=~/shop
+	@$(play) adopt playbooks/adopt.yml -- $(ARGS)
 
 up: .venv/complete ## Deploy the site and create its cluster, or apply changes
 	@$(play) up playbooks/site.yml -- $(ARGS)
@@ -73,6 +79,9 @@ audit: sbom ## Scan the images and the lock files for known vulnerabilities; nee
 test: .venv/complete ## Run all tests: linters, unit tests, site tests, and the roles on a real cluster
 	@python tests/run.py
 
+test-projects: .venv/complete ## Deploy five public projects on a test cluster, and test them; takes about 40 minutes
+	@python tests/run.py projects
+
 lint: .venv/complete ## Check the style, types, and language of all files
 	@python tests/run.py lint
 
@@ -84,10 +93,13 @@ prove: .venv/complete ## Inject failures under load; count failed requests and l
 	@$(choose) && echo "Inventory: $${inventory#"$$PWD/"}" && python bench/prove.py "$$inventory" $(ROWS) $(addprefix --rate=,$(RATE)) \
 	  $(addprefix --upgrade-from=,$(UPGRADE_FROM))
 
-lock: .venv/complete ## Update the lock files of the tools, the SBOM, and the security tests, with hashes
-	@for lock in requirements scripts/sbom/requirements tests/security/requirements; do \
+lock: .venv/complete ## Update the lock files of the tools, the SBOM, the security tests, and the projects
+	@for lock in requirements scripts/sbom/requirements tests/security/requirements tests/projects/requirements; do \
 	  uv pip compile --quiet --generate-hashes --universal --python-version 3.12 --no-header --no-annotate \
 	    --output-file $$lock.txt $$lock.in || exit 1; \
+	done
+	@for lock in tests/projects/constraints/*.in; do \
+	  uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate --output-file $${lock%.in}.txt $$lock || exit 1; \
 	done
 
 .venv/complete: requirements.txt scripts/make_venv scripts/find_python

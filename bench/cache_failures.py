@@ -117,7 +117,7 @@ def cache_failures(ground: Ground) -> Row:
 def use_cache(ground: Ground) -> None:
     """Change the site so that its visitors need the cache. Raises Failed without a cache."""
     ground.cache_workload()
-    ground.deploy("--tags=web", django_settings=SEVERAL_PAGES)
+    ground.deploy("--tags=web", django_environment=SEVERAL_PAGES)
     ground.wait_until_whole(REPLICAS)
     ground.wait_for_old_pods()
 
@@ -273,6 +273,6 @@ def password_changed(ground: Ground) -> list[str]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         file = Path(folder, "password.json")
         file.write_text(json.dumps({"cache_password": password}), encoding="utf-8")
-        changed = ground.deploy(f"--extra-vars=@{file}", django_settings=SEVERAL_PAGES)
+        changed = ground.deploy(f"--extra-vars=@{file}", django_environment=SEVERAL_PAGES)
     ground.wait_until_whole(REPLICAS)
     return [] if changed else ["the run changed nothing"]

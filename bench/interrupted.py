@@ -27,11 +27,11 @@ def controllers_killed(ground: Ground, times: int = 10) -> Row:
         ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
         problems += killed_run(ground, first * dice.uniform(0.05, 0.8), together=number % 2 == 0)
     with ground.load() as load:
-        change = seconds_of_run(ground, django_settings={"POLLS_PAGE_SIZE": "29"})
+        change = seconds_of_run(ground, django_environment={"POLLS_PAGE_SIZE": "29"})
         for number in range(times // 2):
             settings = {"POLLS_PAGE_SIZE": str(30 + number)}
             moment = change * dice.uniform(0.1, 0.8)
-            problems += killed_run(ground, moment, together=number % 2 == 0, django_settings=settings)
+            problems += killed_run(ground, moment, together=number % 2 == 0, django_environment=settings)
         ground.wait_for_old_pods()
     return load.row(f"site.yml killed {times} times, and run again", problems=problems)
 
@@ -93,7 +93,7 @@ def two_at_once(ground: Ground) -> Row:
     outputs: dict[int, str] = {}
 
     def run(size: str) -> None:
-        process = ground.plays.start("site", django_settings={"POLLS_PAGE_SIZE": size})
+        process = ground.plays.start("site", django_environment={"POLLS_PAGE_SIZE": size})
         outputs[process.pid] = process.communicate()[0]
         ends[process.pid] = time.monotonic()
         codes[process.pid] = process.returncode

@@ -28,7 +28,7 @@ def rollouts(ground: Ground, times: int = 20, requests: int = 0, places: int = 1
         number = 0
         while number < times or load.made() < requests * min(1, load.rate / RATE):
             settings = {"POLLS_PAGE_SIZE": str(20 + number % 2)}
-            if not ground.deploy("--tags=web", django_settings=settings, **variables):
+            if not ground.deploy("--tags=web", django_environment=settings, **variables):
                 raise Failed(f"The rollout changed nothing:\n{ground.plays.output}")
             number += 1
         ground.wait_for_old_pods()

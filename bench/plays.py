@@ -140,9 +140,9 @@ class Plays:
         return {name: str(value) for name, value in values.items() if value != undefined}
 
 
-def unchanged(plays: Plays, *arguments: str) -> None:
+def unchanged(plays: Plays, *arguments: str, **variables: Any) -> None:
     """Run site.yml. Raises Failed if it changes something."""
-    if changed := plays("site", *arguments):
+    if changed := plays("site", *arguments, **variables):
         raise Failed(f"{changed} tasks reported changes in a run without changes:\n{plays.output}")
 
 

@@ -16,6 +16,9 @@ from report import Result
 
 NUMBERS = (1, 3, 10)
 ROUNDS = 2
+# Pairs of runs without and with a worker and a schedule, and the site that has both. Another site has neither.
+PAIRS = 5
+SITE_WITH_PROCESSES = 2
 NAMESPACE = "cloud-django-bench-site"
 # Ports that no site has by default.
 FIRST_PORT = 31_700
@@ -44,6 +47,17 @@ SMALL: dict[str, Any] = {
     "superuser_timeout": PATIENCE,
     "cache_timeout": PATIENCE,
     "cache_resources": {"requests": REQUESTS, "limits": {"memory": "64Mi"}},
+}
+# They do nothing, so that they take no processor time from the measurement.
+PROCESSES: dict[str, Any] = {
+    "processes_workers": {
+        "worker": {
+            "command": ["python", "-c", "import signal; signal.pause()"],
+            "resources": {"requests": REQUESTS, "limits": {"cpu": "1", "memory": "128Mi"}},
+            "stop_seconds": 1,
+        }
+    },
+    "processes_schedules": {"schedule": {"schedule": "0 0 1 1 *", "command": ["manage", "check"], "suspended": True}},
 }
 OURS = {"app.kubernetes.io/managed-by": "cloud-django"}
 
@@ -81,9 +95,12 @@ def plays_of(base: Plays, folder: Path) -> Plays:
     return Plays([*inventories, str(file)], shared | SMALL, base.environment, base.project)
 
 
-def remove(ground: Ground) -> None:
-    """Delete the namespaces of the sites, which is faster than a teardown of each. Raises Failed for another one."""
-    names = [namespace(number) for number in range(1, max(NUMBERS) + 1)]
+def remove(ground: Ground, first: int = 1) -> None:
+    """Delete the namespaces of the sites from a number, which is faster than a teardown of each.
+
+    Raises Failed for a namespace of another owner.
+    """
+    names = [namespace(number) for number in range(first, max(NUMBERS) + 1)]
     found = [one for name in names if (one := ground.cluster.get("Namespace", name))]
     for one in found:
         if (one["metadata"].get("labels") or {}).items() >= OURS.items():
@@ -125,9 +142,36 @@ def deploy_and_rerun(
     return details
 
 
+def compare_processes(
+    plays: Plays, nothing: Path, timed: Callable[[Callable[[], Any]], float]
+) -> dict[str, dict[str, float]]:
+    """Measure how much longer a run without changes takes with a worker and a schedule, in turns with one without."""
+    say("Deploying a worker and a schedule")
+    without, selected = limit(1, 1), limit(SITE_WITH_PROCESSES, SITE_WITH_PROCESSES)
+    plays("site", selected, **PROCESSES)
+    differences: list[float] = []
+    ratios: list[float] = []
+    for turn in range(PAIRS):
+        say(f"Deploying a site without and with them again, {turn + 1} of {PAIRS}")
+        empty = timed(partial(plays, nothing, without))
+        runs = [partial(unchanged, plays, without), partial(unchanged, plays, selected, **PROCESSES)]
+        # The second run of a pair is faster, because files are in memory.
+        order = (0, 1) if turn % 2 == 0 else (1, 0)
+        seconds = {number: timed(runs[number]) for number in order}
+        differences.append(seconds[1] - seconds[0])
+        ratios.append(differences[-1] / empty)
+    return {
+        "processes": {
+            "seconds": round(statistics.median(differences), 2),
+            "ratio": round(statistics.median(ratios), 2),
+        }
+    }
+
+
 def figures(details: dict[str, dict[str, float]]) -> dict[str, float]:
     """Return the figures of the table of goals."""
-    return {f"sites_{number}_rerun_{key}": value for number, row in details.items() for key, value in row.items()}
+    names = {number: number if number == "processes" else f"sites_{number}" for number in details}
+    return {f"{names[number]}_rerun_{key}": value for number, row in details.items() for key, value in row.items()}
 
 
 def measure(base: Plays, timed: Callable[[Callable[[], Any]], float]) -> Result:
@@ -138,7 +182,10 @@ def measure(base: Plays, timed: Callable[[Callable[[], Any]], float]) -> Result:
         plays = plays_of(base, folder)
         remove(ground)
         try:
-            details = deploy_and_rerun(plays, empty_play(folder), timed)
+            nothing = empty_play(folder)
+            details = deploy_and_rerun(plays, nothing, timed)
+            remove(ground, SITE_WITH_PROCESSES + 1)
+            details |= compare_processes(plays, nothing, timed)
         finally:
             say("Removing the sites")
             remove(ground)

@@ -18,7 +18,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "axes",
     "cloud_django.health",
-    "superuser",
     "polls",
 ]
 

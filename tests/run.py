@@ -1,6 +1,7 @@
 """Run all tests, or the groups given as arguments, and report failures and totals at the end.
 
 The groups are lint, unit, site, and cluster, in this order. The last one runs each Molecule scenario on a real cluster.
+The group `projects` runs only if it is named. It deploys five public projects, of which `cluster` deploys two.
 Independent steps run in parallel, at most two, because a test mostly waits for a single program. The output ends with
 the seconds of each step, and the ten slowest tests and actions of scenarios.
 """
@@ -33,10 +34,12 @@ MOST_FAILURES = 10
 ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
 COLOR = re.compile(r"\x1b\[[\d;]*m")
 GROUPS = ("lint", "unit", "site", "cluster")
+# Groups that run only if they are named.
+EXTRA_GROUPS = ("projects",)
 # Scenarios of the roles that provide a cluster. They do not use the cluster of the other scenarios.
 PROVIDERS = ("container_engine", "mirror_builds", "default", "cluster", "cluster_minikube")
 # Scenarios that take several minutes, longest first.
-LONGEST = ("web", "lifecycle", "image", "postgresql", "cache", "cluster_pin", "migrations", "superuser")
+LONGEST = ("web", "lifecycle", "image", "postgresql", "cache", "cluster_pin", "processes", "migrations", "superuser")
 
 
 @dataclass
@@ -256,11 +259,28 @@ def deployments() -> list[Step]:
     return [scenario(name) for name in sorted(sorted(names), key=lambda name: (*LONGEST, name).index(name))]
 
 
-def tool(name: str, lock: str) -> Step:
+def tool(name: str, lock: str, group: str = "cluster") -> Step:
     """Return the installation of a tool that tests need."""
-    return Step(
-        "cluster", f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt")
-    )
+    return Step(group, f"install {name}", lambda: command("scripts/make_tool_venv", name, f"{lock}/requirements.txt"))
+
+
+def create(group: str) -> Step:
+    """Return the creation of the test cluster.
+
+    It also starts a cluster that an interrupted run left stopped, and installs programs for the other steps.
+    """
+    return Step(group, "create the cluster", lambda: molecule("create", "--scenario-name", "default"), basis=True)
+
+
+def destroy(group: str) -> Step:
+    """Return the removal of the test cluster."""
+    return Step(group, "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), always=True)
+
+
+def projects() -> list[Step]:
+    """Return the tests of all public projects, on a cluster without other tests."""
+    tests = Step("projects", "project tests", lambda: pytest("tests/projects"))
+    return [create("projects"), tool("projects", "tests/projects", "projects"), tests, destroy("projects")]
 
 
 def stages() -> list[list[list[Step]]]:
@@ -268,28 +288,28 @@ def stages() -> list[list[list[Step]]]:
 
     The longest lanes of a stage come first, so that both finish at about the same time.
     """
-    # Also starts a cluster that an interrupted run left stopped, and installs programs for the other steps.
-    create = Step("cluster", "create the cluster", lambda: molecule("create", "--scenario-name", "default"), basis=True)
     files = ("--numprocesses=2", "--dist=loadfile")
     on_cluster = Step("cluster", "cluster tests", lambda: pytest("tests/cluster", "-m", "not alone", *files))
-    tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom")]
+    tools = [tool("checkov", "tests/security"), tool("sbom", "scripts/sbom"), tool("projects", "tests/projects")]
     documentation = Step("cluster", "commands of the documentation", lambda: pytest("tests/docs"))
     # These measure or break shared resources.
     alone = [
         Step("cluster", "cluster tests of time", lambda: pytest("tests/cluster", "-m", "alone")),
         Step("cluster", "load tests", lambda: pytest("tests/load")),
-        Step("cluster", "destroy the cluster", lambda: molecule("destroy", "--scenario-name", "default"), always=True),
+        destroy("cluster"),
     ]
     return [
-        [[create, *tools], [*lint(), *unit()]],
+        [[create("cluster"), *tools], [*lint(), *unit()]],
         [
             # These create clusters. Some machines can't run them in parallel.
             [on_cluster, *providers(), documentation],
             [Step("cluster", "security tests", lambda: pytest("tests/security"))],
+            [Step("cluster", "project tests", lambda: pytest("tests/projects", "-m", "quick"))],
             site(),
             *([step] for step in deployments()),
         ],
         [alone],
+        [projects()],
     ]
 
 
@@ -315,9 +335,13 @@ def take(lane: list[Step], together: bool) -> list[tuple[Step, Count, float]]:
 
 def main(names: list[str]) -> int:
     """Run the groups and print a table; return 1 if a test failed."""
-    unknown = set(names) - set(GROUPS)
+    known = (*GROUPS, *EXTRA_GROUPS)
+    unknown = set(names) - set(known)
     if unknown:
-        sys.exit(f"Unknown test group {', '.join(sorted(unknown))}. Choose from {', '.join(GROUPS)}. Default: all.")
+        sys.exit(
+            f"Unknown test group {', '.join(sorted(unknown))}. Choose from {', '.join(known)}. "
+            f"Default: all but {', '.join(EXTRA_GROUPS)}."
+        )
     os.environ.update({"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"})
     os.environ.pop("FORCE_COLOR", None)
     if not shutil.which("minikube") and "cluster" in (names or GROUPS):

@@ -365,7 +365,7 @@ class CallbackModule(Default):
         data = dict(result.result)
         self._clean_results(data, result.task.action)
         with self.display._lock:
-            self.report.messages += [text for text in texts_of(data) if text not in self.report.messages]
+            self.report.add_messages(result.host.get_name(), texts_of(data))
 
     def _conclude(self, has_failed: bool, mark: str = "") -> None:
         """Print warnings, the result, and messages; after a failure, its reason at the end."""
@@ -377,7 +377,7 @@ class CallbackModule(Default):
             if not has_failed and not mark and not self.get_option("answer_only"):
                 is_check_mode = bool(context.CLIARGS.get("check"))
                 self.screen.line(self.report.summary(time.monotonic() - self.started, is_check_mode))
-            for message in self.report.messages:
+            for message in self.report.message_lines():
                 self.screen.line(without_controls(message).rstrip("\n"))
             if has_failed:
                 for line in self.report.failure_lines(len(self.hosts) > 1):

@@ -94,6 +94,44 @@ options:
       - Pass passwords here instead of in a manifest, because Ansible prints manifests in errors about options.
     type: dict
     default: {}
+  compose:
+    description:
+      - Values for Secrets in O(objects), by Secret and key, as strings with placeholders such as C(${database.url}) and
+        C(${django.secret_key|json}). A placeholder names a group of O(sources) and one of its keys.
+      - Filters are C(url) (percent-encoded), C(json) (a literal that Python, JSON, and TOML read), C(list) (a literal
+        of a list), and C(ini) (with C(%) doubled). Without a filter, lists join with a comma.
+      - Any other C($) stays as it is. If a composed value changes, the pods that read it are replaced.
+    type: dict
+    default: {}
+  sources:
+    description:
+      - Sources of placeholders, by group. Each has a C(secret), and C(keys) with the key of the Secret for each key of
+        the group, or C(values) with a string or a list for each key.
+      - A Secret can be one of O(objects), also with generated values. Others are read from the namespace.
+      - In check mode, a Secret or a key that an earlier role would create may be missing. The composed value then
+        counts as changed.
+    type: dict
+    default: {}
+  required:
+    description:
+      - Keys that Secrets must have. If one is missing, the task fails before its first change. Requires O(namespace).
+      - In check mode, they may be missing if the namespace does not exist yet, or if an earlier role would create them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      secret:
+        description: Name of the Secret.
+        type: str
+        required: true
+      key:
+        description: Key that the Secret must have.
+        type: str
+        required: true
+      reason:
+        description: The thing that needs the key, for the error, such as the name of an environment variable.
+        type: str
+        required: true
   prune:
     description:
       - Old objects to remove after the other objects are applied. When O(state=absent), all of them are removed.
@@ -118,6 +156,30 @@ options:
         description: Number of objects to keep, the youngest first. Those in O(objects) are always kept.
         type: int
         required: true
+      first:
+        description:
+          - Whether to remove the objects before the others are applied, and to wait until they and their pods are gone.
+            Set it if two of them must never run at the same time.
+        type: bool
+        default: false
+      together:
+        description: Managed objects to remove together with each of them.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          api_version:
+            description: API version of the kind.
+            type: str
+            required: true
+          kind:
+            description: Kind of the object.
+            type: str
+            required: true
+          name:
+            description: Name of the object. If empty, it is that of the removed object.
+            type: str
+            default: ""
   node_port:
     description:
       - Node port for a Service of a later task. If another Service uses the port, the task fails before its first
@@ -183,6 +245,26 @@ EXAMPLES = r"""
     generate:
       polls-web:
         secret-key: 64
+
+- name: Apply a Secret with a configuration file that contains another Secret's value
+  cloud_django.kubernetes.apply:
+    namespace: polls
+    owner:
+      app.kubernetes.io/managed-by: cloud-django
+      app.kubernetes.io/instance: polls
+    objects:
+      - apiVersion: v1
+        kind: Secret
+        metadata:
+          name: polls-files
+    compose:
+      polls-files:
+        local.py: |
+          SECRET_KEY = ${django.secret_key|json}
+          ALLOWED_HOSTS = ${site.hosts|list}
+    sources:
+      django: {secret: polls-web, keys: {secret_key: secret-key}}
+      site: {values: {hosts: [polls.example.org]}}
 """
 
 RETURN = r"""
@@ -225,26 +307,30 @@ from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import Client, connect
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.module import conclude, k8s_module, options_of
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports, secrets
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import node_ports, secrets, sources
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.reconcile import Run
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import rehearsal
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads import readiness
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-OPTIONS = options_of(DOCUMENTATION, secret_values=True)
+# `required` names Secrets, and has no values of them.
+OPTIONS = options_of(DOCUMENTATION, secret_values=True, compose=True, sources=True, secret=False)
+# Options with values of Secrets, by Secret or group.
+SECRET_OPTIONS = ("secret_values", "compose", "sources")
 
 
 def take_options(module: AnsibleK8SModule) -> dict[str, Any]:
     """Return the options, and remove secrets from the copy that Ansible shows with the result."""
     options = copy.deepcopy(module.params)
-    module.params["secret_values"] = dict.fromkeys(options["secret_values"], secrets.HIDDEN)
+    for option in SECRET_OPTIONS:
+        module.params[option] = dict.fromkeys(options[option], secrets.HIDDEN)
     for option in ("objects", "unwanted"):
         module.params[option] = [secrets.hide(obj) if obj.get("kind") == "Secret" else obj for obj in options[option]]
-    for option in ("generate", "secret_values"):
+    for option in ("generate", "secret_values", "compose"):
         options[option] = secrets.by_key(options[option], option)
     # Otherwise Ansible would also mask secrets in names: with the password "web", it would return Deployment polls-web
     # as polls-********, and later tasks would fail. The result has no content of Secrets.
-    given = [str(value) for values in options["secret_values"].values() for value in values.values()]
+    given = {text for option in SECRET_OPTIONS for text in sources.strings(options[option])}
     module._module.no_log_values.difference_update(given)
     return options
 

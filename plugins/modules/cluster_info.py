@@ -118,6 +118,37 @@ options:
         description: Repository and tag. Images without the label C(cloud-django.context) are ignored.
         type: str
         required: true
+      source:
+        description:
+          - V(build) if a role builds the image.
+          - V(given) if the image exists already. Only C(reference), C(companions), and the nodes or the registry matter
+            then, and an image in a registry needs no container engine.
+        type: str
+        choices: [build, given]
+        default: build
+      pinned:
+        description: For V(given), whether the digest in the registry is needed. If not, the registry is not inspected.
+        type: bool
+        default: true
+      username:
+        description: For V(given), user of the registry. Without one, the login that C(docker login) stored is used.
+        type: str
+        default: ""
+      password:
+        description: Password of the user of the registry.
+        type: str
+        default: ""
+      ca_file:
+        description: For V(given), file of certificate authorities for the registry, in addition to the system's.
+        type: str
+        default: ""
+      user:
+        description: UID that pods set. Unset if they run as the user of the image.
+        type: int
+      command:
+        description: Whether pods set a command or arguments of their own.
+        type: bool
+        default: true
       content:
         description: Hash of the inputs of the image. Unset, no copy counts as built or delivered.
         type: str
@@ -203,14 +234,15 @@ cluster:
   returned: when O(cluster) is set
 image:
   description:
-    - Tags in the container C(engine), the newest first, each with C(reference), C(id), and C(context).
+    - Tags in the container C(engine), the newest first, each with C(reference), C(id), C(context), and C(config).
     - Running C(nodes), each with C(name), C(references), and the C(ids) of its copy. The copy in the C(registry) has
-      C(digest), C(ids), and C(context).
+      C(digest), C(ids), C(context), and C(config).
     - The C(id) in the container engine, whether the image is C(built) and C(delivered), and the C(nodes_without) it.
       The C(loads) into nodes have C(node) and C(image). The C(tags) are the largest number of tags in one place.
     - The C(builder) that has the images of the container engine, and C(missing_bases). Both are inspected only if the
       image has to be built.
-    - C(settled) if no change is due.
+    - The C(problem) because of which pods cannot run the image. Empty if there is none, or if the image is not built.
+    - C(settled) if no change is due and there is no problem.
   type: dict
   returned: when O(image) is set
 """
@@ -222,7 +254,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.in
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(options_of(DOCUMENTATION), supports_check_mode=True)
+    module = AnsibleModule(options_of(DOCUMENTATION, password=True), supports_check_mode=True)
     conclude(module, lambda: inspect(module.params, module.check_mode))
 
 

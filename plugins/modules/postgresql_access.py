@@ -11,6 +11,8 @@ description:
     in one transaction. Only C(CREATE DATABASE) runs outside of it, because PostgreSQL requires that.
   - Reverts manual changes of passwords, grants, owners, attributes such as C(SUPERUSER), and memberships, and creates
     missing roles. Roles that are not named here are not changed.
+  - With O(access=given), uses login roles that exist, and changes nothing on the server. It tries each login, and
+    writes the same Secrets.
   - Passwords reach the server only as SCRAM-SHA-256 verifiers, through the standard input of C(psql). They are in no
     argument list and in no log. One Secret per role stores the password, which has 32 characters if it is generated.
 requirements:
@@ -38,6 +40,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  access:
+    description:
+      - V(managed) creates the database and its roles. V(given) tries the logins in O(roles), which exist already, from
+        O(client_pod). With O(state=absent), it removes only their Secrets.
+    type: str
+    choices: [managed, given]
+    default: managed
   pod:
     description: Pod of the server, in which the administrator connects through the socket.
     type: str
@@ -48,7 +57,8 @@ options:
   client_pod:
     description:
       - Manifest of a pod with C(psql), for an external server. The pod is deleted after use. Its environment names the
-        server, and its file C(/run/secrets/admin/password) contains the administrator's password.
+        server, and its file C(/run/secrets/admin/password) contains the administrator's password. With O(access=given),
+        it has no such file.
     type: dict
   required_secrets:
     description: Secrets that O(client_pod) mounts, each with its required keys.
@@ -63,9 +73,21 @@ options:
     type: int
     default: 5432
   ca_secret:
-    description: Name of the Secret with the server's certificate authority as C(tls.crt).
+    description:
+      - Name of the Secret with the server's certificate authority as C(tls.crt). Unset if clients verify nothing, or
+        have the CA certificates in O(ca_file).
     type: str
-    required: true
+  ca_file:
+    description: Path of the CA certificates in the pods of clients, which the Secrets contain.
+    type: path
+    default: /run/secrets/database/ca.crt
+  sslmode:
+    description:
+      - How clients use TLS, as in libpq. V(verify-full) checks the certificate and its host name, V(verify-ca) only the
+        certificate. V(require) encrypts without a check, and V(disable) does not encrypt.
+    type: str
+    choices: [verify-full, verify-ca, require, disable]
+    default: verify-full
   database:
     description: Name of the database.
     type: str
@@ -75,9 +97,9 @@ options:
     type: str
     required: true
   owner:
-    description: Name of the owner role of database and schema, which cannot log in.
+    description: Name of the owner role of database and schema, which cannot log in. Not used with O(access=given).
     type: str
-    required: true
+    default: ""
   roles:
     description: The login roles.
     type: list
@@ -95,12 +117,30 @@ options:
         choices: [owner, write, read]
         required: true
       secret:
-        description: Name of the Secret with the connection settings and the password of the role.
+        description:
+          - Name of the Secret with the connection of the role, as single values C(host), C(port), C(database),
+            C(schema), C(owner), C(username), C(password), C(sslmode), C(sslrootcert), and C(ca.crt).
+          - Also as C(url) (postgres://) and C(uri) (postgresql://) with the password, as C(address) (postgres://)
+            without it, and as C(service), a service file of libpq with a section C(default).
         type: str
         required: true
       password:
-        description: Password. Unset, the password in the Secret is used, or one is generated.
+        description:
+          - Password. Unset, the password in the Secret is used, or one is generated.
+          - It must not end in a blank, and have no line break, because a service file of libpq holds it.
         type: str
+      source:
+        description: Secret and key of the password of a login that exists already, for O(access=given).
+        type: dict
+        suboptions:
+          secret:
+            description: Name of the Secret.
+            type: str
+            required: true
+          key:
+            description: Key of the password.
+            type: str
+            default: password
       connection_limit:
         description:
           - Maximum number of connections at the same time. V(-1) means no limit.
@@ -112,7 +152,9 @@ options:
         type: dict
         default: {}
   extensions:
-    description: Required extensions. Missing ones are created in the schema.
+    description:
+      - Required extensions. Missing ones are created in the schema. If the server lacks one, the module fails before
+        its first change. With O(access=given), the database must have them.
     type: list
     elements: str
     default: []
@@ -143,6 +185,21 @@ EXAMPLES = r"""
         access: write
         secret: polls-database-app
         connection_limit: 32
+
+- name: Use a login that exists already
+  cloud_django.kubernetes.postgresql_access:
+    namespace: polls
+    access: given
+    client_pod: "{{ client_pod }}"
+    server_host: db.example.org
+    sslmode: require
+    database: polls
+    schema: public
+    roles:
+      - name: polls
+        access: write
+        secret: polls-database-app
+        source: {secret: rds-polls, key: password}
 """
 
 RETURN = r"""

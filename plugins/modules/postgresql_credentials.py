@@ -40,6 +40,16 @@ options:
     description: Whether the server is outside of the cluster. Then only C(<name>-admin) and C(<name>-ca) are managed.
     type: bool
     default: false
+  administrator:
+    description: Whether to manage the Secret of an external server's administrator. Without it, only that of the CA.
+    type: bool
+    default: true
+  authority:
+    description:
+      - Whether to manage the Secret of an external server's CA. Without it, clients verify nothing, or use the bundle
+        of their image.
+    type: bool
+    default: true
   admin_username:
     description: Name of the administrator's role.
     type: str

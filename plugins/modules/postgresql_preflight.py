@@ -64,6 +64,10 @@ options:
         description: Number of connections that the web pods may open.
         type: int
         required: true
+      processes:
+        description: Number of connections that workers and schedules may open.
+        type: int
+        default: 0
       jobs:
         description: Number of connections that Jobs may open.
         type: int

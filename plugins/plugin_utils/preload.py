@@ -19,7 +19,11 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.variables 
 
 # Filters and lookups that most tasks use. One name loads all plugins of its file.
 COLLECTION_FILTERS = (
+    "cloud_django.kubernetes.only",
     "cloud_django.kubernetes.pinned_kubeconfig",
+    "cloud_django.kubernetes.process_connections",
+    "cloud_django.kubernetes.project_containers",
+    "cloud_django.kubernetes.project_values",
     "cloud_django.kubernetes.quantity",
     "cloud_django.kubernetes.web_connections",
     "to_json",
@@ -28,6 +32,7 @@ LOOKUPS = (
     "ansible.builtin.env",
     "ansible.builtin.file",
     "cloud_django.kubernetes.image_tag",
+    "cloud_django.kubernetes.once",
     "cloud_django.kubernetes.role_variable",
 )
 

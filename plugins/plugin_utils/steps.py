@@ -41,11 +41,25 @@ class Report:
     """Output for the end of the run."""
 
     warnings: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
+    # For each message its hosts, in the order of the run.
+    messages: dict[str, list[str]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     rescued: list[str] = field(default_factory=list)
     # The results of the steps that have ended.
     results: list[str] = field(default_factory=list)
+
+    def add_messages(self, host: str, texts: list[str]) -> None:
+        """Take in messages of a host."""
+        for text in texts:
+            hosts = self.messages.setdefault(text, [])
+            hosts += [] if host in hosts else [host]
+
+    def message_lines(self) -> list[str]:
+        """Return the messages, each once; with the name of its site if the sites of a run have different ones."""
+        speakers = {host for hosts in self.messages.values() for host in hosts}
+        return [
+            text if speakers == set(hosts) else f"{', '.join(hosts)}: {text}" for text, hosts in self.messages.items()
+        ]
 
     def summary(self, seconds: float, is_check_mode: bool) -> str:
         """Return the result of a run that has not failed."""

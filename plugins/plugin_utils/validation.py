@@ -10,7 +10,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.connection import cluster_entry, raw_entry
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import rules
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import rules, sites
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -20,7 +20,9 @@ INVENTORY: dict[str, dict[str, Any]] = {
     "app_name": {"type": "str"},
     "app_namespace": {"type": "str"},
     "app_public_url": {"type": "str"},
+    "app_email": {"type": "dict"},
     "app_data": {"type": "str", "choices": ["keep", "purge"]},
+    "app_hosts": {"type": "list", "elements": "str"},
 }
 CLUSTER = (
     *("cluster_provider", "cluster_name", "cluster_kubeconfig", "cluster_context", "cluster_server", "cluster_uid"),
@@ -49,6 +51,7 @@ class Validation:
                 present.append(role)
         found += rules.errors(values)
         found += self.same_site()
+        found += self.shared_cluster()
         for role in present:
             found += self.refusals(role, bool(found))
         return list(dict.fromkeys(found))
@@ -115,6 +118,15 @@ class Validation:
         if len(hosts) < 2:
             return []
         return list(rules.same_site(self.variables["inventory_hostname"], {host: self.site(host) for host in hosts}))
+
+    def shared_cluster(self) -> list[str]:
+        """Return an error if the cluster of this host differs from that of the first host, whatever --limit selects."""
+        hosts = (self.variables.get("groups") or {}).get("cloud_django") or []
+        host = self.variables.get("inventory_hostname")
+        if len(hosts) < 2 or host not in hosts[1:]:
+            return []
+        own, others = (self.variables["hostvars"].raw_get(name) for name in (host, hosts[0]))
+        return list(sites.shared_cluster(host, own, hosts[0], others))
 
     def site(self, host: str) -> tuple[Any, ...]:
         """Return the identity of a host's site: cluster, namespace, and name."""

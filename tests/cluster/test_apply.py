@@ -752,6 +752,85 @@ def test_password_is_only_in_its_secret(apply: Playbook, api: Api) -> None:
         assert not [form for form in forms(SENTINEL) if form in text], (number, text)
 
 
+def composing(template: str = "${database.url|json} ${django.key}", **options: Any) -> Obj:
+    """Return options for a Secret composed of an existing one and of a generated value, and for pods that read it."""
+    names = ("polls-values", "polls-django")
+    reads = {"envFrom": [{"secretRef": {"name": "polls-values"}}]}
+    return {
+        "objects": [*map(secret, names), deployment(container=reads)],
+        "generate": {"polls-django": {"key": 50}},
+        "compose": {"polls-values": {"A": template, "B": f"{SENTINEL} inside", "C": "${site.hosts} $HOME ${x.y}"}},
+        "sources": {
+            "database": {"secret": "polls-database-app", "keys": {"url": "url"}},
+            "django": {"secret": "polls-django", "keys": {"key": "key"}},
+            "site": {"values": {"hosts": ["a.example", f"{SENTINEL}.example"]}},
+        },
+    } | options
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_composed_values_are_only_in_their_secret(apply: Playbook, api: Api) -> None:
+    loud = ("-vvv", "--diff")
+    first = apply(*loud, "--check", **composing())
+    assert first.actions["Secret/polls-values"] == "created"
+    texts = [first.text, apply(*loud, fails=True, **composing()).text]
+    assert api.names("secrets") == set()
+    labels = {"app.kubernetes.io/managed-by": "cloud-django"}
+    source = {"metadata": {"name": "polls-database-app", "labels": labels}, "data": {"url": encoded(f"u:{SENTINEL}@h")}}
+    api.create("secrets", source)
+    ran = apply(*loud, **composing())
+    texts.append(ran.text)
+    assert set(ran.actions.values()) == {"created"}
+
+    def data(name: str) -> dict[str, str]:
+        return {key: base64.b64decode(value).decode() for key, value in api.get("secrets", name)["data"].items()}
+
+    values = data("polls-values")
+    assert values["A"] == f'"u:{SENTINEL}@h" {data("polls-django")["key"]}'
+    assert values["C"] == f"a.example,{SENTINEL}.example $HOME ${{x.y}}"
+    assert not apply(**composing()).changed
+    before = api.get("deployments", "polls-web")["spec"]["template"]["metadata"]["annotations"]
+    api.patch("secrets", "polls-database-app", {"data": {"url": encoded(f"other:{SENTINEL}@h")}})
+    assert apply("--check", **composing()).actions["Deployment/polls-web"] == "changed"
+    ran = apply(*loud, **composing())
+    texts.append(ran.text)
+    assert ran.actions["Deployment/polls-web"] == "changed"
+    assert api.get("deployments", "polls-web")["spec"]["template"]["metadata"]["annotations"] != before
+    for bad in (
+        composing("${database.pasword}"),
+        composing("${cache.url}"),
+        composing("${database.url|yaml}"),
+        composing(required=[{"secret": "polls-database-app", "key": "api-key", "reason": "STRIPE_KEY"}]),
+        composing(compose=SENTINEL),
+        composing(compose={"polls-values": SENTINEL}),
+        composing(sources={"database": SENTINEL}),
+        composing(timeout="soon"),
+    ):
+        texts.append(apply(*loud, fails=True, **bad).text)
+    for name, obj in api.everything().items():
+        if name not in ("secrets/polls-values", "secrets/polls-database-app"):
+            texts.append(f"{name} {json.dumps(obj, ensure_ascii=False)}")
+    for number, text in enumerate(texts):
+        assert not [form for form in forms(SENTINEL) if form in text], (number, text)
+
+
+def test_missing_keys_are_named_before_the_first_change(apply: Playbook, api: Api) -> None:
+    api.create("secrets", {"metadata": {"name": "shop-stripe"}, "data": {"id": encoded("x")}})
+    required = [{"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}]
+    for mode in ((), ("--check",)):
+        said = apply(*mode, fails=True, objects=[config_map()], required=required).result["msg"]
+        assert said == (
+            f"Secret shop-stripe in namespace {api.namespace} has no key api-key, which STRIPE_KEY needs. Add it, or "
+            "correct the name, then rerun the playbook."
+        )
+    assert not api.get("configmaps", "polls-web")
+    api.patch("secrets", "shop-stripe", {"data": {"api-key": encoded("y")}})
+    assert apply(objects=[config_map()], required=required).changed
+
+
 def test_password_that_is_part_of_a_name(apply: Playbook, api: Api) -> None:
     ran = apply(
         "-vvv", objects=[secret(), deployment()], secret_values={"polls-web": {"password": "web", "user": "polls"}}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import certificates as certs
@@ -60,6 +62,9 @@ class Server:
         self.sql(f"CREATE ROLE boss LOGIN SUPERUSER PASSWORD $odd${ADMIN}$odd$")
         # Like administrators of managed servers: can create roles and databases, but not read stored passwords.
         self.sql(f"CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD $odd${ADMIN}$odd$")
+        # Like logins that another team created.
+        self.sql(f"CREATE ROLE shop LOGIN PASSWORD $odd${ODD_PASSWORD}$odd$; CREATE ROLE boutique LOGIN PASSWORD 'b'")
+        self.sql("CREATE DATABASE shop_db OWNER shop")
         self.sql(f"CREATE ROLE nobody LOGIN PASSWORD $odd${ADMIN}$odd$; CREATE ROLE denied LOGIN PASSWORD 'x'")
 
     def certificate(self, days: int = 60, days_ago: int = 0, ca: certs.Pair | None = None) -> certs.Pair:
@@ -198,6 +203,116 @@ def test_missing_secrets_are_reported(server: Server, where, play) -> None:
     sentence = play(postgresql_ca_certificate="").sentence()
     assert sentence.startswith("Secret polls-postgresql-ca with the external server's certificate authority")
     assert untouched(server, where)
+
+
+def test_an_extension_that_the_server_lacks_is_reported_before_the_first_change(server: Server, where, play) -> None:
+    sentence = play(database_extensions=["no_such_extension"]).sentence()
+    assert sentence.startswith("Extension no_such_extension is not installed on the server. Use a server with it, or")
+    assert untouched(server, where)
+
+
+# --- Logins that exist already ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given(where, play):
+    """Return a play with logins that exist already, whose passwords are in a Secret of the user."""
+    data = {"password": ODD_PASSWORD, "wrong": "x", "boutique": "b"}
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    where.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rds-shop"}, "data": encoded})
+
+    def run(*options: str, key: str = "password", username: str = "shop", **variables):
+        settings = {
+            "database_access": "given",
+            "database_name": "shop_db",
+            "database_logins": {"app": {"username": username, "secret": "rds-shop", "key": key}},
+            "postgresql_admin_password": "",
+        }
+        return play(*options, **settings | variables)
+
+    purge = {"postgresql_state": "absent", "postgresql_data": "purge"}
+    play(roles=["postgresql"], **purge).succeeded()
+    yield run
+    run(roles=["database", "postgresql"], database_state="absent", **purge).succeeded()
+    where.delete("Secret", "rds-shop")
+
+
+SERVICE = """
+umask 077
+cat > /tmp/service <<'END'
+{service}
+END
+cat > /tmp/ca.crt <<'END'
+{ca}
+END
+sed -i 's#^sslrootcert=.*#sslrootcert=/tmp/ca.crt#' /tmp/service
+export PGSERVICEFILE=/tmp/service PGSERVICE=default
+psql -XqAt -v ON_ERROR_STOP=1 -c "SELECT current_user"
+psql -XqAt -v ON_ERROR_STOP=1 -d {address} -c "SELECT current_database()"
+"""
+
+
+def test_given_logins_get_secrets_that_log_in(server: Server, where, given) -> None:
+    """Also with an odd password, by the service file alone and with an address without a password."""
+    assert given("--check").succeeded().changes == [
+        "store the server's certificate authority",
+        "create Secret polls-database-migrate",
+        "create Secret polls-database-app",
+    ]
+    told = given("-vvv", "--diff", plain=True)
+    assert not told.code, told.text
+    assert ODD_PASSWORD[:20] not in told.text
+    again = given().succeeded()
+    assert (again.changed, again.changes) == (0, [])
+    assert not where.get("Secret", "polls-postgresql-admin")
+    assert not where.get("Secret", "polls-database-read")
+    values = secret_of(where, "polls-database-app")
+    assert (values["username"], values["owner"], values["schema"]) == ("shop", "shop", "public")
+    script = SERVICE.format(service=values["service"], ca=values["ca.crt"], address=f"'{values['address']}'")
+    ended = where.exec(CLIENT, "main", ["sh", "-ec", script], timeout=60)
+    assert (ended.code, ended.out.split()) == (0, ["shop", "shop_db"]), ended.err
+    assert not psql(
+        where, CLIENT, secret_of(where, "polls-database-migrate"), "CREATE TABLE made (); DROP TABLE made"
+    ).code
+    # A password that another program changes reaches the Secrets with the next run.
+    server.sql("ALTER ROLE shop PASSWORD 'rotated'")
+    where.patch("Secret", "rds-shop", {"data": {"password": base64.b64encode(b"rotated").decode()}})
+    assert given().succeeded().changes == ["change Secret polls-database-migrate", "change Secret polls-database-app"]
+    server.sql(f"ALTER ROLE shop PASSWORD $odd${ODD_PASSWORD}$odd$")
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "require"])
+def test_weaker_tls_is_named_at_the_end_of_the_run(where, given, mode: str) -> None:
+    ca = {} if mode == "verify-ca" else {"postgresql_ca_certificate": ""}
+    told = given(plain=True, database_sslmode=mode, **ca)
+    assert not told.code, told.text
+    assert f"because database_sslmode is {mode}." in " ".join(told.text.split())
+    values = secret_of(where, "polls-database-app")
+    assert (values["sslmode"], bool(values["ca.crt"])) == (mode, mode == "verify-ca")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"key": "wrong"}, "rejects login shop: FATAL: password authentication failed"),
+        ({"key": "none"}, "has no key none, which login shop in database_logins needs."),
+        ({"database_sslmode": "disable"}, "rejects login shop: FATAL: no pg_hba.conf entry"),
+        (
+            {"database_name": "no_such_database"},
+            'lacks the database: FATAL: database "no_such_database" does not exist',
+        ),
+        ({"database_schema": "other"}, "Login shop uses schema public in database shop_db, not other."),
+        ({"username": "boutique", "key": "boutique"}, "Login boutique cannot create tables in schema public"),
+        ({"database_extensions": ["citext"]}, "Extension citext is missing in database shop_db"),
+        (
+            {"postgresql_ca_certificate": "system", "database_ca_bundle": "/no/such/bundle.crt"},
+            "cannot be checked: root certificate file",
+        ),
+    ],
+)
+def test_a_given_login_that_cannot_be_used_is_reported(where, given, options: dict[str, Any], words: str) -> None:
+    assert words in given(**options).sentence()
+    assert not where.get("Secret", "polls-database-app")
 
 
 # --- Valid input ------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ RENDER = [
         "hosts": "localhost",
         "connection": "local",
         "gather_facts": False,
+        "vars": {"__django_component": "web", "__django_login": "app"},
         "tasks": [
             {"include_role": {"name": "cloud_django.kubernetes.web", "tasks_from": "check_replicas", "public": True}},
             {
@@ -97,10 +98,10 @@ class Pod:
 
     live_path = "/front-livez"
 
-    def probe(self) -> Answer:
+    def probe(self, path: str = "/readyz", **headers: str) -> Answer:
         """Return whether the pod is ready, as the kubelet checks it."""
         key = re.findall(r'"X-Front-Probe": \["(\w{10})"\]', json.dumps(self.config))
-        return get(self.port, "/readyz", X_Front_Probe=key[0])
+        return get(self.port, path, X_Front_Probe=key[0], **headers)
 
     def start_front(self) -> None:
         path, log = self.folder / "caddy.json", self.folder / "front.log"
@@ -172,6 +173,7 @@ def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             ports = free_port(), free_port()
             config = configuration(json.dumps(variables, sort_keys=True))
             config = config.replace('":8080"', f'":{ports[0]}"').replace("127.0.0.1:8000", f"127.0.0.1:{ports[1]}")
+            config = config.replace("/srv/statics", str(folder / "statics"))
             pod = Pod(folder, json.loads(config), ports, settings or {})
             stack.callback(pod.stop)
             if start:

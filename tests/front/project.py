@@ -28,7 +28,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         return answer(start_response, b"waited\n")
     if path == "/large":
         return answer(start_response, b"x" * int(query["bytes"][0]), "application/octet-stream")
-    if path == "/error":
+    if path in ("/error", "/admin/login/") and "status" in query:
         return answer(start_response, b"own page\n", status=query["status"][0])
     if path == "/style.css":
         return answer(start_response, b"a { color: red }\n" * 500, "text/css")

@@ -99,7 +99,7 @@ def test_outage_page_without_a_project(make_pod: Callable[..., Pod]) -> None:
     assert "carried out" not in page.text
     # The front itself is alive, but the pod is not ready.
     assert get(pod.port, pod.live_path).status == 200
-    assert pod.probe().status == 503
+    assert pod.probe().status == 502
 
 
 def test_aborted_form_is_not_repeated(pod: Pod) -> None:

@@ -126,10 +126,6 @@ def test_only_the_port_listens(pod: Pod) -> None:
         ({"web_trusted_proxies": ["*"]}, "which is not a list of networks"),
         ({"web_stop_delay": 30}, "for the project to stop take 60 s. Raise web_grace_period"),
         ({"web_port": 8080}, "web_port is 8080, the port of the front"),
-        (
-            {"web_overrides": {"Deployment": {"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}}}},
-            "web_overrides has the container web",
-        ),
         ({"web_front_tls_secret": "site-tls", "django_public_url": "http://a"}, "is not an https URL"),
         (
             {"web_front_tls_secret": "site-tls", "django_public_url": "https://a", "web_ingress_class": "nginx"},

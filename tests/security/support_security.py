@@ -53,7 +53,7 @@ PRINT = f"import os; print('JOB', os.environ.get('TEST_EXPANDABLE'), '{EXPANDABL
 SMALL = {
     "postgresql_storage_size": "1Gi",
     "web_replicas": 2,
-    "django_settings": {"TEST_EXPANDABLE": EXPANDABLE},
+    "django_environment": {"TEST_EXPANDABLE": EXPANDABLE},
     "migrations_commands": [["load_demo_polls"], ["shell", "--verbosity", "0", "--command", PRINT]],
     "app_image_repository": "localhost/cloud-django-test/security",
 }
@@ -67,6 +67,9 @@ PUBLIC = {
     "user",
     "database",
     "schema",
+    "sslmode",
+    "sslrootcert",
+    "owner",
     "role",
     "email",
     "ca",

@@ -136,7 +136,7 @@ def test_probe_warns_if_policies_are_not_enforced(site: Site) -> None:
         required = site.record.play("site.yml", "--tags=web", web_network_policy_probe="require")
         assert required.code != 0
         assert FORBIDDEN in required.unfolded
-        other = {"django_settings": {"POLLS_PAGE_SIZE": "9"}}
+        other = {"django_environment": {"POLLS_PAGE_SIZE": "9"}}
         warned = site.record.play("site.yml", "--tags=web", **other)
         assert (warned.code, FORBIDDEN in warned.unfolded) == (0, True)
         ignored = site.record.play("site.yml", "--tags=web", web_network_policy_probe="ignore")

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,17 +146,11 @@ def website(folder: Path, database: str, variables: dict[str, str]) -> Iterator[
         *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--network=container:{database}"),
         *(f"--volume={folder}:/run/secrets:ro", *(f"--env={name}={value}" for name, value in inside.items())),
     ]
+    write_scripts(folder / "launcher")
     with image() as built:
-        for command in (
-            ["migrate", "--verbosity=0"],
-            ["load_demo_polls"],
-            [
-                "ensure_superuser",
-                "--username-file=/run/secrets/admin-name",
-                "--password-file=/run/secrets/admin-password",
-            ],
-        ):
-            docker("run", "--rm", *confined, built, "python", "manage.py", *command)
+        for script in ("migrate", "superuser"):
+            launcher = ["/run/secrets/launcher/launch.py", f"/run/secrets/launcher/{script}.py"]
+            docker("run", "--rm", *confined, built, "python", *launcher, "--", "python", "manage.py")
         with container(*confined, built) as identifier:
             wait(identifier, "The site", lambda: is_served(f"{address}/readyz"))
             yield address
@@ -169,13 +165,34 @@ def is_served(address: str) -> bool:
         return False
 
 
+def write_scripts(folder: Path) -> None:
+    """Write the scripts of the roles, which migrate the database, and create questions and the superuser."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    for script in ("django/files/launch.py", "migrations/files/migrate.py", "superuser/files/superuser.py"):
+        shutil.copy(PROJECT / "roles" / script, folder)
+    options = {
+        "before": [],
+        "command": [],
+        "commands": [["load_demo_polls"]],
+        "lock_timeout": 0,
+        "statement_timeout": 0,
+    }
+    options |= {"manage": [], "directory": "/run/secrets/admin", "fields": {}, "generated": True}
+    (folder / "options.json").write_text(json.dumps(options))
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
 def write_secrets(folder: Path) -> None:
     """Generate all secrets. Users of the containers must be able to read them, so the parent directory is closed."""
+    (folder / "admin").mkdir()
+    (folder / "admin").chmod(0o755)
     for name, value in {
         "database-password": secrets.token_urlsafe(24),
         "secret-key": secrets.token_urlsafe(50),
-        "admin-name": "admin",
-        "admin-password": secrets.token_urlsafe(24),
+        "admin/username": "admin",
+        "admin/password": secrets.token_urlsafe(24),
     }.items():
         (folder / name).write_text(value)
         (folder / name).chmod(0o644)
@@ -221,7 +238,7 @@ def main() -> int:
         )
         if options.serve:
             environment["BASE_URL"] = stack.enter_context(website(folder, database, variables))
-            environment["ADMIN_PASSWORD_FILE"] = str(folder / "admin-password")
+            environment["ADMIN_PASSWORD_FILE"] = str(folder / "admin" / "password")
         return subprocess.run(options.command, cwd=PROJECT / options.chdir, env=environment, check=False).returncode
 
 

@@ -41,6 +41,8 @@ NO_NAMES = {
 }
 
 
+# A command that writes an inventory.
+ADOPT = re.compile(r"make adopt PROJECT=\S+")
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [(block.page, command) for block in BLOCKS for line in block.lines for command in line.split(" && ")]
 
@@ -132,7 +134,7 @@ def test_no_table_cell_is_long(page: Path) -> None:
 )
 def test_named_paths_exist(path: str) -> None:
     # Examples of the pages: a copy that the reader makes.
-    if not path.startswith(("inventory/production", "inventory/myproject")):
+    if not path.startswith(("inventory/production", "inventory/myproject", "inventory/shop")):
         assert (PROJECT / path).exists()
 
 
@@ -145,7 +147,7 @@ def words(command: str) -> list[str]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*##", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def make_variables() -> set[str]:
@@ -183,7 +185,8 @@ def wrong_in_make(arguments: list[str]) -> list[str]:
     wrong = []
     for word in arguments:
         name, is_variable, value = word.partition("=")
-        if is_variable and name not in make_variables():
+        # The Makefile sets ARGS, and the value of the command line replaces it.
+        if is_variable and name not in make_variables() | {"ARGS"}:
             wrong.append(word)
         if name == "INVENTORY" and not (PROJECT / value).is_dir() and f" {value}\n" not in copies():
             wrong.append(word)
@@ -193,8 +196,13 @@ def wrong_in_make(arguments: list[str]) -> list[str]:
 
 
 def copies() -> str:
-    """Return the commands that copy an inventory to a name of the reader's own."""
-    return "".join(f"{command}\n" for _, command in COMMANDS if command.startswith("cp -r inventory/"))
+    """Return the commands that copy or write an inventory with a name of the reader's own."""
+    copied = [command for _, command in COMMANDS if command.startswith("cp -r inventory/")]
+    # The one that `make adopt` writes has the name of the project's directory.
+    written = [
+        f"{command} inventory/{command.rpartition('/')[2]}" for _, command in COMMANDS if ADOPT.fullmatch(command)
+    ]
+    return "".join(f"{command}\n" for command in [*copied, *written])
 
 
 def wrong_in_playbook(arguments: list[str]) -> list[str]:
@@ -328,6 +336,19 @@ def test_each_variable_in_the_pages_exists() -> None:
     assert found - variables() - other == set()
 
 
+def examples() -> list[dict[str, Any]]:
+    """Return the blocks of variables on the page about the reader's own project."""
+    text = (PROJECT / "docs" / "your-own-project.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(match["code"]) for match in FENCE.finditer(text) if match["language"] == "yaml"]
+
+
+def test_each_variable_in_the_examples_exists() -> None:
+    found = {name for example in examples() for name in example}
+    assert len(found) > 25
+    # The group in a file of hosts.
+    assert found - variables() == {"cloud_django"}
+
+
 @pytest.mark.parametrize("role", sorted(specifications()))
 def test_no_two_options_of_a_role_share_a_description(role: str) -> None:
     texts = Counter(json.dumps(option["description"]) for name, _, option in options() if name == role)
@@ -349,6 +370,7 @@ INTERNAL = {
     "CLOUD_DJANGO_COMMAND": "scripts/play sets it for the callback plugin.",
     "CLOUD_DJANGO_ANSWER_ONLY": "scripts/play sets it for the callback plugin.",
     "NO_PROXY": "The other spelling of no_proxy.",
+    "DATABASE_URL": "A name of a project, in an example.",
 }
 READERS = (
     rf"environment\.(?:text|required|flag|number|choice|words|secret|optional_secret)\(\s*\"({NAME})\"",

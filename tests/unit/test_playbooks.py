@@ -132,13 +132,13 @@ def test_invalid_variables_are_reported_together(playbook: str) -> None:
 @pytest.mark.parametrize(
     ("tags", "skipped", "validated"),
     [
-        (["all"], [], 12),
+        (["all"], [], 13),
         (["web"], [], 2),
         (["web", "image"], ["image"], 2),
-        (["all"], ["web"], 11),
+        (["all"], ["web"], 12),
         # A tag of a playbook that imports this one.
-        (["mine"], [], 12),
-        (["mine", "web"], [], 12),
+        (["mine"], [], 13),
+        (["mine", "web"], [], 13),
     ],
 )
 def test_roles_that_run_are_validated(tags: list[str], skipped: list[str], validated: int) -> None:
@@ -216,6 +216,42 @@ def test_limit_that_leaves_no_host_of_the_group_is_refused(inventory: Path, tmp_
     assert not (tmp_path / "contacted").exists()
 
 
+NAMED = """
+- ansible.builtin.import_playbook: {first}
+- hosts: cloud_django
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {{msg: "{{{{ app_name }}}} in {{{{ app_namespace }}}}, {{{{ hostvars.shop.app_name }}}}"}}
+"""
+
+
+def named(folder: Path, hosts: str, *arguments: str) -> tuple[int, str]:
+    """Run a play that shows the names of sites, after the first play of each playbook."""
+    (folder / "hosts.yml").write_text(f"cloud_django: {{hosts: {hosts}, vars: {{ansible_connection: local}}}}\n")
+    playbook = folder / "named.yml"
+    playbook.write_text(NAMED.format(first=FIRST_PLAY), encoding="utf-8")
+    return play(folder, playbook, *arguments)
+
+
+def test_each_of_several_sites_has_the_name_of_its_host(tmp_path: Path) -> None:
+    hosts = "{shop: , blog: {app_name: news}, wiki: {app_name: docs, app_namespace: writers}}"
+    code, output = named(tmp_path, hosts)
+    assert code == 0, output
+    for message in ("shop in shop, shop", "news in blog, shop", "docs in writers, shop"):
+        assert f"msg: {message}" in output
+    # Also with a limit that excludes the first host.
+    code, output = named(tmp_path, hosts, "--limit=blog")
+    assert code == 0, output
+    assert "msg: news in blog, shop" in output
+    assert "docs in writers" not in output
+
+
+def test_a_single_site_is_not_named_after_its_host(tmp_path: Path) -> None:
+    code, output = named(tmp_path, "{shop: }")
+    assert code != 0
+    assert "app_name" in output
+
+
 @pytest.mark.parametrize("hosts", ["all: {hosts: {controller: {ansible_connection: local}}}\n", ""])
 def test_inventory_without_a_host_in_the_group_is_refused(inventory: Path, hosts: str) -> None:
     (inventory / "hosts.yml").write_text(hosts, encoding="utf-8")
@@ -280,6 +316,23 @@ def test_contradictory_removal_is_refused(request_: str, words: str) -> None:
     assert code != 0
     assert words in output
     assert ". No objects were removed. " in output
+    assert "changed=0 " in output
+
+
+SHARED_CLUSTER = (
+    "{a: , b: , c: }, vars: {ansible_connection: local, cluster_provider: kind, app_name: '{{ inventory_hostname }}'}"
+)
+
+
+def test_removal_of_some_sites_keeps_their_cluster(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(f"cloud_django: {{hosts: {SHARED_CLUSTER}}}\n", encoding="utf-8")
+    request = "--extra-vars=teardown_data=purge teardown_cluster=true app_namespace=x cluster_name=two"
+    code, output = play(tmp_path, PROJECT / "playbooks" / "teardown.yml", request, "--limit=a,b")
+    assert code != 0
+    assert (
+        "Cluster two is also that of c, which --limit excludes. No objects were removed. Set teardown_cluster to false "
+        "to keep the cluster, or leave out --limit, then rerun the playbook."
+    ) in output
     assert "changed=0 " in output
 
 

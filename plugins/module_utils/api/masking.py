@@ -13,7 +13,14 @@ MASK = "********"
 SHORTEST_SECRET = 4
 # Keys with public values in the Secrets of databases, caches, and certificates. A message without `polls` or `5432`
 # would be unreadable.
-PUBLIC_KEYS = frozenset({"username", "user", "host", "port", "database", "schema", "role", "ca", "ca.crt", "tls.crt"})
+PUBLIC_KEYS = frozenset(
+    {"username", "user", "host", "port", "database", "schema", "role", "owner", "address", "sslmode", "sslrootcert"}
+    | {"ca", "ca.crt", "tls.crt"}
+)
+
+# Lines of a service file of libpq with such values. The same Secret has them as single values, also the password.
+_SERVICE = "[default]\n"
+_PUBLIC_LINE = re.compile(r"\[default\]|(host|port|dbname|user|sslmode|sslrootcert)=.*")
 
 
 def embedded_base64(value: bytes) -> set[str]:
@@ -35,7 +42,9 @@ def secret_forms(value: str | bytes) -> set[str]:
         text = raw.decode()
     except UnicodeDecodeError:
         return forms
-    for part in {text, text.strip(), *(line.strip() for line in text.splitlines())}:
+    is_service = text.startswith(_SERVICE)
+    lines = [line for line in text.splitlines() if not (is_service and _PUBLIC_LINE.fullmatch(line))]
+    for part in {text, text.strip(), *(line.strip() for line in lines)}:
         if len(part) < SHORTEST_SECRET:
             continue
         quoted = {quote(part, safe=""), quote(part), quote_plus(part), quote_plus(part, safe="/")}

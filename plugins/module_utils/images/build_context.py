@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
 
-DOCKERFILE = "Dockerfile"
-STEP = "Set image_context to the directory of the Dockerfile, then rerun the playbook."
-# The first existing file is used.
-IGNORE_FILES = (f"{DOCKERFILE}.dockerignore", ".dockerignore")
+DOCKERFILE = Path("Dockerfile")
+STEP = "Set image_context to the directory of the project, then rerun the playbook."
+FILE_STEP = (
+    "Set image_context to the directory of the Dockerfile, or image_file to its path, or image_file to python for a "
+    "ready-made one, then rerun the playbook."
+)
 
 # Docker's pattern language: Go's filepath.Match, and `**` for any number of directories.
 _SET_ITEM = r"(?:\\.|[^\]\\-])"
@@ -42,18 +44,54 @@ class Rule(NamedTuple):
     head: str
 
 
-def hash_context(root: Path, dockerfile: bool = True) -> str:
+def find_dockerfile(root: Path, file: str, inventory: Path | None = None) -> Path:
+    """Return the path of a Dockerfile: relative to the context if it is inside of it, else absolute.
+
+    Args:
+        root: the build context.
+        file: a relative path in the context or, if it has no such file, in the directory of the inventory; or an
+            absolute path.
+        inventory: the directory of the inventory.
+
+    Raises ContextError if there is no such file.
+    """
+    refuse_directory(root)
+    folders = [root] if inventory is None else [root, inventory]
+    candidates = list(dict.fromkeys(_normal(folder / Path(file).expanduser()) for folder in folders))
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None and Path(file).expanduser().is_absolute():
+        raise ContextError(f"Dockerfile {file} does not exist. No files were read. {FILE_STEP}")
+    if found is None:
+        others = "".join(f", and neither has the directory {path.parent}" for path in candidates[1:])
+        raise ContextError(f"Build context {root} has no {file}{others}. No files were read. {FILE_STEP}")
+    base = _normal(root)
+    return found.relative_to(base) if found.is_relative_to(base) else found
+
+
+def _normal(path: Path) -> Path:
+    # Not resolve(), because Docker looks for a file beside a link, not beside its target.
+    return Path(os.path.normpath(path.absolute()))
+
+
+def ignore_files(root: Path, dockerfile: Path | None) -> list[Path]:
+    """Return the files whose first existing one has the rules of a build: that of the Dockerfile has precedence."""
+    own = [root / f"{dockerfile}.dockerignore"] if dockerfile else []
+    return [*own, root / ".dockerignore"]
+
+
+def hash_context(root: Path, dockerfile: Path | None = DOCKERFILE, default_rules: Path | None = None) -> str:
     """Return the SHA-256, in hexadecimal, of the files that a build gets from the directory `root`.
 
     Args:
         root: the build context.
-        dockerfile: whether the context must have a Dockerfile.
+        dockerfile: the Dockerfile, as :func:`find_dockerfile` returns it. None if the build has none of its own.
+        default_rules: ignore file for a context that has none.
 
     Raises ContextError before it reads a file if the directory is no build context.
     """
     refuse_context(root, dockerfile)
     digest = hashlib.sha256()
-    for path in sorted(context_files(root)):
+    for path in sorted(context_files(root, dockerfile, default_rules)):
         for field in (path.encode("utf-8", "surrogateescape"), *_fingerprint(root / path)):
             # Without the length, "ab" + "c" and "a" + "bc" would have the same hash.
             digest.update(b"%d:" % len(field))
@@ -61,14 +99,24 @@ def hash_context(root: Path, dockerfile: bool = True) -> str:
     return digest.hexdigest()
 
 
-def refuse_context(root: Path, dockerfile: bool = True) -> None:
-    """Raise ContextError for a directory that is unlikely to be a build context, such as the parent of an inventory."""
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file outside of the build context."""
+    return _fingerprint(path)[1].hex()
+
+
+def refuse_directory(root: Path) -> None:
+    """Raise ContextError for a path that is not a directory."""
     if not root.is_dir():
         raise ContextError(f"Build context {root} is not a directory. {STEP}")
-    if dockerfile and not (root / DOCKERFILE).is_file():
-        raise ContextError(f"Build context {root} has no {DOCKERFILE}. No files were read. {STEP}")
+
+
+def refuse_context(root: Path, dockerfile: Path | None = DOCKERFILE) -> None:
+    """Raise ContextError for a directory that is unlikely to be a build context, such as the parent of an inventory."""
+    refuse_directory(root)
+    if dockerfile and not (root / dockerfile).is_file():
+        raise ContextError(f"Build context {root} has no {dockerfile}. No files were read. {FILE_STEP}")
     # Otherwise, a misplaced Dockerfile would send the keys of the user to the build.
-    if holds_home(root) and not any((root / name).is_file() for name in IGNORE_FILES):
+    if holds_home(root) and not any(path.is_file() for path in ignore_files(root, dockerfile)):
         raise ContextError(
             f"Build context {root} contains a home directory and has no .dockerignore. No files were read. {STEP}"
         )
@@ -101,13 +149,15 @@ def _unreadable(path: Path, error: OSError) -> ContextError:
     )
 
 
-def context_files(root: Path) -> Iterator[str]:
+def context_files(root: Path, dockerfile: Path | None = DOCKERFILE, default_rules: Path | None = None) -> Iterator[str]:
     """Yield the POSIX paths, relative to `root`, of the files and links that the build gets.
 
-    These are all that `.dockerignore` does not ignore, and always the Dockerfile.
+    These are all that the ignore file does not ignore, and always a Dockerfile in the context.
     """
-    candidates = [root / name for name in IGNORE_FILES]
+    candidates = ignore_files(root, dockerfile) + ([default_rules] if default_rules else [])
     rules = next((read_ignore_file(candidate) for candidate in candidates if candidate.is_file()), [])
+    always = dockerfile.as_posix() if dockerfile else ""
+    above_always = {parent.as_posix() for parent in dockerfile.parents} if dockerfile else set()
     pending = [("", False, [False] * len(rules))]
     while pending:
         directory, is_left_out, above = pending.pop()
@@ -122,9 +172,9 @@ def context_files(root: Path) -> Iterator[str]:
             path = posixpath.join(directory, entry.name)
             ignored, matched = apply_rules(path, rules, above)
             if entry.is_dir(follow_symlinks=False):
-                if not ignored or _may_hold_exceptions(path, rules):
+                if not ignored or path in above_always or _may_hold_exceptions(path, rules):
                     pending.append((path, ignored, matched))
-            elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and (not ignored or path == DOCKERFILE):
+            elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and (not ignored or path == always):
                 yield path
 
 

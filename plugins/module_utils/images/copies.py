@@ -12,6 +12,8 @@ from typing import IO, Any, NamedTuple
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import MachineError
 
+from .pods import configuration
+
 # Label with the hash of an image's inputs. Only images with the label and the correct name are managed, because images
 # that are built on a managed image inherit the label.
 LABEL = "cloud-django.context"
@@ -89,7 +91,7 @@ def output_of(run: Run, argv: list[str], problem: str, next_step: str = "") -> s
     return output
 
 
-def engine_images(run: Run, repository: str) -> list[dict[str, str]]:
+def engine_images(run: Run, repository: str) -> list[dict[str, Any]]:
     """Return the managed images of `repository` in the container engine, the newest first."""
     identifiers = sorted(set(output_of(run, LIST_ENGINE, *NO_ENGINE).split()))
     if not identifiers:
@@ -103,7 +105,7 @@ def engine_images(run: Run, repository: str) -> list[dict[str, str]]:
         raise MachineError("The container engine", f"printed incomplete JSON: {end}", RETRY) from None
 
 
-def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict[str, str]]:
+def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict[str, Any]]:
     """Return one entry per tag of `repository` from the output of `docker image inspect`, the newest first."""
     found = []
     for image in inspected:
@@ -114,6 +116,7 @@ def tagged_images(inspected: list[dict[str, Any]], repository: str) -> list[dict
                     "reference": f"{repository}:{name.rpartition(':')[2]}",
                     "id": image["Id"],
                     "context": image["Config"]["Labels"][LABEL],
+                    "config": configuration(image["Config"]),
                 }
                 found.append((max(times), entry))
     return [entry for _, entry in sorted(found, key=lambda item: (item[0], item[1]["reference"]), reverse=True)]
@@ -307,7 +310,10 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
             thing, end = f"The registry's answer about {reference}", f"{output[-60:]!r}"
             raise MachineError(thing, f"is incomplete: {end}", RETRY) from None
         _, manifest, _ = run([*inspect, "--raw", reference])
-        return {"digest": digest, "ids": manifest_ids(digest, manifest), "context": label_of(answer.get("image") or {})}
+        config = config_of(answer.get("image") or {})
+        context = ((config or {}).get("Labels") or {}).get(LABEL, "")
+        ids = manifest_ids(digest, manifest)
+        return {"digest": digest, "ids": ids, "context": context, "config": configuration(config)}
     reason = last_line(error).removeprefix("ERROR: ")
     if reason.endswith("not found") or "name unknown" in reason:
         return {}
@@ -318,10 +324,10 @@ def registry_copy(run: Run, reference: str) -> dict[str, Any]:
     )
 
 
-def label_of(image: dict[str, Any]) -> str:
-    """Return the context label in an image's configuration, or in the first of several platforms."""
+def config_of(image: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration of an image, or of the first of several platforms. None if it has none."""
     configurations = [image] if "config" in image else [value for value in image.values() if "config" in value]
-    return (configurations[0]["config"].get("Labels") or {}).get(LABEL, "") if configurations else ""
+    return configurations[0]["config"] if configurations else None
 
 
 def outdated(references: Iterable[str], newest_first: Iterable[str], wanted: Iterable[str], keep: int) -> list[str]:

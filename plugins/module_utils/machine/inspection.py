@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import CloudDjangoError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images import copies, pods
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.copies import LIST_ENGINE, Run, last_line
 
 from .commands import MachineError, Once, at_once, no_engine, parsed
 from .docker import Docker
+from .given import inspect_given
 from .kind import inspect_kind
 from .minikube import inspect_minikube
 
@@ -147,19 +148,20 @@ def kubeconfig_contexts(text: str) -> list[str]:
 def inspect_image(run: Run, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Return where copies of an image are, and whether the cluster has the image with the wanted content."""
     reference, provider = options["reference"], options["provider"]
+    is_reachable = not check_mode or bool(shutil.which("docker"))
+    if options["source"] == "given":
+        return inspect_given(run, options, partial(node_copies, run, options), is_reachable) | NO_BUILD
     repository, _ = copies.split(reference)
     calls: dict[str, Callable[[], Any]] = {
         "engine": partial(copies.engine_images, run, repository),
         "nodes": list,
         "registry": dict,
     }
-    if provider == "kind":
-        calls["nodes"] = partial(copies.node_copies, run, options["cluster"], reference, options["companions"])
-    elif provider == "minikube":
-        calls["nodes"] = partial(minikube_nodes, run, options)
+    if provider != "registry":
+        calls["nodes"] = partial(node_copies, run, options, reference)
     elif options["state"] == "present":
         calls["registry"] = partial(copies.registry_copy, run, reference)
-    if check_mode and not shutil.which("docker"):
+    if not is_reachable:
         # Without a container engine, check mode reports the planned changes.
         return delivery({"engine": [], "nodes": [], "registry": {}}, options) | NO_BUILD
     found = at_once(calls)
@@ -182,12 +184,15 @@ def missing_bases(run: Run, bases: list[str]) -> list[str]:
     return [base for base in bases if base.startswith("localhost/") and run(["docker", "image", "inspect", base])[0]]
 
 
-def minikube_nodes(run: Run, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the copies of the image on the nodes of a minikube profile."""
+def node_copies(run: Run, options: Mapping[str, Any], reference: str) -> list[dict[str, Any]]:
+    """Return the copies of an image on the nodes of a kind cluster or a minikube profile."""
+    companions = options["companions"]
+    if options["provider"] == "kind":
+        return copies.node_copies(run, options["cluster"], reference, companions)
     parameters = {"minikube_profile": options["cluster"], "minikube_programs": options["programs"]}
     parameters["minikube_home"] = options["home"]
     command, names = copies.minikube_command(parameters), copies.minikube_nodes(parameters)
-    return copies.minikube_copies(run, command, names, options["reference"], options["companions"])
+    return copies.minikube_copies(run, command, names, reference, companions)
 
 
 def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,6 +207,9 @@ def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
         delivered = bool(content) and found["registry"].get("context") == content
     else:
         delivered = built and bool(found["nodes"]) and not loads
+    # The configuration of an older image says nothing about the one that is due.
+    config = (image if built else found["registry"] if delivered else {}).get("config") or {}
+    problem = pods.problem(options["reference"], config, options["user"], options["command"])
     # The largest number of tags in one place.
     tags = max(len(found["engine"]), *(len(node["references"]) for node in found["nodes"]), 0)
     derived = {
@@ -211,5 +219,6 @@ def delivery(found: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
         "loads": loads,
         "delivered": delivered,
         "tags": tags,
+        "problem": problem if options["state"] == "present" else "",
     }
-    return found | derived | {"settled": delivered and tags <= options["keep"]}
+    return found | derived | {"settled": delivered and tags <= options["keep"] and not derived["problem"]}

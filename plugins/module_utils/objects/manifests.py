@@ -154,6 +154,16 @@ def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj
     return [item for item in by_age[: max(len(by_age) - room, 0)] if item["metadata"]["name"] not in names]
 
 
+def companions(rule: Mapping[str, Any], item: Obj) -> list[Obj]:
+    """Return the objects that a rule removes together with an item, as kinds and names."""
+    metadata = item["metadata"]
+    return [
+        {"apiVersion": other["api_version"], "kind": other["kind"]}
+        | {"metadata": {"name": other.get("name") or metadata["name"], "namespace": metadata.get("namespace")}}
+        for other in rule.get("together") or []
+    ]
+
+
 # --- The configuration that pods read, and its hash -------------------------------------------------------------------
 
 

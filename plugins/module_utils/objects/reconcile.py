@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api import holds
@@ -13,6 +13,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.holds 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.progress import Pace
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import manifests, ownership, secrets
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Identity, Obj, identity
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.sources import Sources
 
 Predicate = Callable[[Obj], bool]
 # Raises an error before the first change; its arguments are the client, the manifests, and the existing objects.
@@ -25,6 +26,8 @@ SELDOM_WRITABLE = {"Namespace"}
 # A list of kinds, because manifests of removed objects have no content.
 WORKLOADS = {"CronJob", "DaemonSet", "Deployment", "Job", "StatefulSet"}
 CHANGES = ("created", "changed", "removed")
+# Options with values of Secrets.
+VALUES = ("generate", "secret_values", "compose")
 # Seconds between two reads of an object that is being deleted.
 PAUSE = 0.2
 # Seconds between two reads of the reason why it still exists.
@@ -61,8 +64,11 @@ class Run:
         self.applied: list[Obj] = []
         self.contents: dict[Identity, Obj] = {}
         self.namespaces: dict[str, Obj | None] = {}
-        if params["prune"] and not client.namespace:
-            raise ManifestError("Option prune", "needs a single namespace", f"Set the option namespace, {AGAIN}")
+        for option in ("prune", "required"):
+            if params[option] and not client.namespace:
+                raise ManifestError(
+                    f"Option {option}", "needs a single namespace", f"Set the option namespace, {AGAIN}"
+                )
 
     # --- Options and results --------------------------------------------------------------------------------------
 
@@ -91,9 +97,9 @@ class Run:
         for obj in objects:
             obj["metadata"]["labels"] = ownership.labels_of(obj) | self.owner
         known = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Secret"}
-        unknown = sorted((set(self.params["generate"]) | set(self.params["secret_values"])) - known)
+        unknown = sorted({name for option in VALUES for name in self.params[option]} - known)
         if unknown:
-            reason = "is in generate or secret_values, but not in objects"
+            reason = f"is in {' or '.join(VALUES)}, but not in objects"
             raise ManifestError(f"Secret {unknown[0]}", reason, f"Add it to objects, {AGAIN}")
         return objects
 
@@ -139,13 +145,14 @@ class Run:
         wanted, existing = self.prepare(wanted)
         for guard in self.guards:
             guard(self.client, wanted, existing)
+        rules = self.params["prune"] if manifests.lasting(self.namespaces.get(self.client.namespace)) else []
+        self.prune([rule for rule in rules if rule.get("first")], wanted)
         for obj in wanted:
             self.apply(obj, existing[identity(obj)])
         unfinished = [] if self.check else [obj for obj in self.applied if not self.is_rolled_out(obj)]
         if not (unfinished and self.params["keep_unwanted"]):
             self.remove(unwanted)
-        for rule in self.params["prune"] if manifests.lasting(self.namespaces.get(self.client.namespace)) else []:
-            self.prune(rule, wanted)
+        self.prune([rule for rule in rules if not rule.get("first")], wanted)
         workloads = [{"kind": obj["kind"], "name": obj["metadata"]["name"]} for obj in unfinished]
         exists = all(manifests.lasting(found) for found in self.namespaces.values())
         return self.result(exists) | {"unfinished": workloads, "releases": manifests.releases(wanted)}
@@ -165,6 +172,9 @@ class Run:
         found = {identity(obj): self.read(obj) for obj in wanted if obj["kind"] != "Job"}
         wanted = [self.with_secrets(obj, manifests.lasting(found.get(identity(obj)))) for obj in wanted]
         self.contents = {identity(obj): obj for obj in wanted}
+        # After the others, because generated values can be parts of composed ones.
+        wanted = [self.with_composed(obj) for obj in wanted]
+        self.refuse_incomplete()
         if self.params["configuration_hash"]:
             wanted = [self.with_hash(obj) for obj in wanted]
         wanted = [
@@ -191,6 +201,30 @@ class Run:
         self.client.hide(secret)
         return secret
 
+    def sources(self, namespace: str) -> Sources:
+        """Return the sources of composed values, whose Secrets are in a namespace."""
+        return Sources(
+            self.params["sources"], lambda name: self.content("Secret", name, namespace), namespace, self.check
+        )
+
+    def with_composed(self, obj: Obj) -> Obj:
+        """Return a Secret with its composed values, and other objects unchanged."""
+        templates = self.params["compose"].get(obj["metadata"]["name"]) if obj["kind"] == "Secret" else None
+        if not templates:
+            return obj
+        composed = self.sources(manifests.namespace_of(obj)).composed(obj["metadata"]["name"], templates)
+        secret = secrets.fill(obj, None, composed, {})
+        self.client.hide(secret)
+        self.contents[identity(obj)] = secret
+        return secret
+
+    def refuse_incomplete(self) -> None:
+        """Raise ManifestError if a Secret lacks a key that the option `required` names."""
+        if required := self.params["required"]:
+            place = self.client.namespace
+            planned = not manifests.lasting(self.namespaces.get(place))
+            self.sources(place).refuse_incomplete(required, planned)
+
     def with_hash(self, obj: Obj) -> Obj:
         """Return a workload with the hash of the configuration that its pods read, and other objects unchanged."""
         template = manifests.pod_template(obj)
@@ -205,7 +239,10 @@ class Run:
     def content(self, kind: str, name: str, namespace: str) -> Obj:
         """Return a Secret or ConfigMap as it will be after this task; empty if it does not exist."""
         if (kind, namespace, name) not in self.contents:
-            self.contents[kind, namespace, name] = self.client.get(kind, name, "v1", namespace) or {}
+            # A user may have no permission to read in a namespace that does not exist.
+            there = namespace not in self.namespaces or manifests.lasting(self.namespaces[namespace])
+            found = self.client.get(kind, name, "v1", namespace) if there else None
+            self.contents[kind, namespace, name] = found or {}
         return self.contents[kind, namespace, name]
 
     def apply(self, obj: Obj, existing: Obj | None) -> None:
@@ -251,7 +288,8 @@ class Run:
     def handed_over(self, obj: Obj, existing: Obj | None) -> Obj:
         """Return the manifest to apply, after a handover of replicas that it no longer sets."""
         replicas = manifests.owned_replicas(existing, obj, FIELD_MANAGER)
-        if replicas is None:
+        if not replicas:
+            # Without a handover of 0, the default of 1 starts a stopped workload, which an autoscaler does not.
             return obj
         if self.check:
             # A dry run of the handover would have no effect on the dry run of the apply.
@@ -268,15 +306,20 @@ class Run:
         labels = ownership.as_text(rule["labels"], "The option labels of a prune rule") | self.owner
         return self.client.list(rule["kind"], rule["api_version"], labels=labels), labels
 
-    def prune(self, rule: dict[str, Any], wanted: list[Obj]) -> None:
-        """Remove the oldest objects of a rule."""
-        items, labels = self.listed(rule)
-        names = {item["metadata"]["name"] for item in items}
-        same_kind = [obj for obj in wanted if obj["kind"] == rule["kind"]]
-        counting = [obj for obj in same_kind if obj["metadata"]["name"] in names or not ownership.foreign(obj, labels)]
-        for item in manifests.outdated(items, rule["keep"], counting):
-            self.client.remove(item)
-            self.record(item, "removed", item, None)
+    def prune(self, rules: Iterable[dict[str, Any]], wanted: list[Obj]) -> None:
+        """Remove the oldest objects of rules, and wait until those are gone that have to be first."""
+        for rule in rules:
+            items, labels = self.listed(rule)
+            names = {item["metadata"]["name"] for item in items}
+            kind = [obj for obj in wanted if obj["kind"] == rule["kind"]]
+            counting = [obj for obj in kind if obj["metadata"]["name"] in names or not ownership.foreign(obj, labels)]
+            old = manifests.outdated(items, rule["keep"], counting)
+            for item in old:
+                self.remove(manifests.companions(rule, item))
+                self.client.remove(item)
+                self.record(item, "removed", item, None)
+            if rule.get("first"):
+                self.wait_gone(old + [item for item in items if manifests.is_going(item)])
 
     def absent(self) -> dict[str, Any]:
         """Remove the objects, and wait until they are gone if the option is set."""
@@ -291,6 +334,7 @@ class Run:
         for rule in self.params["prune"] if self.namespaces.get(self.client.namespace) else []:
             listed, _ = self.listed(rule)
             left = [item for item in listed if not any(manifests.same_object(item, other) for other in gone)]
+            gone += self.remove([other for item in left for other in manifests.companions(rule, item)])
             gone += self.remove_found(left)
         if self.params["wait"]:
             self.wait_gone(gone)

@@ -146,6 +146,14 @@ def secret_problem(text: str, is_line: bool = True) -> str:
     return ""
 
 
+def service_problem(text: str) -> str:
+    """Return why a value cannot be in a service file of libpq, with the next step; empty if it can."""
+    # libpq removes the blanks at the end of a line, and knows no quotes.
+    if text != text.rstrip(" \t\v\f"):
+        return "ends in a blank, which libpq's service file cannot hold. Choose another"
+    return ""
+
+
 def refuse_unreadable(thing: str, text: str, is_line: bool = True) -> None:
     """Raise ManifestError if a server and the readers of a file would get different secrets, without the secret."""
     if problem := secret_problem(text, is_line):

@@ -1,62 +1,34 @@
 # Copyright (c) The Cloud Django authors, MIT License (see LICENSE)
 """Reconcile a database, its roles, its grants, and the Secrets of the roles."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.client import AGAIN, Client
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import ManifestError, ServerError
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.ownership import is_ours
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import (
-    manifest,
-    random_text,
-    refuse_unreadable,
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import random_text
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import (
+    catalog,
+    given,
+    login_secrets,
+    logins,
+    plan,
+    scram,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql import catalog, plan, preflight, scram
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import Role, Wanted
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.logins import Endpoint
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.plan import Change
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server, external_server
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.readiness import is_pod_ready
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.server import Server
 
 PASSES = 3
 
 
-def read_secrets(client: Client, params: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the values of each role's Secret. Raises ManifestError for an unmanaged Secret or a missing password."""
-    held = {}
-    for name in (role["secret"] for role in params["roles"]):
-        if secret := client.get("Secret", name):
-            preflight.refuse_foreign(secret, client.namespace)
-            restore = f"Restore its content, or delete it so that a new password is created, {AGAIN}"
-            held[name] = preflight.required_values(secret, client.namespace, ("username", "password"), restore)
-    return held
-
-
-def required_values(client: Client, name: str, keys: list[str]) -> dict[str, str]:
-    """Return the values of a Secret that another role or a user created. Raises ManifestError if a value is missing."""
-    secret = client.get("Secret", name)
-    if secret is None:
-        step = f"Run playbooks/site.yml --tags postgresql, {AGAIN}"
-        raise ManifestError(f"Secret {name} in namespace {client.namespace}", "is missing", step)
-    return preflight.required_values(secret, client.namespace, keys, f"Add it, {AGAIN}")
-
-
-def wanted_secrets(params: dict[str, Any], wanted: Wanted, ca: str) -> dict[str, dict[str, str]]:
+def wanted_secrets(params: dict[str, Any], wanted: Wanted, endpoint: Endpoint) -> dict[str, dict[str, str]]:
     """Return the wanted values of each role's Secret."""
-    secrets = {}
-    for option, role in zip(params["roles"], wanted.roles, strict=True):
-        values = {
-            "host": params["server_host"],
-            "port": str(params["server_port"]),
-            "database": wanted.database,
-            "schema": wanted.schema,
-            "username": role.name,
-            "password": role.password,
-            "ca.crt": ca,
-        }
-        secrets[option["secret"]] = values | ({"role": wanted.owner} if role.access == "owner" else {})
-    return secrets
+    return {
+        option["secret"]: endpoint.values(role.name, role.password, wanted.owner if role.access == "owner" else "")
+        for option, role in zip(params["roles"], wanted.roles, strict=True)
+    }
 
 
 def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wanted:
@@ -72,7 +44,7 @@ def wanted_state(params: dict[str, Any], held: dict[str, dict[str, str]]) -> Wan
     for option in params["roles"]:
         password = option["password"] or held.get(option["secret"], {}).get("password") or random_text()
         # Also checked if it comes from the Secret, because a user may have written it.
-        refuse_unreadable(f"The password of role {option['name']}", password, is_line=False)
+        logins.refuse_unfit(f"The password of role {option['name']}", password)
         settings = {name: str(value) for name, value in (option["settings"] or {}).items()}
         roles.append(Role(option["name"], option["access"], password, option["connection_limit"], settings))
     return Wanted(
@@ -119,49 +91,25 @@ def reconcile(wanted: Wanted, server: Server, check_mode: bool) -> list[Change]:
     raise ServerError(f"Database {wanted.database}", reason, f"Find the process that reverts them, {AGAIN}")
 
 
-@contextmanager
-def connected(client: Client, params: dict[str, Any]) -> Iterator[Server]:
-    """Yield the server, in the cluster or external."""
-    host, port = params["server_host"], params["server_port"]
-    if params["client_pod"]:
-        with external_server(client, params["client_pod"], host, port) as server:
-            yield server
-    else:
-        yield Server(client, params["pod"], params["container"], f"{host}:{port}")
-
-
-def is_readable(client: Client, params: dict[str, Any]) -> bool:
-    """Return whether the server is ready, or whether everything that a client pod needs exists."""
-    if params["client_pod"]:
-        return client.namespace_exists() and all(client.get("Secret", name) for name in params["required_secrets"])
-    return is_pod_ready(client.get("Pod", params["pod"]))
-
-
 def present(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Reconcile database, roles, grants, and Secrets, and return the result of the module."""
-    held = read_secrets(client, params)
+    held = login_secrets.held(client, params, ("username", "password"))
     wanted = wanted_state(params, held)
     # In check mode, the server or the objects that a client pod needs may not exist yet.
     if not params["client_pod"] or check_mode:
-        readable = is_readable(client, params)
+        readable = login_secrets.is_readable(client, params)
         if not readable and check_mode:
             changes = changes_for(wanted, catalog.nothing(connections=params["expected_connections"]), None)
-            return result([change.text for change in changes], [change.shown for change in changes])
+            return login_secrets.result([change.text for change in changes], [change.shown for change in changes])
         if not readable:
             thing = f"The database server in pod {params['pod']} of namespace {client.namespace}"
             raise ServerError(thing, "is not ready", f"Run playbooks/site.yml --tags postgresql, {AGAIN}")
-    for name, keys in params["required_secrets"].items():
-        required_values(client, name, keys)
-    ca = required_values(client, params["ca_secret"], ["tls.crt"])["tls.crt"]
-    with connected(client, params) as server:
+    endpoint = login_secrets.endpoint(client, params, params["owner"])
+    with login_secrets.connected(client, params) as server:
         changes = reconcile(wanted, server, check_mode)
     texts = [change.text for change in changes]
-    for name, values in wanted_secrets(params, wanted, ca).items():
-        if held.get(name) != values:
-            texts.append(f"{'change' if name in held else 'create'} Secret {name}")
-            if not check_mode:
-                client.apply(manifest(name, client.namespace, params["labels"], values))
-    return result(texts, [change.shown for change in changes])
+    texts += login_secrets.write(client, params, held, wanted_secrets(params, wanted, endpoint), check_mode)
+    return login_secrets.result(texts, [change.shown for change in changes])
 
 
 def absent(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
@@ -169,24 +117,20 @@ def absent(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str
     found = {role["secret"]: client.get("Secret", role["secret"]) for role in params["roles"]}
     managed = [name for name, secret in found.items() if secret and is_ours(secret)]
     texts = [f"remove Secret {name}" for name in managed]
-    drops = bool(params["client_pod"] and managed)
+    drops = bool(params["client_pod"] and managed and params["access"] == "managed")
     if drops:
         texts.insert(0, f"drop database {params['database']} and its roles")
     if not check_mode:
         if drops:
-            with connected(client, params) as server:
+            with login_secrets.connected(client, params) as server:
                 server.output(plan.removing_script(wanted_state(params, {})))
         for name in managed:
             client.delete("Secret", name)
-    return result(texts, [])
-
-
-def result(texts: list[str], statements: list[str]) -> dict[str, Any]:
-    """Return the result of the module: the changes as phrases, and the statements without secrets."""
-    answer: dict[str, Any] = {"changed": bool(texts), "changes": texts}
-    return answer | ({"diff": {"prepared": "".join(f"{sql};\n" for sql in statements)}} if statements else {})
+    return login_secrets.result(texts, [])
 
 
 def run(params: dict[str, Any], check_mode: bool, client: Client) -> dict[str, Any]:
     """Create or remove the database, and return the result of the module. Raises a CloudDjangoError."""
-    return (present if params["state"] == "present" else absent)(params, check_mode, client)
+    if params["state"] == "absent":
+        return absent(params, check_mode, client)
+    return (given.present if params["access"] == "given" else present)(params, check_mode, client)

@@ -72,6 +72,7 @@ SELECT jsonb_build_object(
  'connections', current_setting('max_connections')::int,
  'me', (SELECT jsonb_build_object('super', rolsuper, 'createrole', rolcreaterole, 'createdb', rolcreatedb)
    FROM pg_roles WHERE rolname = current_user),
+ 'available', (SELECT coalesce(jsonb_agg(name), '[]') FROM pg_available_extensions WHERE name = ANY ({extensions})),
  'roles', (SELECT coalesce(jsonb_object_agg(rolname, jsonb_build_object('super', rolsuper, 'createrole', rolcreaterole,
    'createdb', rolcreatedb, 'login', rolcanlogin, 'inherit', rolinherit, 'replication', rolreplication,
    'bypassrls', rolbypassrls, 'connection_limit', rolconnlimit,
@@ -103,7 +104,6 @@ SELECT jsonb_build_object(
  'defaults', (SELECT coalesce(jsonb_object_agg(defaclobjtype, {default_acl}), '{{}}') FROM pg_default_acl
    WHERE pg_get_userbyid(defaclrole) = {owner} AND defaclnamespace = to_regnamespace({schema_name})),
  'extensions', (SELECT coalesce(jsonb_agg(extname), '[]') FROM pg_extension),
- 'available', (SELECT coalesce(jsonb_agg(name), '[]') FROM pg_available_extensions WHERE name = ANY ({extensions})),
  'relations', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', c.relname, 'kind', c.relkind,
    'owner', pg_get_userbyid(c.relowner), 'acl', {relation_acl},
    'follows', c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d
@@ -143,13 +143,13 @@ def reading_script(wanted: Wanted) -> str:
         names=names,
         owner=literal(wanted.owner),
         database=literal(wanted.database),
+        extensions=_array(wanted.extensions),
         acl=acl("coalesce(datacl, acldefault('d', datdba))"),
     )
     database = DATABASE_QUERY.format(
         schema=literal(wanted.schema),
         schema_name=literal(ident(wanted.schema)),
         owner=literal(wanted.owner),
-        extensions=_array(wanted.extensions),
         schema_acl=acl("coalesce(nspacl, acldefault('n', nspowner))"),
         default_acl=acl("defaclacl"),
         relation_acl=acl(

@@ -25,6 +25,8 @@ Values = dict[str, dict[str, str]]
 def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
     """Return the Secrets to write. Raises ManifestError if a value is missing that only the user can provide."""
     external, name, admin = params["external"], params["name"], held.get("admin", {})
+    if external and not params["administrator"]:
+        return external_authority(params, held.get("ca", {}))
     password = params["admin_password"] or admin.get("password") or ("" if external else random_text())
     if not password:
         thing = f"Secret {name}-admin with username and password of the external server's administrator"
@@ -44,12 +46,21 @@ def steps(params: dict[str, Any], held: Values, now: datetime) -> list[Step]:
 
 def external_authority(params: dict[str, Any], held: dict[str, str]) -> list[Step]:
     """Return the Secret of an external server's certificate authority if it differs."""
+    if not params["authority"]:
+        return []
     wanted = params["ca_certificate"] or held.get("tls.crt", "")
     if not wanted:
         thing = f"Secret {params['name']}-ca with the external server's certificate authority as tls.crt"
         raise ManifestError(thing, "is missing", f"Create it, or set postgresql_ca_certificate, {AGAIN}")
     text = "store the server's certificate authority"
     return [Step("ca", {"tls.crt": wanted}, text)] if held.get("tls.crt") != wanted else []
+
+
+def suffixes_of(params: dict[str, Any]) -> tuple[str, ...]:
+    """Return the suffixes of the Secrets that the module manages."""
+    if not params["external"]:
+        return tuple(preflight.KEYS)
+    return (*(("admin",) if params["administrator"] else ()), *(("ca",) if params["authority"] else ()))
 
 
 def running_server(client: Client, params: dict[str, Any]) -> Server | None:
@@ -66,12 +77,12 @@ def run(params: dict[str, Any], check_mode: bool, client: Client, now: datetime 
     namespace, external = params["namespace"], params["external"]
     # Only check mode accepts a missing namespace, in which the user may have no permission to read.
     exists = not check_mode or client.namespace_exists()
-    suffixes = (("admin", "ca") if external else preflight.KEYS) if exists else ()
+    suffixes = suffixes_of(params) if exists else ()
     held = preflight.values_of(preflight.read_secrets(client, params["name"], suffixes), namespace, external)
     todo = steps(params, held, now or certificates.current_time())
     wanted = held | {step.suffix: step.values for step in todo}
-    admin = wanted["admin"]["username"]
     server = running_server(client, params) if exists and not external else None
+    admin = wanted["admin"]["username"] if server else ""
     state = server.state(admin) if server else {}
     if server and not state["admin"]:
         step = f"Restore the postgresql_admin_username with which the volume was created, {AGAIN}"

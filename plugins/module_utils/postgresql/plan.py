@@ -177,7 +177,7 @@ def _relation_changes(wanted: Wanted, relations: Sequence[Mapping[str, Any]]) ->
 
 
 def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Change]:
-    """Yield the changes inside of the database. Raises ServerError for an extension that is not installed."""
+    """Yield the changes inside of the database."""
     schema, owner = ident(wanted.schema), ident(wanted.owner)
     if not found["schema"]:
         yield _inside(f"create schema {wanted.schema}", f"CREATE SCHEMA {schema} AUTHORIZATION {owner}")
@@ -190,12 +190,8 @@ def _content_changes(wanted: Wanted, found: Mapping[str, Any]) -> Iterator[Chang
     if public := found["public"]:
         yield from _grant_changes("schema public", public["acl"], {}, public["owner"], "SCHEMA public")
     for name in wanted.extensions:
-        if name in found["extensions"]:
-            continue
-        if name not in found.get("available", [name]):
-            step = f"Use an image that includes it, or remove it from database_extensions, {AGAIN}"
-            raise ServerError(f"Extension {name}", "is not installed on the server", step)
-        yield _inside(f"create extension {name}", f"CREATE EXTENSION {ident(name)} SCHEMA {schema}")
+        if name not in found["extensions"]:
+            yield _inside(f"create extension {name}", f"CREATE EXTENSION {ident(name)} SCHEMA {schema}")
     for kind, word, privileges in (("r", "TABLES", TABLE_PRIVILEGES), ("S", "SEQUENCES", SEQUENCE_PRIVILEGES)):
         held, prefix = found["defaults"].get(kind, []), f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} "
         rights = _rights(wanted, privileges)
@@ -213,6 +209,12 @@ def refuse_unfit(wanted: Wanted, found: Mapping[str, Any]) -> None:
         thing = f"The site may open {wanted.connections} connections,"
         step = f"Raise its max_connections, or lower replicas, workers, or threads, {AGAIN}"
         raise ServerError(thing, f"but the server accepts {found['connections']}", step)
+    # Before the first change, because CREATE EXTENSION would fail after roles and the database are created.
+    available = {*found.get("available", wanted.extensions), *found.get("extensions", ())}
+    if missing := [name for name in wanted.extensions if name not in available]:
+        verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        step = f"Use a server with {them}, or remove {them} from database_extensions, {AGAIN}"
+        raise ServerError(f"Extension {', '.join(missing)}", f"{verb} not installed on the server", step)
     database = found["database"]
     if database and database["encoding"] != "UTF8":
         reason = f"has the encoding {database['encoding']}, but UTF8 is required"

@@ -98,11 +98,13 @@ def values_of(secrets: Mapping[str, Obj], namespace: str, external: bool) -> dic
     return values
 
 
-def refuse_connections(accepted: int, web: int, jobs: int, reserved: int) -> None:
+def refuse_connections(accepted: int, web: int, jobs: int, reserved: int, processes: int = 0) -> None:
     """Raise ManifestError if the server accepts fewer connections than the site may open."""
-    if accepted < (needed := web + jobs + reserved):
+    if accepted < (needed := web + processes + jobs + reserved):
+        numbers = [f"{web} by web pods", f"{processes} by workers and schedules", f"{jobs} by Jobs"]
+        parts = ", ".join(part for part in numbers if processes or part is not numbers[1])
         raise ManifestError(
-            f"The site may open {needed} connections ({web} by web pods, {jobs} by Jobs, {reserved} reserved),",
+            f"The site may open {needed} connections ({parts}, {reserved} reserved),",
             f"but the server accepts {accepted}",
             f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}",
         )

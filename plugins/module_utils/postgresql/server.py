@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +30,15 @@ STARTING = ("starting up", "not yet accepting connections", "in recovery mode", 
 REFUSALS = ("authentication failed", "pg_hba.conf", "is not permitted to log in", "permission denied for database")
 # PostgreSQL stops without space for one more write-ahead log file of 16 MiB.
 LEAST_FREE_KIB = 16 * 1024
-PSQL = ("psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--dbname=postgres", "--file=-")
+PLAIN_PSQL = ("psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--file=-")
+PSQL = (*PLAIN_PSQL, "--dbname=postgres")
 WITH_FREE_SPACE = 'df -Pk "$PGDATA" | tail -n 1; exec "$@"'
 WITH_PASSWORD = 'PGPASSWORD="$(cat /run/secrets/admin/password)"; export PGPASSWORD; exec "$@"'
+# A login of the user comes through the standard input, before the script. `read` takes no more than its line.
+AS_LOGIN = (
+    "IFS= read -r PGDATABASE; IFS= read -r PGUSER; IFS= read -r PGPASSWORD; export PGDATABASE PGUSER PGPASSWORD; "
+    'exec "$@"'
+)
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 STATE_QUERY = """SELECT jsonb_build_object('certificate', pg_read_file(current_setting('ssl_cert_file')),
@@ -60,7 +66,14 @@ class Server:
     def run(self, script: str, wrapper: str = "") -> Result:
         """Run a script, with retries while the server starts."""
         wrapper = WITH_PASSWORD if self.external else wrapper
-        command = [*(("sh", "-c", wrapper, "sh") if wrapper else ()), *PSQL]
+        return self._run([*(("sh", "-c", wrapper, "sh") if wrapper else ()), *PSQL], script)
+
+    def log_in(self, database: str, user: str, password: str, script: str) -> Result:
+        """Run a script as a login of the user, whose password has no line break."""
+        given = "".join(f"{value}\n" for value in (database, user, password))
+        return self._run(["sh", "-c", AS_LOGIN, "sh", *PLAIN_PSQL], given + script)
+
+    def _run(self, command: Sequence[str], script: str) -> Result:
         until = time.monotonic() + START_SECONDS
         while True:
             ended = self.client.exec(self.pod, self.container, command, script, timeout=SCRIPT_SECONDS)
@@ -168,20 +181,34 @@ def shown_certificate(host: str, port: int, limit: float = 3.0) -> bytes:
 
 
 DNS_ADVICE = "Check that the cluster DNS runs, and that django_dns_egress allows its address and port"
+NO_BUNDLE = "Use a database_client_image with CA certificates at the path in database_ca_bundle"
 # Output of psql, problem, and next step. The first match counts. Everything else is a rejected statement.
 CAUSES = (
+    (("root certificate file",), "cannot be checked", NO_BUNDLE),
+    (("does not support SSL",), "offers no TLS", "Enable TLS on the server, or set database_sslmode to disable"),
+    (("FATAL: database",), "lacks the database", "Create it or correct database_name"),
     (("certificate verify failed",), "cannot be trusted", "Renew its certificate or correct the certificate authority"),
     (("does not match host name",), "cannot be trusted", "Correct its certificate or the host"),
     (("No space left on device",), "has a full volume", "Expand the volume"),
-    (REFUSALS, "rejects the administrator", "Correct the admin Secret or the server"),
+    (REFUSALS, "rejects {user}", "Correct {source} or the server"),
     (("Temporary failure in name resolution",), "cannot be found, because DNS does not answer in the pod", DNS_ADVICE),
     (("connection to server", "could not translate host name"), "cannot be reached", "Start it or correct its address"),
     (("",), "rejects a statement, which changed nothing", "Correct the cause"),
 )
 
 
-def explain(err: str, where: str, external: tuple[str, int] | None = None) -> ServerError:
-    """Return the error for the error output of psql."""
+def explain(
+    err: str,
+    where: str,
+    external: tuple[str, int] | None = None,
+    user: str = "the administrator",
+    source: str = "the admin Secret",
+) -> ServerError:
+    """Return the error for the error output of psql.
+
+    Args:
+        user: the login that psql used, and `source` its source, for the next step.
+    """
     lines = [line for line in err.splitlines() if not re.match(r"LINE \d+:|\s*\^|\s+Is the server running", line)]
     text = short(re.sub(r"psql:(<stdin>:\d+:|/?\S*:\d+:)? ?(error: )?", "", " ".join(lines)))
     cause = re.sub(r'connection to server (at|on socket) "[^"]*"( \([^)]*\))?(, port \d+)? failed: ', "", text)
@@ -190,4 +217,5 @@ def explain(err: str, where: str, external: tuple[str, int] | None = None) -> Se
         cause = certificates.served_fault(shown, certificates.current_time()) if shown else ""
         cause = cause or "its certificate is expired, or not signed by the certificate authority in the Secret"
     problem, step = next(rest for words, *rest in CAUSES if any(word in text for word in words))
+    problem, step = problem.format(user=user), step.format(source=source)
     return ServerError(f"The database server {where}", f"{problem}: {cause}", f"{step}, {AGAIN}")

@@ -13,9 +13,13 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 LIMITS: dict[str, tuple[int, int | None]] = {
     **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port", "cache_port"), (1, 65535)),
     **dict.fromkeys(
-        ("postgresql_user_id", "database_client_user_id", "django_user_id", "cache_user_id"), (1, 2**31 - 1)
+        ("postgresql_user_id", "database_client_user_id", "django_user_id", "django_group_id", "cache_user_id"),
+        (1, 2**31 - 1),
     ),
-    **dict.fromkeys(("web_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)),
+    **dict.fromkeys(
+        ("web_timeout", "web_after_timeout", "postgresql_timeout", "migrations_timeout", "superuser_timeout"), (1, None)
+    ),
+    "processes_timeout": (1, None),
     **dict.fromkeys(("web_threads", "web_replicas_cpu_target", "postgresql_certificate_days"), (1, None)),
     **dict.fromkeys(("postgresql_ca_days", "cache_ca_days", "cache_certificate_days", "cache_timeout"), (1, None)),
     "postgresql_max_connections": (1, 262143),
@@ -28,7 +32,7 @@ OBJECTS = ["postgresql_storage_class", "cache_storage_class"]
 OBJECTS += ["web_ingress_class", "web_ingress_tls_secret", "web_front_tls_secret"]
 PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 # Sizes of volumes and memory.
-SIZES = ["postgresql_storage_size", "cache_storage_size", "cache_memory"]
+SIZES = ["postgresql_storage_size", "cache_storage_size", "cache_memory", "django_tmp_size"]
 
 
 def errors(values: Mapping[str, Any]) -> Iterator[str]:

@@ -69,17 +69,20 @@ def cache_resources(cache_backend: str, cache_resources: Mapping[str, Any]) -> I
         yield "cache_resources has no limits.memory, from which cache_memory follows. Set for instance 128Mi."
 
 
-def settings_of_the_cache(django_settings: Mapping[str, Any], django_cache_secret: str) -> Iterator[str]:
-    """Without the Secret, a project can connect to any cache by its own settings."""
-    if not django_cache_secret:
+def settings_of_the_cache(
+    django_environment: Mapping[str, Any], django_cache_secret: str, django_contract: bool
+) -> Iterator[str]:
+    """Without the Secret or the names of the roles, a project can connect to any cache by its own settings."""
+    if not django_cache_secret or not django_contract:
         return
-    if "CACHE_HOST" in django_settings:
+    given = {name for name, entry in django_environment.items() if entry is not None}
+    if "CACHE_HOST" in given:
         yield (
-            "CACHE_HOST is set in django_settings, but cache_state is present, so pods would ignore it. "
+            "CACHE_HOST is set in django_environment, but cache_state is present, so pods would ignore it. "
             "Set cache_backend to external and cache_host to that server, or cache_state to absent."
         )
-    for name in sorted(OWN_ENVIRONMENT & django_settings.keys()):
-        yield f"The setting {name} in django_settings is reserved, because the roles set it. Remove it."
+    for name in sorted(OWN_ENVIRONMENT & given):
+        yield f"{name} in django_environment is reserved, because the roles set it. Remove it."
 
 
 RULES: list[Callable[..., Iterator[str]]] = [

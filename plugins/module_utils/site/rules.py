@@ -6,41 +6,32 @@ one of its variables is undefined or has a wrong type, because the type error is
 """
 
 import inspect
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.secrets import secret_problem
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.postgresql.catalog import IDENTIFIER
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cache
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import (
+    addresses,
+    bounds,
+    cache,
+    database,
+    django,
+    image,
+    processes,
+    release,
+    web,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 
 Rule = Callable[..., Iterator[str]]
-RULES: list[Rule] = [*cache.RULES]
+PARTS = (cache, database, django, image, processes, release, web)
+RULES: list[Rule] = [each for part in PARTS for each in part.RULES]
 
 # Suffixes of names that begin with app_name and are also values of labels, which have at most 63 characters. HASH is
 # the revision of a StatefulSet or the content hash of a Job.
 HASH = "-0123456789"
 LABELS = [f"-postgresql{HASH}", f"-migrations{HASH}", f"-superuser{HASH}", "-postgresql", "-web", "-database"]
 LONGEST_APP_NAME = addresses.LONGEST_LABEL - max(map(len, LABELS))
-
-ROLE_SUFFIXES = ("_owner", "_migrate", "_app", "_read", "_backup")
-LONGEST_IDENTIFIER = 63
-ADMINISTRATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-TAKEN_SCHEMAS = ("public", "information_schema")
-TAKEN_DATABASES = ("postgres", "template0", "template1")
-# Words that PostgreSQL refuses as names of roles even in quotes.
-TAKEN_ROLES = ("public", "none", "current_role", "current_user", "session_user")
-
-# Names of environment variables that Kubernetes accepts both from a ConfigMap and in a Job.
-VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
-# Environment variables of the pods that the roles set, so that no setting of a project can replace them.
-OWN_ENVIRONMENT = frozenset(
-    {"DJANGO_SECRET_KEY_FILE", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SCHEMA", "DATABASE_USER"}
-    | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
-    | {"DATABASE_APPLICATION_NAME", "MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"}
-)
 
 
 def errors(values: Mapping[str, Any]) -> Iterator[str]:
@@ -88,90 +79,7 @@ def _namespace(name: str, value: str) -> Iterator[str]:
         yield f"{name} is {value}, but the prefix kube- is reserved for Kubernetes. Choose another name."
 
 
-@rule
-def database_name(database_name: str) -> Iterator[str]:
-    longest = LONGEST_IDENTIFIER - max(map(len, ROLE_SUFFIXES))
-    about = f"database_name is {shown(database_name)}"
-    if not IDENTIFIER.fullmatch(database_name):
-        yield f"{about}, which {_IDENTIFIER_RULE}"
-    elif len(database_name) > longest:
-        yield f"{about}, of {len(database_name)} characters, but its roles leave only {longest}. Shorten it."
-    elif database_name in TAKEN_DATABASES:
-        yield f"{about}, which is reserved for PostgreSQL. Choose another name."
-    elif database_name.startswith("pg_"):
-        yield f"{about}, but the prefix pg_ is reserved for PostgreSQL. Choose another name."
-
-
-@rule
-def database_schema(database_schema: str, database_name: str) -> Iterator[str]:
-    about = f"database_schema is {shown(database_schema)}"
-    if database_schema == database_name:
-        # This is the default. Errors in the name of the database are reported already.
-        if database_schema in TAKEN_SCHEMAS:
-            yield f"{about}, the same as database_name, which is reserved for PostgreSQL. Change one of them."
-    elif not IDENTIFIER.fullmatch(database_schema):
-        yield f"{about}, which {_IDENTIFIER_RULE}"
-    elif database_schema in TAKEN_SCHEMAS or database_schema.startswith("pg_"):
-        yield f"{about}, which is reserved for PostgreSQL. Choose another name, or remove it to use database_name."
-
-
-@rule
-def postgresql_admin_username(postgresql_backend: str, postgresql_admin_username: str) -> Iterator[str]:
-    """It must be valid for initdb. For an external server any name is accepted."""
-    about = f"postgresql_admin_username is {shown(postgresql_admin_username)}"
-    if postgresql_backend != "builtin":
-        return
-    # All names that initdb and pg_ident.conf accept are valid, because an existing server cannot change its name.
-    if not ADMINISTRATOR.fullmatch(postgresql_admin_username):
-        yield f"{about}, which is not 1 to 63 letters, digits, underscores, hyphens, and dots. Choose another name."
-    elif postgresql_admin_username.startswith("pg_") or postgresql_admin_username in TAKEN_ROLES:
-        yield f"{about}, which is reserved for PostgreSQL. Choose another name."
-
-
-@rule
-def admin_is_no_role_of_the_site(postgresql_admin_username: str, database_name: str) -> Iterator[str]:
-    if postgresql_admin_username in [f"{database_name}{suffix}" for suffix in ROLE_SUFFIXES]:
-        yield (
-            f"postgresql_admin_username is {shown(postgresql_admin_username)}, which is also a role of the database "
-            f"{database_name}. Choose another name."
-        )
-
-
-_IDENTIFIER_RULE = "is not 1 to 63 lowercase letters, underscores, and non-leading digits. Choose another name."
-
-
-def _role_keys(name: str, given: Mapping[str, Any]) -> Iterator[str]:
-    if unknown := [str(key) for key in given if key not in ("migrate", "app", "read", "backup")]:
-        yield f"{name} has {shown(', '.join(unknown))}, which is not a login role. Use migrate, app, read, or backup."
-
-
-@rule
-def database_connection_limits(database_connection_limits: Mapping[str, Any]) -> Iterator[str]:
-    yield from _role_keys("database_connection_limits", database_connection_limits)
-
-
-@rule
-def database_role_settings(database_role_settings: Mapping[str, Any]) -> Iterator[str]:
-    yield from _role_keys("database_role_settings", database_role_settings)
-
-
 # --- Secrets ----------------------------------------------------------------------------------------------------------
-
-
-@rule
-def postgresql_admin_password(postgresql_admin_password: str) -> Iterator[str]:
-    yield from _secret("postgresql_admin_password", postgresql_admin_password)
-
-
-@rule
-def database_passwords(database_passwords: Mapping[str, str]) -> Iterator[str]:
-    for name, password in database_passwords.items():
-        yield from _secret(f"database_passwords.{name}", password or "", is_line=False)
-
-
-@rule
-def superuser_password(superuser_password: str) -> Iterator[str]:
-    yield from _secret("superuser_password", superuser_password)
 
 
 @rule
@@ -187,59 +95,9 @@ def image_pull_credentials(image_pull_username: str, image_pull_password: str) -
         )
 
 
-@rule
-def superuser_identity(superuser_username: str, superuser_email: str) -> Iterator[str]:
-    """They are in files beside the password, with the same reader."""
-    for name, text in {"superuser_username": superuser_username, "superuser_email": superuser_email}.items():
-        yield from _secret(name, text)
-        if text != text.strip() and not secret_problem(text):
-            yield f"{name} begins or ends with whitespace, which Django's login page removes. Remove the whitespace."
-    if not superuser_username:
-        yield "superuser_username is empty. Set a name for the login."
-
-
-def _secret(name: str, text: str, is_line: bool = True) -> Iterator[str]:
-    if problem := secret_problem(text, is_line):
+def _secret(name: str, text: str) -> Iterator[str]:
+    if problem := secret_problem(text):
         yield f"{name} {problem}."
-
-
-# --- Settings and commands --------------------------------------------------------------------------------------------
-
-
-@rule
-def django_settings(django_settings: Mapping[str, Any]) -> Iterator[str]:
-    """Each value must be a string, and valid in web pods and Jobs under the same name."""
-    if others := [str(name) for name, value in django_settings.items() if not isinstance(value, str)]:
-        yield (
-            f"The setting {', '.join(others)} in django_settings is not a string: YAML parsed its value as another "
-            "type and may have changed it. Quote the value."
-        )
-    for name, value in django_settings.items():
-        if isinstance(value, str) and "\0" in value:
-            yield f"The setting {name} in django_settings has a NUL byte, which would end the value. Remove the byte."
-        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
-            yield (
-                f"The setting {shown(name)} in django_settings is not a valid name of an environment variable, so "
-                "Kubernetes would ignore it. Use letters, digits, and underscores."
-            )
-        elif name in OWN_ENVIRONMENT:
-            yield f"The setting {name} in django_settings is reserved, because the roles set it. Remove it."
-
-
-@rule
-def migrations_commands(migrations_commands: list[list[Any]]) -> Iterator[str]:
-    for index, command in enumerate(migrations_commands):
-        if not command or not isinstance(command[0], str) or not command[0]:
-            yield (
-                f"migrations_commands[{index}] is {shown(json.dumps(command, default=str))}, which has no command. "
-                "Begin the list with the name of a command, for instance [load_demo_polls]."
-            )
-
-
-@rule
-def superuser_command(superuser_command: list[str]) -> Iterator[str]:
-    if not superuser_command:
-        yield "superuser_command is empty, so the image's command would run. Set a command that creates the user."
 
 
 # --- Address ----------------------------------------------------------------------------------------------------------

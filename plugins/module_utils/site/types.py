@@ -43,6 +43,9 @@ def type_errors(name: str, option: Mapping[str, Any], value: Any) -> Iterator[st
         option: the option in a role's argument specification.
     """
     kind = option.get("type", "str")
+    if value is None and kind == "raw" and "[" not in name:
+        # Null is a value of its own, for example for the user of the image. In a list it is an error.
+        return
     if value is None:
         step = "Set a value" if option.get("required") else "Remove the line, or set '' for an empty value"
         yield f"{name} is null. {step if kind in ('str', 'path') or option.get('required') else 'Remove the line'}."

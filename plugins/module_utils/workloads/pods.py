@@ -31,6 +31,11 @@ MISSING_OBJECT = re.compile(r'\b(secret|configmap) "([^"]+)" not found', re.IGNO
 MISSING_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) [^/\s]+/(\S+)")
 MISSING_VOLUME_KEY = re.compile(r'volume "([^"]+)".*references non-existent (secret|config) key: ([^\s\]]+)', re.DOTALL)
 RUNTIME_PREAMBLE = re.compile(r"^.*?unable to start container process: (?:error during container init: )?", re.DOTALL)
+# Errors of the runtime about a command, not about the node.
+WRONG_COMMAND = re.compile(
+    r"executable file .*not found|exec:? .*(no such file or directory|permission denied|format error|is a directory)"
+)
+COMMAND_ADVICE = "Correct the command of the container"
 KIND_BY_WORD = {"secret": "Secret", "configmap": "ConfigMap", "config": "ConfigMap"}
 
 QUOTA = re.compile(r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<requested>.*?), used: .*?, limited: ", re.DOTALL)
@@ -113,13 +118,46 @@ def last_words(message: str) -> str:
     as Caddy writes it.
     """
     *before, last = message.strip().splitlines() or [""]
-    try:
-        entry = json.loads(last)
-    except ValueError:
-        entry = None
-    if isinstance(entry, dict) and entry.get("level") == "error":
+    if entry := _json_error(last):
         return str(entry.get("msg") or "")
     return "" if before else last
+
+
+def next_step(message: str) -> str:
+    """Return the next step in a container's termination message, which the launcher of the role django writes."""
+    *_, last = message.strip().splitlines() or [""]
+    return str(_json_error(last).get("advice") or "Fix the cause")
+
+
+def _json_error(line: str) -> Obj:
+    """Return the error in a line of a log, an empty mapping if it has none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) and entry.get("level") == "error" else {}
+
+
+def start_failure(ended: Obj) -> str:
+    """Return why the runtime did not start a container, which then has no log. Empty if it started."""
+    if ended.get("reason") not in ("StartError", "ContainerCannotRun"):
+        return ""
+    return RUNTIME_PREAMBLE.sub("", ended.get("message") or ended["reason"]).strip()
+
+
+def start_problem(pod: Obj, status: Obj) -> Problem | None:
+    """Return the problem of a Job's container whose command cannot run, which another attempt would not change."""
+    state = status.get("state") or {}
+    cause = start_failure(state.get("terminated") or {})
+    if not cause or not WRONG_COMMAND.search(cause):
+        return None
+    return Problem(
+        code="StartError",
+        text=f"container {status['name']} of pod {name_of(pod)} cannot start: {cause}",
+        advice=COMMAND_ADVICE,
+        pod=name_of(pod),
+        container=status["name"],
+    )
 
 
 def crash_problem(pod: Obj, status: Obj) -> Problem:
@@ -130,15 +168,15 @@ def crash_problem(pod: Obj, status: Obj) -> Problem:
     advice = "Read its log and fix the cause"
     if reason == "OOMKilled":
         how, advice = "keeps being killed for lack of memory (OOMKilled)", "Raise its memory limit"
-    elif reason in ("StartError", "ContainerCannotRun"):
-        how = f"cannot start: {RUNTIME_PREAMBLE.sub('', ended.get('message') or reason)}"
-        advice = "Correct the command of the container"
+    elif cause := start_failure(ended):
+        how, advice = f"cannot start: {cause}", COMMAND_ADVICE
     elif code == 0:
         how, advice = "keeps exiting without an error (exit code 0)", "Set a command that runs continuously"
     else:
         how = "keeps crashing" if code is None else f"keeps crashing (exit code {code})"
-        if cause := last_words(ended.get("message") or ""):
-            how, advice = f"{how}: {cause}", "Fix the cause"
+        message = ended.get("message") or ""
+        if cause := last_words(message):
+            how, advice = f"{how}: {cause}", next_step(message)
     return Problem(
         code="CrashLoopBackOff",
         text=f"container {container} of pod {name} {how}",
@@ -213,8 +251,12 @@ def mount_problem(pod: Obj, events: Sequence[Obj], since: float) -> Problem | No
 
 def pod_problems(kind: str, pod: Obj, events: Sequence[Obj], since: float) -> list[Problem]:
     """Return why a pod's containers do not run. The pods of a Job may crash, because the Job counts its attempts."""
-    if model.is_terminating(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+    phase = pod.get("status", {}).get("phase")
+    if model.is_terminating(pod) or phase == "Succeeded":
         return []
+    if phase == "Failed":
+        found = [start_problem(pod, status) for status in container_statuses(pod)] if kind == "Job" else []
+        return [problem for problem in found if problem]
     problems: list[Problem | None] = []
     for status in container_statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}

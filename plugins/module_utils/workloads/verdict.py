@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import model, placing
+from . import model, placing, probes
 from . import pods as causes
 from .model import Clock, Done, Failed, Memory, Obj, Objects, Problem, Verdict, View, Waiting, condition, find, holds
 from .readiness import UNMET, is_complete, is_observed, is_pod_ready
@@ -34,8 +34,11 @@ def failed_job(it: View, placed: bool) -> Problem | None:
     reason, message = state.get("reason") or "Failed", (state.get("message") or "").rstrip(".")
     pod, container = failed_container(it.pods)
     text, advice = f"{reason}: {message}" if message else reason, "Read its log and fix the cause"
-    if cause := causes.last_words(termination_message(it.pods, pod)):
-        text, advice = cause, "Fix the cause"
+    ended = end_of(it.pods, pod)
+    if cause := causes.start_failure(ended):
+        text, advice = f"container {container} of pod {pod} cannot start: {cause}", causes.COMMAND_ADVICE
+    elif cause := causes.last_words(ended.get("message") or ""):
+        text, advice = cause, causes.next_step(ended["message"])
     if reason == "DeadlineExceeded":
         advice = "Find in its log what it waited for, or raise its activeDeadlineSeconds"
         if not placed and (cause := unplaced(it)):
@@ -71,10 +74,10 @@ def failed_container(pods: Sequence[Obj]) -> tuple[str, str]:
     return model.name_of(pod), pod["spec"]["containers"][0]["name"]
 
 
-def termination_message(pods: Sequence[Obj], name: str) -> str:
-    """Return the termination message of a pod's first failed container, or an empty string."""
+def end_of(pods: Sequence[Obj], name: str) -> Obj:
+    """Return how a pod's first failed container ended; empty if none failed."""
     statuses = [status for pod in pods if model.name_of(pod) == name for status in model.container_statuses(pod)]
-    return next((end.get("message") or "" for status in statuses if (end := failed_end(status))), "")
+    return next((end for status in statuses if (end := failed_end(status))), {})
 
 
 def failed_end(status: Obj) -> Obj | None:
@@ -151,10 +154,12 @@ def unready(it: View, pod: Obj) -> Problem | None:
     if is_pod_ready(pod) or not (started or any(status["name"] in sidecars for status in running)):
         return None
     event = model.newest_event(it.events, pod, "Unhealthy")
+    container = running[0]["name"] if running else ""
+    if event and (refused := probes.refusal(pod, event)):
+        return replace(refused, key="", container=container)
     text = f"pod {model.name_of(pod)} runs but is not ready"
     text = f"{text}: {event.get('message', '').strip()}" if event else text
     advice = "Read its log and the events of its probe, and fix the cause"
-    container = running[0]["name"] if running else ""
     return Problem("NotReady", text, advice=advice, pod=model.name_of(pod), container=container)
 
 
@@ -208,6 +213,7 @@ def judge(kind: str, name: str, objects: Objects, clock: Clock, memory: Memory) 
         memory = replace(memory, terminating=clock.now)
     last = causes.last_rejection(it)
     problems = [p for pod in it.current for p in causes.pod_problems(kind, pod, it.events, clock.since)]
+    problems += probes.settled_refusals(it)
     for pod in it.current:
         problems += [p for p in (placing.placing_problem(pod, it),) if p] + placing.claim_problems(pod, it, clock)
     if last and causes.is_current(last, it, clock.since, memory.terminating):

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images imp
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.images.build_context import (
     ContextError,
     context_files,
+    find_dockerfile,
     hash_context,
 )
 
@@ -90,7 +92,7 @@ def test_the_umask_does_not_change_the_hash(tmp_path: Path, umask: int) -> None:
 def test_the_order_of_the_file_system_does_not_change_the_hash(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_context(context)
     files = list(context_files(context))
-    monkeypatch.setattr(build_context, "context_files", lambda root: reversed(files))
+    monkeypatch.setattr(build_context, "context_files", lambda *_: reversed(files))
     assert hash_context(context) == before
 
 
@@ -404,7 +406,7 @@ def test_ignored_directory_that_cannot_be_read_is_no_error(context: Path, monkey
 
 
 def test_file_that_vanishes_meanwhile_is_an_error(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_context, "context_files", lambda root: iter(["gone.py"]))
+    monkeypatch.setattr(build_context, "context_files", lambda *_: iter(["gone.py"]))
     with pytest.raises(ContextError) as error:
         hash_context(context)
     assert str(error.value) == (
@@ -491,7 +493,7 @@ def test_names_that_are_not_utf_8_count(context: Path) -> None:
     assert hash_context(context) == before
 
 
-def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: bool) -> str:
+def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Path | None) -> str:
     """Return the error of a refused context. Fail if a directory was read."""
     monkeypatch.setattr(os, "scandir", lambda _: pytest.fail("It was read."))
     with pytest.raises(ContextError) as error:
@@ -502,13 +504,69 @@ def unread(root: Path, monkeypatch: pytest.MonkeyPatch, **options: bool) -> str:
 def test_no_file_is_read_without_a_dockerfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"secret": "key"})
     assert unread(tmp_path, monkeypatch) == (
-        f"Build context {tmp_path} has no Dockerfile. No files were read. Set image_context to the directory of the "
-        "Dockerfile, then rerun the playbook."
+        f"Build context {tmp_path} has no Dockerfile. No files were read. {build_context.FILE_STEP}"
     )
 
 
+def test_dockerfile_is_found_in_the_context_then_beside_the_inventory(context: Path, tmp_path: Path) -> None:
+    inventory = write(tmp_path / "inventory", ["Dockerfile", "shop/Dockerfile", "python"])
+    write(context, ["docker/web.Dockerfile"])
+    found = partial(find_dockerfile, context, inventory=inventory)
+    assert found("Dockerfile") == Path("Dockerfile")
+    assert found("./docker/../docker/web.Dockerfile") == Path("docker/web.Dockerfile")
+    assert found(f"{context}/docker/web.Dockerfile") == Path("docker/web.Dockerfile")
+    assert found("shop/Dockerfile") == inventory / "shop" / "Dockerfile"
+    assert found("./python") == inventory / "python"
+    (context / "Dockerfile").unlink()
+    assert found("Dockerfile") == inventory / "Dockerfile"
+
+
+@pytest.mark.parametrize("file", ["Dockerfile.prod", "/nowhere/Dockerfile"])
+def test_a_missing_dockerfile_is_reported_before_a_file_is_read(file: str, context: Path, tmp_path: Path) -> None:
+    with pytest.raises(ContextError) as error:
+        find_dockerfile(context, file, tmp_path / "inventory")
+    relative = f"Build context {context} has no {file}, and neither has the directory {tmp_path}/inventory. "
+    absolute = f"Dockerfile {file} does not exist. "
+    begin = absolute if file.startswith("/") else relative
+    assert str(error.value) == f"{begin}No files were read. {build_context.FILE_STEP}"
+
+
+def test_ignore_file_of_another_dockerfile_comes_first(context: Path, tmp_path: Path) -> None:
+    outside = write(tmp_path / "inventory", ["Dockerfile"])
+    write(context, {".dockerignore": "polls\n", "web/Dockerfile": "", "web/Dockerfile.dockerignore": "manage.py\n"})
+    names = set(context_files(context, Path("web/Dockerfile")))
+    assert ("manage.py" in names, "polls/views.py" in names) == (False, True)
+    names = set(context_files(context, outside / "Dockerfile"))
+    assert ("manage.py" in names, "polls/views.py" in names) == (True, False)
+    write(outside, {"Dockerfile.dockerignore": "manage.py\n"})
+    names = set(context_files(context, outside / "Dockerfile"))
+    assert ("manage.py" in names, "polls/views.py" in names) == (False, True)
+
+
+@pytest.mark.parametrize("rules", ["web\n", "**\n", "web/*\n"])
+def test_dockerfile_in_an_ignored_directory_counts(context: Path, rules: str) -> None:
+    write(context, {".dockerignore": rules, "web/Dockerfile": "", "web/other": ""})
+    names = set(context_files(context, Path("web/Dockerfile")))
+    assert ("web/Dockerfile" in names, "web/other" in names) == (True, False)
+
+
+def test_default_rules_are_for_a_context_without_its_own(context: Path, tmp_path: Path) -> None:
+    rules = write(tmp_path, {"rules": ".env\n"}) / "rules"
+    write(context, [".env", "log"])
+    assert ".env" not in set(context_files(context, None, rules))
+    write(context, {".dockerignore": "log\n"})
+    names = set(context_files(context, None, rules))
+    assert (".env" in names, "log" in names) == (True, False)
+
+
+def test_default_rules_do_not_allow_a_home_directory(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(context))
+    with pytest.raises(ContextError, match="contains a home directory"):
+        hash_context(context, None, context / "Dockerfile")
+
+
 def test_a_context_of_another_tool_needs_no_dockerfile(tmp_path: Path) -> None:
-    assert hash_context(write(tmp_path, {"go.mod": "module polls\n"}), dockerfile=False)
+    assert hash_context(write(tmp_path, {"go.mod": "module polls\n"}), dockerfile=None)
 
 
 @pytest.mark.parametrize("home", [".", "users/me"])

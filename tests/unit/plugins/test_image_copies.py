@@ -91,7 +91,8 @@ def test_a_reference_without_a_tag_is_refused(reference: str) -> None:
 def test_the_container_engine_lists_the_newest_managed_images_first() -> None:
     found = copies.engine_images(machine(), "localhost/polls")
     assert [image["reference"] for image in found] == ["localhost/polls:2-b", "localhost/polls:2", "localhost/polls:1"]
-    assert found[-1] == {"reference": "localhost/polls:1", "id": "sha256:c1", "context": "h1"}
+    config = {"User": ""}
+    assert found[-1] == {"reference": "localhost/polls:1", "id": "sha256:c1", "context": "h1", "config": config}
 
 
 def test_an_image_that_was_tagged_again_is_newer_than_its_build() -> None:
@@ -208,6 +209,7 @@ def test_a_registry_reports_its_copy(image: dict[str, Any], label: str) -> None:
         "digest": "sha256:m2",
         "ids": ["sha256:m2", "sha256:c2"],
         "context": label,
+        "config": {"User": ""} if image else {},
     }
 
 

@@ -18,7 +18,9 @@ LAYERS: dict[str, set[str]] = {
     "postgresql": {"api", "objects", "workloads"},
     "machine": {"api", "images"},
     "images": {"api"},
-    "site": {"api", "objects", "postgresql", "workloads"},
+    "adopt": {"api"},
+    "project": {"api", "objects"},
+    "site": {"api", "objects", "postgresql", "project", "workloads"},
 }
 # Kinds of plugins that each kind may import.
 KINDS: dict[str, set[str]] = {
@@ -28,7 +30,7 @@ KINDS: dict[str, set[str]] = {
     "action": {"module_utils", "modules", "plugin_utils", "action"},
     "callback": {"plugin_utils"},
     "lookup": {"module_utils"},
-    "filter": {"module_utils"},
+    "filter": {"module_utils", "filter"},
     "doc_fragments": set(),
 }
 

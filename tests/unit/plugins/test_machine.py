@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine import commands, inspection
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine import given as given_image
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.machine.commands import (
     MachineError,
     Once,
@@ -711,6 +712,9 @@ IMAGE = {
     "bases": [],
     "companions": [],
     "keep": 3,
+    "source": "build",
+    "user": 10001,
+    "command": True,
 }
 
 
@@ -797,6 +801,93 @@ def test_check_mode_without_a_container_engine_finds_no_copies(monkeypatch: pyte
     monkeypatch.setenv("PATH", "/nowhere")
     found = parts(machine(image_ls=DOWN), check_mode=True, image=IMAGE)["image"]
     assert (found["engine"], found["nodes"], found["delivered"], found["tags"]) == ([], [], False, 0)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_an_image_that_pods_cannot_run_is_not_settled(built: bool) -> None:
+    found = image({"user": None, "content": "hash" if built else "other"})
+    # The user of an older image is no reason to refuse the one that is due.
+    assert found["problem"].startswith("Image localhost/polls:2 runs as root") == built
+    assert not found["settled"]
+    assert image({"user": None, "state": "absent"})["problem"] == ""
+
+
+# ---- A given image ---------------------------------------------------------------------------------------------------
+
+GIVEN: dict[str, Any] = {
+    "source": "given",
+    "content": "",
+    "pinned": False,
+    "username": "",
+    "password": "",
+    "ca_file": "",
+}
+PLAIN = json.dumps([{"Id": "sha256:c2", "RepoTags": [REFERENCE], "Config": {"Labels": None, "User": "django"}}])
+NOT_HERE: Answer = (1, "[]", "No such image")
+
+
+def given(options: dict[str, Any] | None = None, **answers: Answer | str) -> dict[str, Any]:
+    return image(GIVEN | (options or {}), **{"image_inspect": PLAIN} | answers)
+
+
+def test_a_given_image_of_the_engine_is_loaded_into_nodes_without_it() -> None:
+    found = given()
+    assert (found["built"], found["loads"], found["settled"], found["tags"]) == (True, [], True, 0)
+    found = given(images_ls=OTHER_COPY)
+    assert found["loads"] == [{"node": f"polls-{name}", "image": REFERENCE} for name in ("control-plane", "worker")]
+    assert (found["built"], found["delivered"], found["settled"]) == (True, False, False)
+
+
+def test_nodes_pull_a_given_image_that_the_engine_lacks() -> None:
+    for reference in ("registry.example.org/shop:1", "registry.example.org/shop@sha256:d1", "shop:1@sha256:d1"):
+        found = given({"reference": reference}, image_inspect=NOT_HERE, images_ls="REF\n\n")
+        assert (found["built"], found["loads"], found["problem"], found["settled"]) == (True, [], "", True)
+    front = "localhost/caddy:2"
+    found = given({"reference": "shop:1", "companions": [front]}, image_inspect=NOT_HERE, images_ls="REF\n\n")
+    assert {load["image"] for load in found["loads"]} == {front}
+
+
+def test_a_given_image_that_no_registry_has_is_reported() -> None:
+    found = given(image_inspect=NOT_HERE)
+    assert found["problem"].startswith(
+        f"Image {REFERENCE} is neither in the container engine nor in a registry. Build it"
+    )
+    assert not found["settled"]
+    assert given({"user": None})["problem"].startswith(f'Image {REFERENCE} runs as "django", a name')
+
+
+def test_a_given_image_is_not_removed() -> None:
+    found = given({"state": "absent", "keep": 0}, image_inspect=NOT_HERE)
+    assert (found["tags"], found["loads"], found["problem"]) == (0, [], "")
+
+
+def test_a_given_image_in_a_registry_needs_no_container_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_command(argv: list[str]) -> Answer:
+        raise AssertionError(argv)
+
+    def found(options: dict[str, Any]) -> dict[str, Any]:
+        options = IMAGE | GIVEN | {"provider": "registry", "reference": "r.example.org/shop:1"} | options
+        return parts(no_command, image=options)["image"]
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (found({})["settled"], found({})["registry"]) == (True, {})
+    copy = {"digest": "sha256:d1", "config": {"User": ""}}
+    monkeypatch.setattr(
+        given_image.Registry, "copy", lambda *_, with_config: copy if with_config else copy | {"config": {}}
+    )
+    assert found({"pinned": True})["registry"]["digest"] == "sha256:d1"
+    assert found({"pinned": True})["settled"]
+    assert found({"pinned": True, "user": None})["problem"].startswith("Image r.example.org/shop:1 runs as root")
+    # A digest in the reference needs no other one.
+    assert found({"pinned": True, "reference": "r.example.org/shop@sha256:d1"})["registry"] == {}
+    monkeypatch.setattr(given_image.Registry, "copy", lambda *_, with_config: {})
+    assert found({"pinned": True})["problem"].startswith("Image r.example.org/shop:1 is not in its registry. Push it")
+
+
+def test_check_mode_without_a_container_engine_accepts_a_given_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = parts(machine(image_ls=DOWN), check_mode=True, image=IMAGE | GIVEN)["image"]
+    assert (found["built"], found["problem"], found["nodes"]) == (True, "", [])
 
 
 def all_parts(kubeconfig: Path) -> dict[str, Any]:

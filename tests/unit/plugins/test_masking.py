@@ -88,3 +88,13 @@ def test_a_value_inside_a_public_name_stays_readable() -> None:
 
 def test_a_value_that_is_a_whole_public_name_is_masked() -> None:
     assert masking.mask("as polls-web", masking.all_forms(["polls-web"]), {"polls-web"}) == f"as {masking.MASK}"
+
+
+def test_public_lines_of_a_service_file_stay() -> None:
+    """Otherwise, messages would lose the host and the user of a connection."""
+    values = ["host=db.example.org", "port=5432", "dbname=shop", "user=shop_app", "sslmode=verify-full"]
+    forms = masking.all_forms(["\n".join(["[default]", *values, "password=hunter2", ""])])
+    text = f"{' '.join(values)} password=hunter2"
+    assert masking.mask(text, forms) == f"{' '.join(values)} {masking.MASK}"
+    other = masking.all_forms(["[other]\nuser=shop_app\n"])
+    assert masking.mask("user=shop_app", other) == masking.MASK

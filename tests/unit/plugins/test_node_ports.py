@@ -51,6 +51,7 @@ def service(name: str, place: str, *ports: int, **spec: Any) -> Obj:
 
 def apply(cluster: Counting, *objects: Obj, planned: Any = None) -> dict[str, Any]:
     params = {"unwanted": [], "leave_foreign": [], "prune": [], "generate": {}, "secret_values": {}}
+    params |= {"compose": {}, "sources": {}, "required": []}
     params |= {"objects": list(objects), "owner": OWNER, "configuration_hash": False, "timeout": 0, "wait": True}
     guard = functools.partial(node_ports.refuse_taken, planned)
     return Run(cluster, params, lambda obj: True, lambda job: False, guards=[guard]).present()

@@ -50,7 +50,7 @@ def test_undocumented_options_are_refused(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("module", "secret", "public"),
     [
-        ("apply", ["secret_values"], []),
+        ("apply", ["compose", "secret_values", "sources"], ["required.secret"]),
         ("postgresql_access", ["roles.password"], ["roles.secret", "ca_secret", "required_secrets"]),
         ("postgresql_credentials", ["admin_password"], []),
         ("rollout", ["mask"], []),

@@ -358,3 +358,47 @@ def test_a_mount_failure_from_before_the_start_is_ignored() -> None:
 )
 def test_the_termination_message_of_a_container(message: str, words: str) -> None:
     assert pods.last_words(message) == words
+
+
+def test_the_launcher_adds_the_next_step() -> None:
+    message = '{"level": "error", "msg": "A migration needs postgis", "advice": "Add it to database_extensions"}\n'
+    assert pods.last_words(message) == "A migration needs postgis"
+    assert pods.next_step(message) == "Add it to database_extensions"
+    assert pods.next_step("one line") == "Fix the cause"
+
+
+# --- Commands that are not in the image -------------------------------------------------------------------------------
+
+RUNC = "failed to create containerd task: runc create failed: unable to start container process: "
+# Messages of runtimes about a command.
+WRONG = {
+    RUNC + 'error during container init: exec: "nosuch": executable file not found in $PATH': "nosuch",
+    RUNC + 'error during container init: exec: "/app/run": stat /app/run: no such file or directory': "/app/run",
+    RUNC + 'error during container init: exec: "/app/x.py": permission denied': "/app/x.py",
+    "crun: executable file `nosuch` not found in $PATH: No such file or directory: OCI not found": "nosuch",
+}
+# The next attempt can be on another node.
+UNCERTAIN = "failed to create containerd task: failed to start shim: start failed: no space left on device"
+
+
+def not_started(message: str) -> Case:
+    """Return a Job whose first pod could not run its command, and that tries again later."""
+    case = Case("job_retrying")
+    pod = case.objects["Pod"][0]
+    ended = {"exitCode": 128, "reason": "StartError", "message": message}
+    pod["status"] |= {"phase": "Failed"}
+    pod["status"]["containerStatuses"][0]["state"] = {"terminated": ended}
+    return case
+
+
+@pytest.mark.parametrize(("message", "name"), WRONG.items())
+def test_a_job_whose_command_is_not_in_the_image_fails_at_once(message: str, name: str) -> None:
+    problem = not_started(message).failure()
+    assert (problem.code, problem.advice) == ("StartError", "Correct the command of the container")
+    assert " cannot start: " in problem.text
+    assert name in problem.text
+    assert "containerd" not in problem.text
+
+
+def test_a_job_that_a_node_could_not_start_is_tried_again() -> None:
+    assert isinstance(not_started(UNCERTAIN).lasting(), model.Waiting)

@@ -20,6 +20,7 @@ def wishes(**changes: Any) -> dict[str, Any]:
         "namespace": "polls",
         "labels": OURS,
         "state": "present",
+        "access": "managed",
         "pod": "polls-postgresql-0",
         "container": "postgresql",
         "client_pod": None,
@@ -27,6 +28,8 @@ def wishes(**changes: Any) -> dict[str, Any]:
         "server_host": "polls-postgresql.polls.svc",
         "server_port": 5432,
         "ca_secret": "polls-postgresql-ca",
+        "ca_file": "/run/secrets/database/ca.crt",
+        "sslmode": "verify-full",
         "database": "polls",
         "schema": "polls",
         "owner": "polls_owner",
@@ -36,6 +39,7 @@ def wishes(**changes: Any) -> dict[str, Any]:
                 "access": kind,
                 "secret": f"polls-database-{name}",
                 "password": None,
+                "source": None,
                 "connection_limit": -1,
                 "settings": {},
             }
@@ -117,15 +121,25 @@ def test_an_empty_server_gets_a_database_and_secrets(ready: FakeClient) -> None:
     assert reported["changed"]
     assert reported["changes"][-3:] == [f"create Secret polls-database-{name}" for name in ("migrate", "app", "read")]
     values = values_of(ready, "polls-database-migrate")
+    password, server_name = values["password"], "polls-postgresql.polls.svc"
+    tls = "sslmode=verify-full&sslrootcert=/run/secrets/database/ca.crt"
     assert values == {
-        "host": "polls-postgresql.polls.svc",
+        "host": server_name,
         "port": "5432",
         "database": "polls",
         "schema": "polls",
+        "owner": "polls_owner",
         "username": "polls_migrate",
-        "password": values["password"],
+        "password": password,
+        "sslmode": "verify-full",
+        "sslrootcert": "/run/secrets/database/ca.crt",
         "ca.crt": "PEM",
         "role": "polls_owner",
+        "url": f"postgres://polls_migrate:{password}@{server_name}:5432/polls?{tls}",
+        "uri": f"postgresql://polls_migrate:{password}@{server_name}:5432/polls?{tls}",
+        "address": f"postgres://polls_migrate@{server_name}:5432/polls",
+        "service": f"[default]\nhost={server_name}\nport=5432\ndbname=polls\nuser=polls_migrate\n"
+        f"password={password}\nsslmode=verify-full\nsslrootcert=/run/secrets/database/ca.crt\n",
     }
     assert "role" not in values_of(ready, "polls-database-app")
     for name in ("migrate", "app", "read"):
@@ -208,7 +222,12 @@ def test_secrets_of_roles_are_checked_first(ready: FakeClient) -> None:
 def test_invalid_names_and_passwords_are_refused(ready: FakeClient) -> None:
     with pytest.raises(ManifestError, match="The name Polls is not valid in the database"):
         access.present(wishes(schema="Polls"), False, ready)
-    for password, reason in {"a\0b": "has a NUL byte", "hunter2\n": "has a line break"}.items():
+    for password, reason in {
+        "a\0b": "has a NUL byte",
+        "hunter2\n": "has a line break",
+        "hun\nter2": "has a line break",
+        "hunter2 ": "ends in a blank, which libpq's service file cannot hold. Choose another, then rerun the playbook",
+    }.items():
         given = wishes()
         given["roles"][0]["password"] = password
         with pytest.raises(ManifestError, match=reason) as raised:
@@ -291,6 +310,146 @@ def test_absent_removes_managed_secrets_and_an_external_database(ready: FakeClie
     reported = access.absent(external(), False, ready)
     assert reported["changes"][0] == "drop database polls and its roles"
     assert 'DROP DATABASE IF EXISTS "polls"' in ready.scripts[0]
+
+
+# --- Logins that exist already ----------------------------------------------------------------------------------------
+
+ANSWER = {"schema": "public", "creates": True, "extensions": ["plpgsql", "citext"]}
+
+
+def given_logins(**changes: Any) -> dict[str, Any]:
+    roles = [
+        {"name": name, "access": access, "secret": f"polls-database-{login}", "connection_limit": -1, "settings": {}}
+        | {"password": None, "source": {"secret": "rds-polls", "key": key}}
+        for login, access, name, key in (("app", "write", "shop", "app"), ("migrate", "owner", "shop@x", "migrate"))
+    ]
+    options = {"access": "given", "roles": roles, "owner": "", "schema": "public", "extensions": ["citext"]}
+    return external() | {"required_secrets": {}, "ca_secret": None, "sslmode": "require"} | options | changes
+
+
+@pytest.fixture
+def rds() -> FakeClient:
+    """Return a cluster with a Secret of the user, and a server that accepts its passwords."""
+    client = FakeClient(secret("rds-polls", ours=False, app="s3cret a\n", migrate="s3cret m"))
+    client.answers = lambda script: Result(0, f"{json.dumps(ANSWER)}\n", "")
+    return client
+
+
+def test_given_logins_are_tried_and_get_secrets(rds: FakeClient) -> None:
+    reported = access.run(given_logins(), False, rds)
+    assert reported == {
+        "changed": True,
+        "changes": ["create Secret polls-database-app", "create Secret polls-database-migrate"],
+    }
+    assert [script.split("\n")[:3] for script in rds.scripts] == [
+        ["polls", "shop", "s3cret a"],
+        ["polls", "shop@x", "s3cret m"],
+    ]
+    values = values_of(rds, "polls-database-app")
+    assert values["url"] == "postgres://shop:s3cret%20a@db.example.org:5432/polls?sslmode=require"
+    assert (values["ca.crt"], values["sslrootcert"], values["owner"]) == ("", "", "shop@x")
+    assert "sslrootcert" not in values["service"]
+    assert "role" not in values
+    migrate = values_of(rds, "polls-database-migrate")
+    assert (migrate["role"], migrate["address"]) == ("shop@x", "postgres://shop%40x@db.example.org:5432/polls")
+    rds.notes.clear()
+    again = access.run(given_logins(), False, rds)
+    assert (again["changed"], [note for note in rds.notes if note.startswith("apply")]) == (False, [])
+
+
+def test_a_login_of_both_secrets_is_tried_once(rds: FakeClient) -> None:
+    given = given_logins()
+    for role in given["roles"]:
+        role |= {"name": "shop", "password": "s3cret b", "source": None}
+    access.run(given, False, rds)
+    assert len(rds.scripts) == 1
+    assert values_of(rds, "polls-database-migrate")["password"] == "s3cret b"
+
+
+def test_check_mode_tries_the_logins_and_writes_no_secrets(rds: FakeClient) -> None:
+    assert len(access.run(given_logins(), True, rds)["changes"]) == 2
+    assert len(rds.scripts) == 2
+    assert not [note for note in rds.notes if note.startswith("apply")]
+    planned = access.run(given_logins(), True, FakeClient(exists=False))
+    assert planned["changes"] == ["create Secret polls-database-app", "create Secret polls-database-migrate"]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            {"extensions": []},
+            "Extension citext is missing in database polls, which the project needs. Have an administrator run "
+            '`CREATE EXTENSION "citext"` in the database, then rerun',
+        ),
+        (
+            {"schema": "other"},
+            "Login shop uses schema other in database polls, not public. Set database_schema, or run",
+        ),
+        ({"schema": None}, "Login shop has no schema in its search_path in database polls, not public."),
+        ({"creates": False}, "Login shop@x cannot create tables in schema public of database polls. Grant CREATE"),
+    ],
+)
+def test_an_unsuitable_login_is_refused_before_the_first_secret(
+    rds: FakeClient, found: dict[str, Any], words: str
+) -> None:
+    rds.answers = lambda script: Result(0, f"{json.dumps(ANSWER | found)}\n", "")
+    with pytest.raises(ServerError) as raised:
+        access.run(given_logins(), False, rds)
+    assert str(raised.value).startswith(words)
+    assert not [note for note in rds.notes if note.startswith("apply")]
+
+
+@pytest.mark.parametrize(
+    ("err", "words"),
+    [
+        (
+            'FATAL:  password authentication failed for user "shop"',
+            "rejects login shop: FATAL: password authentication failed for user shop. Correct its entry in "
+            "database_logins or the server, then",
+        ),
+        ('FATAL:  database "polls" does not exist', "lacks the database: FATAL: database"),
+        (
+            'root certificate file "/etc/ssl/certs/ca-certificates.crt" does not exist\nEither provide the file',
+            "cannot be checked: root certificate file",
+        ),
+        ("server does not support SSL, but SSL was required", "offers no TLS: server does not support SSL"),
+    ],
+)
+def test_a_refused_login_is_reported(rds: FakeClient, err: str, words: str) -> None:
+    start = 'psql: error: connection to server at "db.example.org" (10.0.0.1), port 5432 failed: '
+    rds.answers = lambda script: Result(2, "", f"{start}{err}\n")
+    with pytest.raises(ServerError) as raised:
+        access.run(given_logins(), False, rds)
+    assert words in str(raised.value).replace('"', "") or words in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_missing_passwords_of_logins_are_refused(rds: FakeClient) -> None:
+    del rds.objects["Secret/rds-polls"]
+    words = "Secret rds-polls in namespace polls does not exist, but login shop in database_logins needs its key app"
+    with pytest.raises(ManifestError, match=words):
+        access.run(given_logins(), True, rds)
+    rds.apply(secret("rds-polls", ours=False, other="x"))
+    with pytest.raises(ManifestError, match="has no key app, which login shop in database_logins needs"):
+        access.run(given_logins(), False, rds)
+    given = given_logins()
+    given["roles"][0]["source"] = None
+    with pytest.raises(ManifestError, match="Login shop has no password"):
+        access.run(given, False, rds)
+    given["roles"][0]["password"] = "hunter2 "
+    with pytest.raises(ManifestError, match="The password of role shop ends in a blank"):
+        access.run(given, False, rds)
+    assert rds.scripts == []
+
+
+def test_absent_keeps_the_database_of_given_logins(rds: FakeClient) -> None:
+    access.run(given_logins(), False, rds)
+    rds.scripts.clear()
+    reported = access.run(given_logins(state="absent"), False, rds)
+    assert reported["changes"] == ["remove Secret polls-database-app", "remove Secret polls-database-migrate"]
+    assert rds.scripts == []
+    assert "Secret/rds-polls" in rds.objects
 
 
 def test_documentation_and_arguments_agree() -> None:

@@ -27,6 +27,8 @@ def basis(**changes: Any) -> dict[str, Any]:
         "name": "polls-postgresql",
         "labels": OURS,
         "external": False,
+        "administrator": True,
+        "authority": True,
         "admin_username": "postgres",
         "admin_password": None,
         "ca_certificate": None,
@@ -158,6 +160,19 @@ def test_an_external_server_needs_its_secrets_or_variables() -> None:
     assert values_of(client, "polls-postgresql-admin") == {"username": "boss", "password": "p"}
     assert values_of(client, "polls-postgresql-ca") == {"tls.crt": "PEM"}
     assert "Secret/polls-postgresql-tls" not in client.objects
+
+
+def test_an_external_server_without_administrator_or_authority_has_no_secrets() -> None:
+    """Logins exist already, and clients verify nothing or use the bundle of their image."""
+    client = FakeClient()
+    assert not credentials.run(basis(external=True, administrator=False, authority=False), False, client)["changed"]
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-ca with the external server's"):
+        credentials.run(basis(external=True, administrator=False), False, client)
+    with pytest.raises(ManifestError, match="Secret polls-postgresql-admin with username and password"):
+        credentials.run(basis(external=True, authority=False), False, client)
+    reported = credentials.run(basis(external=True, administrator=False, ca_certificate="PEM"), False, client)
+    assert reported["changes"] == ["store the server's certificate authority"]
+    assert client.notes == ["apply Secret/polls-postgresql-ca"]
 
 
 def test_secrets_of_the_user_for_an_external_server_are_not_changed() -> None:

@@ -287,6 +287,17 @@ def test_a_missing_extension_is_created_if_it_is_installed(catalog: dict[str, An
     catalog["available"] = []
     with pytest.raises(ServerError, match="Extension citext is not installed on the server"):
         plan(catalog)
+    catalog["extensions"] = ["citext"]
+    assert sql(catalog) == []
+
+
+def test_an_extension_that_the_server_lacks_is_refused_before_the_first_change() -> None:
+    """The database does not exist yet."""
+    with pytest.raises(ServerError, match=r"^Extension citext is not installed on the server\. Use a server with it"):
+        plan(catalogs.nothing() | {"available": []})
+    several = dataclasses.replace(WANTED, extensions=("citext", "ltree"))
+    with pytest.raises(ServerError, match="Extension citext, ltree are not installed on the server"):
+        plan(catalogs.nothing() | {"available": []}, wanted=several)
 
 
 # --- Unsuitable servers -----------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ def test_fewer_connections_than_the_site_needs_are_refused_first() -> None:
         "The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved), but the server accepts 70. "
         f"Raise postgresql_max_connections, or lower replicas, workers, or threads, {AGAIN}."
     )
+    with pytest.raises(ManifestError, match=r"open 79 connections \(56 by web pods, 8 by workers and schedules, 5 by"):
+        check(client, connections=needed | {"processes": 8, "accepted": 78})
     assert client.read == []
     check(client, connections=needed | {"accepted": 71})
     # The limit of an external server is unknown, and a removal needs no connections.

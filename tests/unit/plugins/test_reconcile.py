@@ -36,7 +36,7 @@ class Memory(Client):
     def hold(self, obj: Obj) -> Obj:
         path = self.path_to(obj)
         kept = copy.deepcopy(obj)
-        kept["metadata"] |= {"uid": path, "resourceVersion": "1"}
+        kept["metadata"] |= {"uid": path, "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
         self.held[path] = kept
         return kept
 
@@ -94,6 +94,9 @@ PARAMETERS = {
     "configuration_hash": True,
     "generate": {},
     "secret_values": {},
+    "compose": {},
+    "sources": {},
+    "required": [],
     "prune": [],
     "timeout": 0,
     "wait": True,
@@ -642,3 +645,70 @@ def test_replicas_without_another_manager_are_handed_over(managers: list[str], r
 
 def test_the_handover_has_a_separate_manager() -> None:
     assert reconcile.HANDOVER_MANAGER != "cloud-django"
+
+
+# --- Old objects ------------------------------------------------------------------------------------------------------
+
+
+def old(kind: str, name: str, api_version: str = "apps/v1") -> Obj:
+    return managed(manifest(kind, name, api_version, "polls"))
+
+
+def rule(**options: Any) -> Obj:
+    return {"api_version": "apps/v1", "kind": "StatefulSet", "labels": {"a": "b"}, "keep": 0} | options
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_old_objects_are_removed_before_or_after_the_others(first: bool) -> None:
+    cluster = Memory(namespace(), old("StatefulSet", "beat"), namespace="polls")
+    wanted = manifest("StatefulSet", "scheduler", "apps/v1", "polls")
+    actions, _ = run(cluster, objects=[wanted], prune=[rule(first=first)])
+    assert actions == {"StatefulSet/beat": "removed", "StatefulSet/scheduler": "created"}
+    assert [line.split()[0] for line in cluster.written] == (["delete", "apply"] if first else ["apply", "delete"])
+
+
+def test_nothing_is_applied_until_an_old_object_is_gone() -> None:
+    class Stuck(Memory):
+        def request(self, method: str, path: str, about: str = "", **options: Any) -> Any:
+            return None if method == "delete" else super().request(method, path, about, **options)
+
+    for obj in (old("StatefulSet", "beat"), going("StatefulSet", "beat") | {"apiVersion": "apps/v1"}):
+        cluster = Stuck(namespace(), obj, namespace="polls")
+        wanted = [manifest("StatefulSet", "scheduler", "apps/v1", "polls")]
+        with pytest.raises(ManifestError, match="StatefulSet beat in namespace polls still exists"):
+            run(cluster, objects=wanted, prune=[rule(first=True)])
+        assert cluster.written == []
+        # It does not have to be first.
+        assert run(cluster, objects=wanted, prune=[rule()])[0]["StatefulSet/scheduler"] == "created"
+
+
+def test_wanted_objects_are_kept() -> None:
+    cluster = Memory(namespace(), old("StatefulSet", "beat"), namespace="polls")
+    wanted = manifest("StatefulSet", "beat", "apps/v1", "polls")
+    assert run(cluster, objects=[wanted], prune=[rule(first=True)])[0] == {"StatefulSet/beat": "unchanged"}
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_managed_objects_are_removed_together(state: str) -> None:
+    policy = "networking.k8s.io/v1"
+    foreign = manifest("NetworkPolicy", "shared", policy, "polls")
+    cluster = Memory(
+        namespace(), old("StatefulSet", "beat"), old("NetworkPolicy", "beat", policy), foreign, namespace="polls"
+    )
+    together = [{"api_version": policy, "kind": "NetworkPolicy", "name": name} for name in ("", "shared", "none")]
+    actions, _ = run(cluster, state, prune=[rule(together=together)])
+    assert actions == {"NetworkPolicy/beat": "removed", "StatefulSet/beat": "removed"}
+
+
+@pytest.mark.parametrize(("replicas", "handed_over"), [(0, []), (3, [{"replicas": 3}])])
+def test_stopped_workload_is_not_handed_over_with_no_pods(replicas: int, handed_over: list[Obj]) -> None:
+    """An autoscaler would leave it stopped."""
+    entry = {"manager": reconcile.FIELD_MANAGER, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    existing = managed(manifest("Deployment", "web", "apps/v1", "polls", spec={"replicas": replicas}))
+    existing["metadata"]["managedFields"] = [entry]
+    cluster = Memory(namespace(), existing, namespace="polls")
+    sent = []
+    apply = cluster.apply
+    cluster.apply = lambda obj, *manager: (sent.extend([obj["spec"]] if manager else []), apply(obj))[1]  # type: ignore[method-assign] # records
+    run(cluster, objects=[manifest("Deployment", "web", "apps/v1", "polls", spec={"paused": False})])
+    assert sent == handed_over

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible.template import Templar, trust_as_template
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cache, rules, types
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import (
+    addresses,
+    bounds,
+    cache,
+    django,
+    rules,
+    types,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import type_errors
 
 PROJECT = Path(__file__).parents[3]
+# Variables without which the rules for the environment are skipped.
+PROJECT_VALUES: dict[str, Any] = {
+    "django_contract": True,
+    "django_generated": {"pepper": 64},
+    "django_email": {"host": "mail.example.org"},
+    "django_cache_secret": "polls-cache",
+}
 
 
 def errors_of(**values: Any) -> list[str]:
-    return list(rules.errors(values))
+    return list(rules.errors({"database_access": "managed"} | values))
 
 
 def url(value: str, routed_by: str = "") -> list[str]:
@@ -26,6 +38,12 @@ def url(value: str, routed_by: str = "") -> list[str]:
 
 
 # --- Types ------------------------------------------------------------------------------------------------------------
+
+
+def test_null_is_a_value_only_of_an_option_of_any_type() -> None:
+    assert list(type_errors("x", {"type": "raw"}, None)) == []
+    assert len(list(type_errors("x", {"type": "int"}, None))) == 1
+    assert len(list(type_errors("x", {"type": "list"}, [None]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -128,7 +146,7 @@ def test_the_longest_name_is_valid_for_all_derived_labels() -> None:
     suffixes = set()
     for path in (PROJECT / "roles").glob("*/vars/**/*.yml"):
         suffixes |= set(re.findall(r'name: "\{\{ app_name \}\}(-[a-z-]+)"', path.read_text(encoding="utf-8")))
-    assert {"-web", "-postgresql-admin", "-registry"} <= suffixes
+    assert {"-web", "-database-client", "-registry"} <= suffixes
     # Names of Secrets and pods can be longer, and are not labels.
     assert all(len("p" * rules.LONGEST_APP_NAME + suffix) <= 63 for suffix in suffixes)
     assert max(len("p" * rules.LONGEST_APP_NAME + suffix) for suffix in rules.LABELS) == 63
@@ -210,6 +228,88 @@ def test_an_unknown_role_is_refused() -> None:
     assert "owner" in error
 
 
+# --- Logins that exist already, and TLS -------------------------------------------------------------------------------
+
+GIVEN = {
+    "database_access": "given",
+    "database_backend": "external",
+    "database_passwords": {"app": ""},
+    "database_logins": {"app": {"username": "shop@x", "secret": "rds-shop", "key": "password"}, "migrate": {}},
+    "database_name": "my-shop",
+    "database_schema": "public",
+}
+
+
+def test_logins_that_exist_already_are_accepted() -> None:
+    assert errors_of(**GIVEN) == []
+    both = {"app": {"username": "a", "secret": "s"}, "migrate": {"username": "b", "password": "p"}}
+    assert errors_of(**GIVEN | {"database_logins": both}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"database_backend": "builtin"}, "database_access is given, but postgresql_backend is builtin, a new server"),
+        ({"database_passwords": {"app": "hunter2"}}, "database_passwords is set, but database_access is given"),
+        ({"database_logins": {"app": {}}}, "database_logins.app is not set, but database_access is given."),
+        (
+            {"database_access": "managed", "database_name": "shop", "database_schema": "shop"},
+            "database_logins is set, but database_access is managed",
+        ),
+        ({"database_name": " "}, "database_name is  , which is not the name of a database."),
+        ({"database_schema": ""}, "database_schema is empty, which is not the name of a schema."),
+        *(
+            ({"database_logins": {"app": {"username": "a"} | login}}, f"database_logins.app{words}")
+            for login, words in (
+                ({"secret": "s", "password": "hunter2"}, " has both secret and password. Keep one."),
+                ({}, " has neither secret nor password. Set one."),
+                ({"secret": "A_b"}, ".secret is A_b, which is not a valid name of an object"),
+                ({"password": "hunter2 "}, ".password ends in a blank, which libpq's service file cannot hold."),
+                ({"password": "hun\nter2"}, ".password has a line break"),
+                ({"username": "a\n", "secret": "s"}, ".username is a\\n, which is not the name of a login role."),
+            )
+        ),
+    ],
+)
+def test_a_login_that_cannot_be_used_is_refused(changes: dict[str, Any], words: str) -> None:
+    [error] = errors_of(**GIVEN | changes)
+    assert error.startswith(words)
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"database_sslmode": "disable", "database_backend": "builtin"},
+            "database_sslmode is disable, but the built-in",
+        ),
+        (
+            {"database_ca_bundle": "system", "database_sslmode": "verify-ca"},
+            "database_ca_bundle is system, but database_sslmode is verify-ca",
+        ),
+        (
+            {"database_ca_bundle": "ca.crt", "database_sslmode": "verify-full"},
+            "database_ca_bundle is ca.crt, which is not an absolute path.",
+        ),
+        (
+            {"postgresql_backend": "external", "postgresql_ca_certificate": "/etc/ca.crt"},
+            "postgresql_ca_certificate is /etc/ca.crt, which is not a certificate in PEM.",
+        ),
+    ],
+)
+def test_tls_that_cannot_work_is_refused(values: dict[str, Any], words: str) -> None:
+    [error] = errors_of(**values)
+    assert error.startswith(words)
+
+
+@pytest.mark.parametrize("certificate", ["", "system", "x\n-----BEGIN CERTIFICATE-----\nMIIB\n"])
+def test_tls_that_works_is_accepted(certificate: str) -> None:
+    ca = {"postgresql_backend": "external", "postgresql_ca_certificate": certificate}
+    assert errors_of(database_sslmode="disable", database_backend="external", **ca) == []
+    assert errors_of(database_ca_bundle="system", database_sslmode="verify-full") == []
+
+
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 SECRETS = {
@@ -235,17 +335,18 @@ def test_a_secret_that_a_reader_would_change_is_refused(name: str, text: str) ->
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("text", ["\nhunter2", "hun\nter2", "hun\rter2"])
-def test_a_secret_of_several_lines_is_valid_for_readers_of_full_files(name: str, text: str) -> None:
-    """initdb and browsers use one line. Django and the server use the full file."""
-    found = errors_of(**SECRETS[name](text))
-    assert len(found) == (0 if name.startswith("database_passwords") else 1)
-    assert "hunter2" not in "".join(found)
+def test_a_secret_of_several_lines_is_refused(name: str, text: str) -> None:
+    """initdb, browsers, and service files of libpq use one line."""
+    [error] = errors_of(**SECRETS[name](text))
+    assert "hunter2" not in error
 
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("text", [" x ", "\tx", "$$(A) '\"\\ é🔑 {{ {% -x @:/?#%", "x" * 1000, "\u2028", "\xa0"])
 def test_a_secret_with_any_other_character_is_accepted(name: str, text: str) -> None:
-    assert errors_of(**SECRETS[name](text)) == []
+    # libpq removes the blanks at the end of a line of a service file.
+    ends = name.startswith("database_passwords") and text == " x "
+    assert [error for error in errors_of(**SECRETS[name](text)) if not (ends and "ends in a blank" in error)] == []
 
 
 def test_all_secret_options_have_a_rule() -> None:
@@ -400,57 +501,35 @@ def test_a_proxy_that_is_not_a_network_is_refused(network: str) -> None:
     [{"DEBUG": True}, {"A": "\0"}, {"my key": "x"}, {"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"DATABASE_HOST": "x"}],
 )
 def test_a_setting_that_is_invalid_in_a_pod_is_refused(settings: dict[str, Any]) -> None:
-    assert len(errors_of(django_settings=settings)) == 1
+    assert len(errors_of(**PROJECT_VALUES | {"django_environment": settings})) == 1
 
 
-def test_settings_are_accepted() -> None:
-    assert errors_of(django_settings={"DJANGO_ADMIN_PATH": "a$$b$(DATABASE_HOST)c\n", "a.b-C": ""}) == []
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"DJANGO_ADMIN_PATH": "a$$b$(DATABASE_HOST)c\n", "a.b-C": "", "TEMPLATE": "${other.key} ${HOME}"},
+        {"A": {"from": "database.host"}, "B": {"from": "site.hosts", "separator": " "}, "C": {"from": "pod.ip"}},
+        {"A": {"file": "cache.password"}, "B": {"template": "${cache.url}/1 ${email.host|json} ${unknown.key}"}},
+        {"A": {"secret": "shop-stripe", "key": "api-key"}, "B": {"value": "x"}, "C": {"from": "django.pepper"}},
+        # A removed name of the contract.
+        {"DATABASE_NAME": None, "CACHE_KEY_PREFIX": None},
+    ],
+)
+def test_settings_are_accepted(settings: dict[str, Any]) -> None:
+    assert errors_of(**PROJECT_VALUES | {"django_environment": settings}) == []
 
 
 def test_reserved_settings_are_those_of_the_roles() -> None:
-    found = set()
-    for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
-        found |= set(
-            re.findall(r"name: ((?:DJANGO|DATABASE|CACHE|MIGRATIONS)_\w+)", (PROJECT / "roles" / path).read_text())
-        )
-    assert found == rules.OWN_ENVIRONMENT | cache.OWN_ENVIRONMENT
+    known = yaml.safe_load((PROJECT / "roles" / "django" / "vars" / "main" / "values.yml").read_text(encoding="utf-8"))
+    # Projects may replace the public URL. Only the migrations have an owner role.
+    assert known["__django_contract"].keys() - {"DJANGO_PUBLIC_URL"} | {"DATABASE_ROLE"} == django.CONTRACT
+    assert known["__django_cache_contract"].keys() == cache.OWN_ENVIRONMENT
 
 
-@pytest.mark.parametrize("command", [[], [""], [5], [["migrate"]]])
-def test_a_command_without_a_name_is_refused(command: list[Any]) -> None:
-    [error] = errors_of(migrations_commands=[["check"], command])
-    assert error.startswith("migrations_commands[1] is ")
-
-
-def expanded(value: str, environment: dict[str, str]) -> str:
-    """Return the value after Kubernetes expands variables in it."""
-    return re.sub(r"\$(\$|\((\w+)\))", lambda m: "$" if m[1] == "$" else environment.get(m[2], m[0]), value)
-
-
-@pytest.mark.parametrize("value", ["a$$b$(DATABASE_HOST)c", "$", "$$$", "$(NONE)", "$x", "$$(DATABASE_HOST)", "plain"])
-def test_jobs_and_web_pods_get_the_same_value(value: str) -> None:
-    variables = {"django_settings": {"A": value}, "django_public_url": "", "migrations_commands": [["echo", value]]}
-    for path in ("django/vars/main/pod.yml", "migrations/vars/main/job.yml"):
-        variables |= yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
-
-    def trusted(held: Any) -> Any:
-        if isinstance(held, dict):
-            return {key: trusted(each) for key, each in held.items()}
-        if isinstance(held, list):
-            return [trusted(each) for each in held]
-        return trust_as_template(held) if isinstance(held, str) and "{{" in held else held
-
-    templar = Templar(None, {name: trusted(held) for name, held in variables.items()})
-    web = templar.template(trust_as_template("{{ __django_text_settings }}"))["A"]
-    [job] = [
-        entry["value"]
-        for entry in templar.template(trust_as_template("{{ __migrations_settings }}"))
-        if entry["name"] == "A"
-    ]
-    commands = templar.template(trust_as_template("{{ __migrations_own_environment[2] }}"))["value"]
-    environment = {"DATABASE_HOST": "polls-postgresql.polls.svc"}
-    assert expanded(job, environment) == web == value
-    assert json.loads(expanded(commands, environment)) == [["echo", value]]
+def test_names_of_the_contract_are_free_without_it() -> None:
+    given = PROJECT_VALUES | {"django_environment": {"DATABASE_NAME": {"from": "database.name"}, "CACHE_HOST": "x"}}
+    assert errors_of(**given | {"django_contract": False}) == []
+    assert len(errors_of(**given)) == 2
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
@@ -658,13 +737,14 @@ def test_external_cache_needs_an_image_for_its_check() -> None:
     [
         (
             "CACHE_HOST",
-            "CACHE_HOST is set in django_settings, but cache_state is present, so pods would ignore it. Set",
+            "CACHE_HOST is set in django_environment, but cache_state is present, so pods would ignore it. Set",
         ),
-        ("CACHE_KEY_PREFIX", "The setting CACHE_KEY_PREFIX in django_settings is reserved"),
-        ("CACHE_SECRET_DIRECTORY", "The setting CACHE_SECRET_DIRECTORY in django_settings is reserved"),
+        ("CACHE_KEY_PREFIX", "CACHE_KEY_PREFIX in django_environment is reserved"),
+        ("CACHE_SECRET_DIRECTORY", "CACHE_SECRET_DIRECTORY in django_environment is reserved"),
     ],
 )
 def test_settings_of_an_own_cache_need_a_site_without_one(name: str, words: str) -> None:
-    assert errors_of(django_settings={name: "x"}, django_cache_secret="") == []
-    [error] = errors_of(django_settings={name: "x"}, django_cache_secret="polls-cache")
+    given = PROJECT_VALUES | {"django_environment": {name: "x"}}
+    assert errors_of(**given | {"django_cache_secret": ""}) == []
+    [error] = errors_of(**given)
     assert error.startswith(words)

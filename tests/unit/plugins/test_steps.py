@@ -392,6 +392,16 @@ def test_hosts_share_a_line_and_a_reason(project: Project) -> None:
     ]
 
 
+def test_messages_of_several_hosts_name_their_host(project: Project) -> None:
+    show = task("Show", DEBUG, {"msg": ["Site: http://{{ inventory_hostname }}", "Run `make password`."]})
+    assert project.run(show, hosts="one,two").lines[-3:] == [
+        "one: Site: http://one",
+        "Run `make password`.",
+        "two: Site: http://two",
+    ]
+    assert project.run(show, hosts="one,").lines[-2:] == ["Site: http://one", "Run `make password`."]
+
+
 def test_only_some_of_many_failures_are_shown(project: Project) -> None:
     failure = task("Wait", FAIL, {"msg": "{{ inventory_hostname }} is wrong."})
     run = project.run(failure, hosts="a,b,c,d,e")

@@ -107,9 +107,9 @@ def test_a_refusal_that_fails_beside_other_errors_is_ignored(tmp_path: Path) -> 
 
 
 def test_roles_that_others_depend_on_are_validated_once(tmp_path: Path) -> None:
-    code, output = run(tmp_path, ["migrations", "superuser", "web"], {"django_settings": {"DEBUG": True}})
+    code, output = run(tmp_path, ["migrations", "superuser", "web"], {"django_environment": {"DEBUG": True}})
     assert code != 0
-    assert "The setting DEBUG in django_settings is not a string" in output
+    assert "DEBUG in django_environment is not a string" in output
     assert Validation(None, {}).with_dependencies(["migrations", "web"]) == ["django", "migrations", "web"]
 
 
@@ -274,6 +274,40 @@ def test_clusters_behind_one_address_are_different_clusters(
     assert Validation(None, variables).same_site() == []
     hosts["b"] = hosts["a"]
     assert len(Validation(None, variables).same_site()) == 1
+
+
+SITES = """
+cloud_django:
+  vars:
+    ansible_connection: local
+    cluster_provider: kind
+    cluster_workers: "{{ 2 }}"
+    app_name: "{{ inventory_hostname }}"
+  hosts:
+    a: {app_namespace: one, cluster_context: a}
+    b: {app_namespace: one, cluster_context: b}
+    c: {app_namespace: one, cluster_workers: 3, mirror_builds_enabled: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "failed"),
+    [
+        ([], {"c"}),
+        (["--limit=c"], {"c"}),
+        (["--limit=a,b"], set()),
+        (["--extra-vars=cluster_provider=existing"], set()),
+    ],
+)
+def test_sites_with_different_clusters_are_refused(tmp_path: Path, arguments: list[str], failed: set[str]) -> None:
+    """Even if --limit excludes the other host, because the next run can select it."""
+    files = [str(PROJECT / "roles" / "namespace" / "defaults" / "main.yml")]
+    task = {"cloud_django.kubernetes.validate_arguments": {"roles": ["namespace"]}}
+    content = [{"hosts": "cloud_django", "gather_facts": False, "vars_files": files, "tasks": [task]}]
+    _, output = play(tmp_path, content, SITES, *arguments)
+    assert {host for host in "abc" if f"fatal: [{host}]" in output} == failed
+    expected = "The hosts a and c have different values of cluster_workers, mirror_builds_enabled, but all sites of an"
+    assert (expected in output) is bool(failed)
 
 
 def test_omitted_values_are_not_validated() -> None:

@@ -30,6 +30,16 @@ def test_a_message_of_one_line_is_the_reason_of_a_failed_job() -> None:
     assert case.failure().text.startswith("BackoffLimitExceeded")
 
 
+def test_a_failed_job_whose_command_could_not_start_names_the_command() -> None:
+    case = Case("job_failed")
+    [status] = case.objects["Pod"][0]["status"]["containerStatuses"]
+    message = 'unable to start container process: error during container init: exec: "x": executable file not found'
+    status["state"]["terminated"] |= {"reason": "StartError", "message": message}
+    problem = case.failure()
+    assert problem.text.endswith(' cannot start: exec: "x": executable file not found')
+    assert problem.advice == "Correct the command of the container"
+
+
 def test_a_job_past_its_deadline_is_failed() -> None:
     problem = Case("job_deadline").failure()
     assert problem.code == "DeadlineExceeded"

@@ -12,24 +12,27 @@ from typing import Any
 PROJECT = Path(__file__).parents[3]
 # Ansible's plugins, and with them its import of collections, are set up in a process of their own.
 PROGRAM = """\
-import json, sys, yaml
+import json, sys
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 init_plugin_loader([])
-file, names, cases = json.load(sys.stdin)
-known = yaml.safe_load(open(file))
-known = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in known.items()}
+files, names, cases = json.load(sys.stdin)
+loader, known = DataLoader(), {}
+for file in files:
+    known |= loader.load_from_file(file, trusted_as_template=True) or {}
 wanted = trust_as_template("{{ [" + ", ".join(names) + "] }}")
-print(json.dumps([Templar(loader=DataLoader(), variables=known | given).template(wanted) for given in cases]))
+print(json.dumps([Templar(loader=loader, variables=known | given).template(wanted) for given in cases]))
 """
 
 
-def rendered(file: str, names: list[str], cases: list[dict[str, Any]], **environment: str) -> list[list[Any]]:
-    """Return the values of variables in a file of the project, for each case of given variables."""
+def rendered(
+    file: str | list[str], names: list[str], cases: list[dict[str, Any]], **environment: str
+) -> list[list[Any]]:
+    """Return the values of variables in files of the project, for each case of given variables."""
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        input=json.dumps([file, names, cases]),
+        input=json.dumps([[file] if isinstance(file, str) else file, names, cases]),
         cwd=PROJECT,
         env=os.environ | environment,
         capture_output=True,
@@ -40,19 +43,37 @@ def rendered(file: str, names: list[str], cases: list[dict[str, Any]], **environ
     return json.loads(ended.stdout)
 
 
+def files_of(*roles: str) -> list[str]:
+    """Return the files with the variables of roles: first their defaults, then the internal variables."""
+    folders = [PROJECT / "roles" / role / part for part in ("defaults", "vars") for role in roles]
+    return [str(path.relative_to(PROJECT)) for folder in folders for path in sorted(folder.rglob("*.yml"))]
+
+
 def rendered_in_play(
     folder: Path, names: dict[str, str], entry_points: dict[str, str], variables: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the values of expressions, by name, in a play with these roles; each role has a file of its tasks."""
+    return rendered_cases(folder, names, entry_points, variables, {"out": {}})["out"]
+
+
+def rendered_cases(
+    folder: Path,
+    names: dict[str, str],
+    entry_points: dict[str, str],
+    variables: dict[str, Any],
+    cases: dict[str, dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Return the values of expressions, by case and name, in one play. A case replaces defaults of roles."""
     content = "{{ {" + ", ".join(f"'{key}': {name}" for key, name in names.items()) + "} | to_json }}"
     tasks: list[dict[str, Any]] = [
         {"import_role": {"name": f"cloud_django.kubernetes.{role}", "tasks_from": file}, "when": False}
         for role, file in entry_points.items()
     ]
-    copy = {"dest": str(folder / "out"), "content": content, "mode": "0600"}
     # For the files of the first role.
     role = {"role_path": str(PROJECT / "roles" / next(iter(entry_points)))}
-    tasks.append({"ansible.builtin.copy": copy, "vars": role})
+    for case, given in cases.items():
+        copy = {"dest": str(folder / case), "content": content, "mode": "0600"}
+        tasks.append({"ansible.builtin.copy": copy, "vars": role | given})
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
     play["vars"] = {"__django_component": "migrations", "__django_login": "app"}
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
@@ -64,8 +85,8 @@ def rendered_in_play(
         env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / "out").read_text())
+    return {case: json.loads((folder / case).read_text()) for case in cases}

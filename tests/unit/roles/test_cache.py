@@ -21,6 +21,7 @@ NAMES = {
     "volumes": "__django_volumes",
     "mounts": "__django_volume_mounts",
     "environment": "__django_environment",
+    "text": "__django_text",
 }
 
 
@@ -168,12 +169,12 @@ def test_removal_keeps_volume_and_secrets_unless_they_are_purged(tmp_path: Path)
 
 
 def test_pods_get_the_secret_as_files_and_start_without_it(tmp_path: Path) -> None:
-    found = rendered(tmp_path, "volumes", "mounts", "environment")
+    found = rendered(tmp_path, "volumes", "mounts", "text")
     [volume] = [each["secret"] for each in found["volumes"] if each["name"] == "cache"]
     assert (volume["secretName"], volume["optional"], volume["defaultMode"]) == ("polls-cache", True, 0o440)
     assert [each["path"] for each in volume["items"]] == ["host", "port", "user", "password", "url", "ca"]
     assert {"name": "cache", "mountPath": "/run/secrets/cache", "readOnly": True} in found["mounts"]
-    assert {"name": "CACHE_SECRET_DIRECTORY", "value": "/run/secrets/cache"} in found["environment"]
+    assert found["text"]["CACHE_SECRET_DIRECTORY"] == "/run/secrets/cache"
 
 
 def test_sites_on_one_server_have_different_keys(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_sites_on_one_server_have_different_keys(tmp_path: Path) -> None:
 
 
 def test_pods_without_a_cache_have_no_files_of_it(tmp_path: Path) -> None:
-    found = rendered(tmp_path, "volumes", "mounts", "environment", cache_state="absent")
+    found = rendered(tmp_path, "volumes", "mounts", "environment", "text", cache_state="absent")
     assert "cache" not in str(found).lower()
 
 

@@ -101,7 +101,7 @@ def test_there_are_roles() -> None:
 @pytest.mark.parametrize("playbook", ["site", "scale", "teardown"])
 def test_the_lease_is_acquired_before_the_site_is_changed(playbook: str) -> None:
     roles = roles_of(playbook)
-    changes = {"cache", "database", "image", "migrations", "postgresql", "superuser", "web"}
+    changes = {"cache", "database", "image", "migrations", "postgresql", "processes", "superuser", "web"}
     assert roles.count("lease") == 1
     assert roles.index("lease") < min(roles.index(role) for role in changes if role in roles)
 

@@ -13,9 +13,9 @@ PROJECT = Path(__file__).parents[3]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 MOST_LINES = 25
 # It has the requirements for a project too.
-LONG = {"web"}
+LONG = {"image", "web"}
 # The role django has no tasks. These roles depend on it.
-DEPENDENT = {"django": ["migrations", "superuser", "web"]}
+DEPENDENT = {"django": ["migrations", "processes", "superuser", "web"]}
 ENTRY_POINTS = [
     (role, name, content)
     for role in ROLES

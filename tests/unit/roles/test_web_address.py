@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from rendering import rendered
+from rendering import rendered_cases
 
 COMMAND = (
     "kubectl --kubeconfig '/home/a b/config' --context kind-polls --namespace polls port-forward service/polls-web "
@@ -16,26 +17,26 @@ KNOWN = {
     "cluster_context": "kind-polls",
     "cluster_kubeconfig": "/home/a b/config",
     "django_public_url": "",
-    "django_settings": {},
+    "django_environment": {},
     "web_node_address": "",
     "web_node_port": 30085,
 }
-NODES = {"__web_nodes": {"addresses": ["172.18.0.2"], "nodes": 1}}
+NODES = {"__django_nodes": {"addresses": ["172.18.0.2"], "nodes": 1}}
 CASES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
     (
         {"web_service_type": "NodePort", **NODES},
         ("http://172.18.0.2:30085", "http://172.18.0.2:30085", "http://172.18.0.2:30085/admin/"),
     ),
     (
-        {"web_service_type": "LoadBalancer", "__web_balancer": {"address": "lb.example.org"}},
+        {"web_service_type": "LoadBalancer", "__django_balancer": {"address": "lb.example.org"}},
         ("http://lb.example.org", "http://lb.example.org", "http://lb.example.org/admin/"),
     ),
     (
-        {"web_service_type": "LoadBalancer", "__web_balancer": {"address": "2001:db8::1"}},
+        {"web_service_type": "LoadBalancer", "__django_balancer": {"address": "2001:db8::1"}},
         ("http://[2001:db8::1]", "http://[2001:db8::1]", "http://[2001:db8::1]/admin/"),
     ),
     (
-        {"web_service_type": "LoadBalancer", "__web_balancer": {"address": ""}},
+        {"web_service_type": "LoadBalancer", "__django_balancer": {"address": ""}},
         ("http://polls-web.polls", "http://polls-web.polls", "http://polls-web.polls/admin/"),
     ),
     (
@@ -51,9 +52,12 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
         ("https://polls.example.org", "https://polls.example.org", "https://polls.example.org/admin/"),
     ),
 ]
-NAMES = ["__web_url", "__web_site", "__web_admin_url"]
+NAMES = {"url": "__web_url", "site": "__web_site", "admin": "__web_admin_url"}
 
 
-def test_the_address_follows_from_the_type_of_the_service() -> None:
-    found = rendered("roles/web/vars/main/address.yml", NAMES, [KNOWN | given for given, _ in CASES])
-    assert [tuple(case) for case in found] == [expected for _, expected in CASES]
+def test_the_address_follows_from_the_type_of_the_service(tmp_path: Path) -> None:
+    cases = {str(number): given for number, (given, _) in enumerate(CASES)}
+    found = rendered_cases(
+        tmp_path, NAMES, {"web": "check_replicas"}, {}, {name: KNOWN | each for name, each in cases.items()}
+    )
+    assert [tuple(case.values()) for case in found.values()] == [expected for _, expected in CASES]

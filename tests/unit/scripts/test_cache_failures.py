@@ -130,8 +130,8 @@ class Site:
             return SimpleNamespace(code=0, out=f"{WARNING}\n{self.slowest}\n")
         return SimpleNamespace(code=int(self.broken), out="")
 
-    def deploy(self, argument: str, django_settings: dict[str, str]) -> int:
-        assert django_settings == {"POLLS_PAGE_SIZE": "1"}
+    def deploy(self, argument: str, django_environment: dict[str, str]) -> int:
+        assert django_environment == {"POLLS_PAGE_SIZE": "1"}
         if argument == "--tags=web":
             return 1
         file = Path(argument.partition("@")[2])

@@ -84,7 +84,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "a checkout")
 
 
-COMMANDS = ["up", "down", "scale", "url", "password", "pin", "bench", "prove"]
+COMMANDS = ["adopt", "up", "down", "scale", "url", "password", "pin", "bench", "prove"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -111,6 +111,19 @@ def test_an_inventory_may_have_any_name(checkout: Checkout, name: str) -> None:
     folder = checkout.inventory(checkout.root / name)
     made = checkout.make("url", f"INVENTORY={name.replace('$', '$$')}")
     assert (made.code, made.arguments) == (0, [f"--inventory={folder.name}", "playbooks/url.yml"])
+
+
+@pytest.mark.parametrize("name", ["a path with a space", "it's", 'a "quoted" one', "$HOME", "a;b", "{{ 1 + 1 }}"])
+def test_a_project_to_adopt_may_have_any_name(checkout: Checkout, name: str) -> None:
+    made = checkout.make("adopt", f"PROJECT=/home/me/{name.replace('$', '$$')}", "SITE=shop")
+    assert (made.code, made.arguments) == (0, [f"--inventory={checkout.root}/inventory/kind", "playbooks/adopt.yml"])
+    assert (made.environment["PROJECT"], made.environment["SITE"]) == (f"/home/me/{name}", "shop")
+
+
+def test_adopt_does_not_remember_its_inventory(checkout: Checkout) -> None:
+    made = checkout.make("adopt", "PROJECT=/home/me/shop", "INVENTORY=inventory/mirrors", "ARGS=--check --diff")
+    assert made.arguments == ["--inventory=inventory/mirrors", "playbooks/adopt.yml", "--check", "--diff"]
+    assert checkout.choice.read_text() == "kind\n"
 
 
 def test_an_inventory_may_come_from_the_environment(checkout: Checkout) -> None:

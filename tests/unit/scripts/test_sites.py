@@ -84,6 +84,38 @@ def test_each_number_of_sites_is_measured_before_there_are_more() -> None:
     assert figures.rounded(found) == found
 
 
+def test_a_worker_and_a_schedule_are_compared_in_turns_with_a_site_without() -> None:
+    ran: list[tuple[str, str, bool]] = []
+
+    def plays(playbook: Any, selected: str, **variables: Any) -> int:
+        ran.append((Path(playbook).stem, selected, bool(variables)))
+        return 0
+
+    def timed(do: Callable[[], Any]) -> float:
+        do()
+        name, _, with_processes = ran[-1]
+        return 0.5 if name == "empty" else 4.1 if with_processes else 4.0
+
+    details = sites.compare_processes(plays, Path("empty.yml"), timed)
+    one, two = sites.limit(1, 1), sites.limit(2, 2)
+    empty, without, added = ("empty", one, False), ("site", one, False), ("site", two, True)
+    turns = [[empty, without, added], [empty, added, without]]
+    assert ran == [added, *(run for turn in range(sites.PAIRS) for run in turns[turn % 2])]
+    assert details == {"processes": {"seconds": 0.1, "ratio": 0.2}}
+    found = sites.figures(details)
+    assert found == {"processes_rerun_seconds": 0.1, "processes_rerun_ratio": 0.2}
+    assert figures.rounded(found) == found
+    assert figures.missed(found) == []
+    assert figures.missed({"processes_rerun_ratio": 0.31}) == ["processes_rerun_ratio"]
+    assert "| A worker and a schedule more | 0.1 s | 0.2 \u00d7 |" in figures.sites(details)
+
+
+def test_sites_of_the_comparison_stay_when_the_others_are_removed() -> None:
+    cluster = Cluster(cloud_django_bench_site_1=sites.OURS, cloud_django_bench_site_3=sites.OURS)
+    sites.remove(SimpleNamespace(cluster=cluster), sites.SITE_WITH_PROCESSES + 1)
+    assert cluster.deleted == [NAMES[2]]
+
+
 def test_a_run_with_changes_fails() -> None:
     run = type("Run", (), {"output": "what it printed", "__call__": lambda self, *_: 2})()
     with pytest.raises(Failed, match="2 tasks reported changes in a run without changes:\nwhat it printed"):
