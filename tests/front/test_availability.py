@@ -70,9 +70,12 @@ def test_killed_project_fails_only_requests_that_cannot_be_repeated(
         time.sleep(1.5)
     counted = Counter(outcomes)
     failed = {outcome: number for outcome, number in counted.items() if outcome[1] != 200}
-    # Four clients vote at a time. In rare cases a page has started, so that it cannot be repeated either.
+    # Four clients vote at a time. A page that has started cannot be repeated either. The front reports each of them.
+    started = [line for line in pod.log() if line["msg"] == "aborting with incomplete response"]
     assert sum(number for (method, _), number in failed.items() if method == "POST") <= 4, failed
-    assert sum(number for (method, _), number in failed.items() if method == "GET") <= 1, failed
+    assert sum(number for (method, _), number in failed.items() if method == "GET") <= len(started), failed
+    # A project serves eight requests at a time, and so starts at most that many pages.
+    assert len(started) <= 8, started
     assert counted["GET", 200] > 200
 
 
