@@ -36,8 +36,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployed() -> Iterator[Any]:
-    """Return the site."""
+def deployed() -> Any:
+    """Return the site. The next run removes it, or the removal of the cluster."""
     from ground import Ground
     from plays import Plays
 
@@ -48,8 +48,7 @@ def deployed() -> Iterator[Any]:
     ground = Ground(Plays(inventories, variables), rate=60)
     ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
     ground.deploy()
-    yield ground
-    ground.plays("teardown", teardown_data="purge", teardown_cluster=False)
+    return ground
 
 
 @pytest.fixture
@@ -70,4 +69,4 @@ def ground(deployed: Any) -> Any:
 def spoiled(ground: Any) -> Iterator[Any]:
     """Return a site for a test that removes a protection, and restore it afterwards."""
     yield ground
-    ground.deploy()
+    ground.deploy("--tags=image,postgresql,web")
