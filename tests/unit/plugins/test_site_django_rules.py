@@ -171,6 +171,14 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             "Volume media in django_volumes is ReadWriteOncePod, and web_replicas is 2. Use 1 replica, or",
         ),
         (
+            {
+                "django_volumes": {"media": MEDIA | {"access": "ReadWriteOncePod", "only": ["web"]}},
+                "web_replicas": 1,
+                "web_replicas_maximum": 3,
+            },
+            "Volume media in django_volumes is ReadWriteOncePod, and web_replicas_maximum is 3. Use 1 replica, or",
+        ),
+        (
             {"django_volumes": {"media": MEDIA | {"access": "ReadWriteOncePod"}}, "web_replicas": 1},
             "Volume media in django_volumes is ReadWriteOncePod, but several kinds of pods mount it",
         ),
