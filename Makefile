@@ -57,7 +57,7 @@ up: .venv/complete ## Deploy the site and create its cluster, or apply changes
 down: .venv/complete ## Remove the site, its data, and the cluster that make up created
 	@$(play) down playbooks/teardown.yml --extra-vars 'teardown_data=purge teardown_cluster=true' -- $(ARGS)
 
-scale: .venv/complete ## Change the number of pods until the next make up: make scale REPLICAS=5
+scale: .venv/complete ## Change the number of web pods until the next make up: make scale REPLICAS=5
 	@$(play) scale playbooks/scale.yml --extra-vars 'web_replicas=$(REPLICAS)' -- $(ARGS)
 
 url: .venv/complete ## Show the site URL, the admin URL, and a kubectl command

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,34 @@ EXCEPTIONS = HERE / "checkov.yaml"
 KINDS = {
     "/api/v1": ["ConfigMap", "Service", "ServiceAccount"],
     "/apis/apps/v1": ["Deployment", "StatefulSet"],
-    "/apis/batch/v1": ["Job"],
+    "/apis/batch/v1": ["CronJob", "Job"],
     "/apis/networking.k8s.io/v1": ["NetworkPolicy"],
     "/apis/policy/v1": ["PodDisruptionBudget"],
 }
 
+# Processes of each kind that start no pods.
+PROBES = {name: {"exec": ["manage", "check"]} for name in ("live", "ready")}
+IDLE = {"command": ["manage", "check"], "replicas": 0, "probes": PROBES}
+PROCESSES = {
+    "processes_workers": {"idle": IDLE, "clock": IDLE | {"single": True}},
+    "processes_schedules": {
+        "nightly": {"schedule": "15 3 * * *", "command": ["manage", "clearsessions"], "suspended": True}
+    },
+}
+
 
 @pytest.fixture(scope="module")
-def manifests(site: Site) -> list[dict[str, Any]]:
+def processes(site: Site) -> Iterator[None]:
+    """Deploy workers and schedules in addition to the site, then remove them."""
+    ended = site.record.play("site.yml", "--tags=processes", **PROCESSES)
+    assert ended.code == 0, ended.output[-4000:]
+    yield
+    ended = site.record.play("site.yml", "--tags=processes", processes_state="absent")
+    assert ended.code == 0, ended.output[-4000:]
+
+
+@pytest.fixture(scope="module")
+def manifests(site: Site, processes: None) -> list[dict[str, Any]]:
     """Return the site's manifests from the API server, without the status."""
     found = []
     for api, kinds in KINDS.items():
@@ -76,16 +96,20 @@ def test_no_check_fails(manifests: list[dict[str, Any]], tmp_path: Path, tell: C
     summary = report["summary"]
     kinds = {manifest["kind"] for manifest in manifests}
     assert kinds == {kind for kinds in KINDS.values() for kind in kinds}
+    scanned = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+    assert scanned >= {("Deployment", "polls-idle"), ("StatefulSet", "polls-clock"), ("CronJob", "polls-nightly")}
     assert summary["resource_count"] >= len(manifests)
     tell(f"checkov: {summary['passed']} checks passed, {summary['failed']} failed over {len(manifests)} manifests")
     assert failed(report) == []
     assert summary["passed"] > 200
 
 
-def test_scanner_finds_problems(manifests: list[dict[str, Any]], tmp_path: Path) -> None:
-    broken = json.loads(json.dumps([item for item in manifests if item["kind"] == "Deployment"]))
-    broken[0]["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"privileged": True}
-    assert any(line.startswith("CKV_K8S_16 ") for line in failed(scan(tmp_path, broken)))
+@pytest.mark.parametrize("kind", ["CronJob", "Deployment"])
+def test_scanner_finds_problems(manifests: list[dict[str, Any]], tmp_path: Path, kind: str) -> None:
+    broken = json.loads(json.dumps([item for item in manifests if item["kind"] == kind][:1]))
+    spec = broken[0]["spec"].get("jobTemplate", broken[0])["spec"]
+    spec["template"]["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    assert any(line.startswith(f"CKV_K8S_16 {kind}.") for line in failed(scan(tmp_path, broken)))
 
 
 def test_each_exception_is_needed_and_has_a_reason(manifests: list[dict[str, Any]], tmp_path: Path) -> None:

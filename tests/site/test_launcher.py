@@ -138,7 +138,7 @@ def test_the_names_of_commands_are_those_that_projects_know(project: Path, tmp_p
 FAILURES = {
     "no program": ([], "django_manage is empty"),
     "no file": (["python", "none.py"], "none.py of django_manage is not in the directory "),
-    "no module": (["python", "-m", "none"], "The project does not start: ImportError: No module named none"),
+    "no module": (["python", "-m", "none"], "The module none of django_manage is not in the image"),
     "not on PATH": (["none-server"], "The program none-server of django_manage is not in the image"),
     "not Python": (["ls"], "The program ls of django_manage is not written in Python"),
     "only Python": (["python"], "django_manage (python) names no program"),

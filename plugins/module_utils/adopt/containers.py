@@ -28,6 +28,11 @@ class Stage:
     entrypoint: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
 
+    @property
+    def has_workdir(self) -> bool:
+        """Whether the working directory is known. Without WORKDIR, or with a variable, only the base image knows it."""
+        return self.workdir != "/" and "$" not in self.workdir
+
 
 @dataclass
 class Dockerfile:

@@ -57,6 +57,11 @@ class Project:
         """Directory of the project in the image."""
         return root_of(self.dockerfile, self.uses_python_image)
 
+    def is_guess(self, path: str) -> bool:
+        """Return whether a path is in the directory of the project, and the Dockerfile does not set it."""
+        is_known = self.uses_python_image or not self.dockerfile or self.dockerfile.stage.has_workdir
+        return not is_known and PurePosixPath(path).is_relative_to(self.root)
+
     @cached_property
     def names(self) -> dict[str, Name]:
         """Names in the environment, those of the settings first."""
@@ -217,7 +222,7 @@ class Project:
 
 def root_of(dockerfile: containers.Dockerfile | None, uses_python_image: bool) -> PurePosixPath:
     """Return the directory of the project in the image."""
-    if uses_python_image or not dockerfile or dockerfile.stage.workdir == "/":
+    if uses_python_image or not dockerfile or not dockerfile.stage.has_workdir:
         return WORKDIR
     return PurePosixPath(dockerfile.stage.workdir)
 
@@ -352,6 +357,11 @@ def _build_steps(project: Project, file: containers.Dockerfile) -> Iterator[str]
 
 def _image_notes(project: Project, file: containers.Dockerfile) -> Iterator[str]:
     begun = project.start
+    if not file.stage.has_workdir:
+        yield (
+            f"The WORKDIR of {file.path} is unknown, so paths in {project.root} are a guess. "
+            f"Replace {project.root} by the directory of the project in the image, and remove the # of these lines."
+        )
     if begun.migrates:
         yield (
             f"The image migrates when it starts ({', '.join(begun.scripts) or file.path}). "

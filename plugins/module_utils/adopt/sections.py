@@ -205,7 +205,7 @@ def files(page: Page, found: Project) -> None:
         comment = "Uploads (MEDIA_ROOT). With one node, ReadWriteOnce is enough for several pods. A size can only grow."
         if any("s3" in each.lower() or "gcloud" in each.lower() for each in found.settings.storages):
             comment += " Remove the volume if the project stores uploads in object storage."
-        page.set("django_volumes", {"media": {"path": media, "size": "1Gi"}}, comment)
+        page.set("django_volumes", {"media": {"path": media, "size": "1Gi"}}, comment, not found.is_guess(media))
     elif _has_uploads(found) and not found.settings.has_remote_uploads:
         value = {"media": {"path": f"{found.root}/media", "size": "1Gi"}}
         page.set(
@@ -219,6 +219,7 @@ def files(page: Page, found: Project) -> None:
             "django_writable",
             {path: {} for path in sorted(logs)},
             "LOGGING writes files there. They are gone with each pod.",
+            not any(map(found.is_guess, logs)),
         )
 
 
@@ -250,7 +251,7 @@ def web(page: Page, found: Project) -> None:
     )
     statics, comment = _statics(found)
     if statics:
-        page.set("web_statics", statics, comment)
+        page.set("web_statics", statics, comment, not any(map(found.is_guess, statics.values())))
     elif comment:
         page.comment(comment)
     if _media(found) or _has_uploads(found):

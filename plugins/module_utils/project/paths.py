@@ -47,7 +47,7 @@ def errors(found: Sequence[Place], python_path: Sequence[str] = ()) -> Iterator[
         elif place.kind != "file" and (hidden := hidden_by(place.path, python_path)):
             yield (
                 f"{hidden} is the working directory of the image, or of usual ones, and {place.about} would hide what "
-                "is in it. Name the directory below it that the project writes to."
+                f"is in {place.path}. Name only the directory that the project writes to."
             )
     for index, one in enumerate(found):
         for other in found[index + 1 :]:
@@ -71,7 +71,8 @@ def path_problem(place: Place) -> str:
 
 def hidden_by(path: str, python_path: Sequence[str]) -> str:
     """Return the directory of the project's code that a directory at a path would hide; empty if there is none."""
-    return next((code for code in (*WORKING, *python_path) if code == path), "")
+    known = (*WORKING, *(posixpath.normpath(each) for each in python_path))
+    return next((code for code in known if code == path or is_below(code, path)), "")
 
 
 def conflict(one: Place, other: Place) -> str:

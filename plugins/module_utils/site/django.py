@@ -150,7 +150,8 @@ def django_volumes(django_volumes: Mapping[str, Any], web_replicas: int, web_rep
         if volume is not None and (problem := volume_problem(name, volume)):
             yield f"Volume {name} in django_volumes {problem}."
         elif volume is not None:
-            yield from exclusive_errors(name, volume, max(web_replicas, web_replicas_maximum))
+            most = {"web_replicas": web_replicas, "web_replicas_maximum": web_replicas_maximum}
+            yield from exclusive_errors(name, volume, most)
 
 
 def volume_problem(name: str, volume: Any) -> str:
@@ -177,8 +178,14 @@ def volume_problem(name: str, volume: Any) -> str:
     return ""
 
 
-def exclusive_errors(name: str, volume: Mapping[str, Any], replicas: int) -> Iterator[str]:
-    """Yield an error if more than one pod needs a volume that only one can mount."""
+def exclusive_errors(name: str, volume: Mapping[str, Any], web: Mapping[str, int]) -> Iterator[str]:
+    """Yield an error if more than one pod needs a volume that only one can mount.
+
+    Args:
+        name: name of the volume.
+        volume: its options.
+        web: numbers of web pods by variable.
+    """
     if volumes.access(volume) != volumes.ONE_POD:
         return
     only = volume.get("only")
@@ -187,10 +194,10 @@ def exclusive_errors(name: str, volume: Mapping[str, Any], replicas: int) -> Ite
             f"Volume {name} in django_volumes is ReadWriteOncePod, but several kinds of pods mount it, so Jobs would "
             "wait for the web pod. Set only to one of them, for instance [web], or use ReadWriteMany."
         )
-    elif only[0] == "web" and replicas > 1:
+    elif only[0] == "web" and (several := [variable for variable, number in web.items() if number > 1]):
         yield (
-            f"Volume {name} in django_volumes is ReadWriteOncePod, and web_replicas is {replicas}. Use 1 replica, or "
-            "ReadWriteMany."
+            f"Volume {name} in django_volumes is ReadWriteOncePod, and {several[0]} is {web[several[0]]}. Use 1 "
+            "replica, or ReadWriteMany."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import compose
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project import volumes
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cron
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown, type_errors
 
@@ -199,7 +200,31 @@ def selections(
                 yield from _choice(f"{shown(name)} in {variable} is only for", str(process), known)
 
 
-RULES: list[Callable[..., Iterator[str]]] = [workers, schedules, twins, schedulers, overrides, selections]
+def exclusive_volumes(processes_workers: Mapping[str, Any], django_volumes: Mapping[str, Any]) -> Iterator[str]:
+    """Only one pod can mount such a volume, and only a worker with `single` stops the old pod before the new one."""
+    known = present(processes_workers)
+    for name, volume in django_volumes.items():
+        only = volume.get("only") if isinstance(volume, Mapping) else None
+        # Several kinds of pods are an error already.
+        if not isinstance(only, list | tuple) or len(only) != 1 or volumes.access(volume) != volumes.ONE_POD:
+            continue
+        worker = known.get(str(only[0]))
+        if isinstance(worker, Mapping) and not list(_settings("", WORKER, worker)) and not is_single(worker):
+            replicas = max(int(worker.get(key, WORKER_DEFAULTS[key])) for key in ("replicas", "replicas_maximum"))
+            yield f"Volume {name} in django_volumes is {volumes.ONE_POD}, {_two_pods(str(only[0]), replicas)}."
+
+
+def _two_pods(worker: str, replicas: int) -> str:
+    """Return when a worker has two pods at the same time, with the next step."""
+    if replicas > 1:
+        return f"and worker {worker} has {replicas} replicas. Use 1 replica with single: true, or {volumes.SHARED}"
+    reason = f"so the new pod of worker {worker} could not start in a rollout"
+    return f"{reason}. Set single: true for the worker, or use {volumes.SHARED}"
+
+
+RULES: list[Callable[..., Iterator[str]]] = [
+    *(workers, schedules, twins, schedulers, overrides, selections, exclusive_volumes)
+]
 
 
 def _scheduler_of(given: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project import volumes
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 
@@ -135,6 +136,18 @@ def web_after(web_after: list[list[Any]]) -> Iterator[str]:
             yield f"web_after[{index}] is {shown(command)}, {problem}."
 
 
+def exclusive_volumes(django_volumes: Mapping[str, Any], web_after: list[Any]) -> Iterator[str]:
+    """The Job of the commands has the volumes of the web pods, one of which still has such a volume."""
+    for name, volume in django_volumes.items():
+        only = volume.get("only") if isinstance(volume, Mapping) else None
+        # Several kinds of pods are an error already.
+        if web_after and only == ["web"] and volumes.access(volume) == volumes.ONE_POD:
+            yield (
+                f"Volume {name} in django_volumes is {volumes.ONE_POD}, so the Job of web_after would wait for the web "
+                f"pod. Remove web_after, or use {volumes.SHARED}."
+            )
+
+
 def _command_problem(command: Any) -> str:
     """Return why a value is not a command, with the next step; empty if it is one."""
     if not isinstance(command, list | tuple):
@@ -206,6 +219,7 @@ RULES: list[Callable[..., Iterator[str]]] = [
     web_ready_path,
     web_probes,
     web_after,
+    exclusive_volumes,
     web_gunicorn_arguments,
     web_statics,
     statics_and_certificate,

@@ -10,6 +10,7 @@ as usual and configures Django, but at the point where Django would run a comman
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -148,13 +149,25 @@ def start(program: list[str], command: str) -> None:
     if not getattr(sys.flags, "safe_path", False):
         # Until now it is the directory of this file.
         sys.path[0] = str(Path.cwd() if is_module else Path(name).resolve().parent)
+    if is_module and importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise Refusal(f"The module {name} of django_manage is not in the image", step_for(Path.cwd()))
     if is_module:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     elif Path(name).exists():
         runpy.run_path(name, run_name="__main__")
     else:
-        reason = f"{name} of django_manage is not in the directory {Path.cwd()} of the image"
-        raise Refusal(reason, "Correct django_manage")
+        file = Path.cwd() / name
+        reason = f"{file.name} of django_manage is not in the directory {file.parent} of the image"
+        raise Refusal(reason, step_for(file.parent))
+
+
+def step_for(directory: Path) -> str:
+    """Return the next step if the project is not in a directory, which a mount can hide."""
+    mount = next((each for each in (directory, *directory.parents) if os.path.ismount(each)), Path("/"))
+    if mount == Path("/"):
+        return "Correct django_manage"
+    step = f"remove {mount} from django_writable or django_volumes, because it hides files of the image"
+    return f"Correct django_manage, or {step}"
 
 
 # ---- The script ------------------------------------------------------------------------------------------------------

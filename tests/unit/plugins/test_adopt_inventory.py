@@ -184,6 +184,31 @@ def test_directories_of_log_files_are_writable(tmp_path: Path) -> None:
     assert variables["django_writable"] == {"/app/logs": {}}
 
 
+@pytest.mark.parametrize("workdir", ["", "WORKDIR $APP_HOME\n"])
+def test_paths_in_an_unknown_working_directory_are_comments(tmp_path: Path, workdir: str) -> None:
+    settings = (
+        f'{SETTINGS}MEDIA_ROOT = BASE_DIR / "media"\n'
+        'LOGGING = {"handlers": {"file": {"class": "logging.FileHandler", "filename": BASE_DIR / "logs" / "a.log"}}}\n'
+    )
+    image = f"FROM registry.example.org/django:5\n{workdir}USER 1000\n"
+    variables, result = adopted(tmp_path / "unknown", {"shop/settings.py": settings, "Dockerfile": image})
+    assert variables.keys().isdisjoint({"django_writable", "django_volumes", "web_statics"})
+    [page] = [file["content"] for file in result["files"] if file["path"] == "group_vars/all/main.yml"]
+    for line in ("# django_writable: {/app/logs: {}}", "# django_volumes: {media: {path: /app/media, size: 1Gi}}"):
+        assert line in page
+    assert "The WORKDIR of Dockerfile is unknown, so paths in /app are a guess." in str(result["report"])
+    known = image.replace(workdir, "") + "WORKDIR /code\n"
+    variables, _ = adopted(tmp_path / "known", {"shop/settings.py": settings, "Dockerfile": known})
+    assert variables["django_writable"] == {"/code/logs": {}}
+    assert variables["django_volumes"]["media"]["path"] == "/code/media"
+
+
+def test_absolute_paths_need_no_working_directory(tmp_path: Path) -> None:
+    settings = f'{SETTINGS}MEDIA_ROOT = "/data/media"\n'
+    variables, _ = adopted(tmp_path, {"shop/settings.py": settings, "Dockerfile": "FROM python:3.13\nUSER 1000\n"})
+    assert variables["django_volumes"]["media"]["path"] == "/data/media"
+
+
 def test_log_files_beside_the_code_become_the_console(tmp_path: Path) -> None:
     logs = 'LOGGING = {"handlers": {"file": {"class": "logging.FileHandler", "filename": BASE_DIR / "debug.log"}}}\n'
     variables, _ = adopted(tmp_path, {"shop/settings.py": SETTINGS + logs})

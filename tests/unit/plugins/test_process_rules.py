@@ -147,6 +147,41 @@ def test_parts_for_unknown_pods_are_refused() -> None:
     ]
 
 
+def errors_of_volume(worker: Obj | None, **volume: Any) -> list[str]:
+    volume = {"path": "/data", "size": "1Gi", "access": "ReadWriteOncePod", "only": ["celery"]} | volume
+    given: Obj = {f"django_{name}": {} for name in ("containers", "egress", "files", "init_containers", "writable")}
+    workers = {"celery": worker, "other": WORKER | {"replicas": 3}}
+    return errors(workers, django_volumes={"data": volume}, web_replicas=3, web_replicas_maximum=0, **given)
+
+
+@pytest.mark.parametrize("settings", [{"replicas": "3"}, {"replicas": 1, "replicas_maximum": 3}])
+def test_a_worker_with_several_pods_and_a_volume_of_one_pod_is_refused(settings: Obj) -> None:
+    assert errors_of_volume(WORKER | settings) == [
+        "Volume data in django_volumes is ReadWriteOncePod, and worker celery has 3 replicas. Use 1 replica with "
+        "single: true, or ReadWriteMany."
+    ]
+
+
+def test_a_rollout_of_a_worker_with_a_volume_of_one_pod_needs_single() -> None:
+    assert errors_of_volume(WORKER) == [
+        "Volume data in django_volumes is ReadWriteOncePod, so the new pod of worker celery could not start in a "
+        "rollout. Set single: true for the worker, or use ReadWriteMany."
+    ]
+    assert errors_of_volume(WORKER | {"single": True}) == []
+
+
+def test_other_errors_of_a_worker_and_its_volume_are_reported_once() -> None:
+    assert len(errors_of_volume(WORKER | {"single": True, "replicas": 2})) == 1
+    assert len(errors_of_volume(WORKER | {"replicas": "two"})) == 1
+    assert len(errors_of_volume(WORKER, only=["celery", "other"])) == 1
+    assert len(errors_of_volume(None)) == 1
+
+
+@pytest.mark.parametrize("volume", [{"access": "ReadWriteMany"}, {"access": "ReadWriteOnce"}])
+def test_a_worker_with_several_pods_can_share_other_volumes(volume: Obj) -> None:
+    assert errors_of_volume(WORKER | {"replicas": 3}, **volume) == []
+
+
 # --- Schedulers -------------------------------------------------------------------------------------------------------
 
 

@@ -112,6 +112,14 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             "/app is the working directory of the image, or of usual ones, and django_",
         ),
         ({"django_writable": {"/srv/x": {}}, "django_python_path": ["/srv/x"]}, "/srv/x is the working directory"),
+        (
+            {"django_writable": {"/srv": {}}, "django_python_path": ["/srv/x/"]},
+            "/srv/x is the working directory of the image, or of usual ones, and django_writable would hide what is in "
+            "/srv. Name only",
+        ),
+        ({"django_writable": {"/usr/src": {}}}, "/usr/src/app is the working directory"),
+        ({"django_writable": {"media": {}}}, "django_writable has the path media, which is not an absolute path"),
+        ({"django_writable": {"./media": {}}}, "django_writable has the path ./media, which is not an absolute path"),
         ({"django_volumes": {"media": MEDIA | {"path": "/app"}}}, "/app is the working directory of the image"),
         ({"django_writable": {"app": {}}}, "django_writable has the path app, which is not an absolute path"),
         ({"django_writable": {"/a/../b": {}}}, "django_writable has the path /a/../b, which is not an absolute path"),
@@ -169,6 +177,14 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
         (
             {"django_volumes": {"media": MEDIA | {"access": "ReadWriteOncePod", "only": ["web"]}}},
             "Volume media in django_volumes is ReadWriteOncePod, and web_replicas is 2. Use 1 replica, or",
+        ),
+        (
+            {
+                "django_volumes": {"media": MEDIA | {"access": "ReadWriteOncePod", "only": ["web"]}},
+                "web_replicas": 1,
+                "web_replicas_maximum": 3,
+            },
+            "Volume media in django_volumes is ReadWriteOncePod, and web_replicas_maximum is 3. Use 1 replica, or",
         ),
         (
             {"django_volumes": {"media": MEDIA | {"access": "ReadWriteOncePod"}}, "web_replicas": 1},

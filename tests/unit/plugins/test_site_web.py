@@ -13,6 +13,7 @@ NO_ROUTE: dict[str, Any] = {
     "web_ingress_annotations": {},
     "web_route_annotations": {},
 }
+ONE_POD = {"path": "/data", "size": "1Gi", "access": "ReadWriteOncePod", "only": ["web"]}
 
 
 def errors_of(**values: Any) -> list[str]:
@@ -80,6 +81,10 @@ def errors_of(**values: Any) -> list[str]:
             },
             "could publish the key of the certificate",
         ),
+        (
+            {"web_after": [["manage", "check"]], "django_volumes": {"data": ONE_POD}},
+            "Volume data in django_volumes is ReadWriteOncePod, so the Job of web_after would wait for the web pod.",
+        ),
         ({"web_after_timeout": 0}, "web_after_timeout is 0. Set a number of 1 or more."),
     ],
 )
@@ -101,6 +106,8 @@ def test_an_invalid_value_is_refused(values: dict[str, Any], words: str) -> None
         {"web_probes": {}},
         {"web_probes": {"live": None, "ready": {"http": "/health/", "headers": {"Accept": "*/*"}, "period": "5"}}},
         {"web_probes": {"startup": {"exec": ["manage", "health_check"], "failures": 120}, "live": {"tcp": True}}},
+        {"web_after": [], "django_volumes": {"data": ONE_POD}},
+        {"web_after": [["manage", "check"]], "django_volumes": {"data": ONE_POD | {"access": "ReadWriteOnce"}}},
         {"web_after": [["manage", "clear_cache"], ["sh", "-c", "true"]]},
         {"web_gunicorn_arguments": {"timeout": 120, "preload": True, "bind": None, "access-logfile": "-"}},
         {"web_statics": {"/media/": "/data/media", "/static/": "/opt/netbox/static"}},
