@@ -82,10 +82,11 @@ def _file_errors(path: str, entry: Mapping[str, Any], keys: entries.Keys) -> Ite
         # The step to rerun the playbook follows the errors of all variables.
         yield str(error).replace(", then rerun the playbook.", ".")
         return
-    if "source" in entry:
-        for problem in entries.template_problems(template, keys):
-            yield f"{path} in django_files {problem}."
-    if Path(path).suffix == ".py" and "from" not in entry and (reason := entries.python_error(template)):
+    problems = list(entries.template_problems(template, keys)) if "source" in entry else []
+    yield from (f"{path} in django_files {problem}." for problem in problems)
+    # With a misspelled placeholder, the code is not Python either.
+    is_python = Path(path).suffix == ".py" and "from" not in entry and not problems
+    if is_python and (reason := entries.python_error(template)):
         yield f"{path} in django_files is not valid Python ({reason}). Correct it."
 
 
@@ -99,9 +100,10 @@ def django_local_settings(
 ) -> Iterator[str]:
     """The code runs after the settings module, which must be known."""
     keys = entries.keys_of(django_generated, django_email, bool(django_cache_secret))
-    for problem in entries.template_problems(django_local_settings, keys):
-        yield f"django_local_settings {problem}."
-    if reason := entries.python_error(django_local_settings):
+    problems = list(entries.template_problems(django_local_settings, keys))
+    yield from (f"django_local_settings {problem}." for problem in problems)
+    # With a misspelled placeholder, the code is not Python either.
+    if not problems and (reason := entries.python_error(django_local_settings)):
         yield f"django_local_settings is not valid Python ({reason}). Correct it."
     if django_local_settings and not django_settings_module:
         yield (

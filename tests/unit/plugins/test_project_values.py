@@ -298,6 +298,13 @@ def test_role_alone_refuses_errors_too(tmp_path: Path) -> None:
         ({"template": "${pod.ip}"}, "asks for pod.ip, which only an environment variable with from can have"),
         ({"template": "${cache.ulr}"}, "asks for cache.ulr, which is none of host, port, user, password, url, ca"),
         ({"template": "${cache.url|quote}"}, "has the filter quote of cache.url"),
+        (
+            {"template": "${databse.host} ${databse.host}"},
+            "asks for databse.host, but there is no group databse. Write database.host.",
+        ),
+        ({"template": "${Cache.url}"}, "asks for Cache.url, but there is no group Cache. Write cache.url."),
+        ({"template": "${db.host|url}"}, "asks for db.host, but the groups are database, cache, django"),
+        ({"template": "${ site.url}"}, "has a space in the placeholder of site.url. Write ${site.url}."),
         ({"template": 5}, "has a template that is not a string"),
         ({"value": "x", "secret": "a", "key": "b"}, "has both value and secret. Keep one"),
         ({"from": "cache.url", "seperator": " "}, "has seperator, which is not an option of from"),
@@ -315,6 +322,11 @@ def test_entry_without_a_value_is_refused(entry: Any, words: str) -> None:
     [error] = entries.environment_errors({"A": entry}, KEYS)
     assert error.startswith(f"A in django_environment {words}")
     assert error.endswith(".")
+
+
+@pytest.mark.parametrize("text", ["${HOME}", "${shell.var}", "${server.port:-80}", "${db.host}", "$(site.url)", "${a}"])
+def test_placeholders_of_other_programs_stay(text: str) -> None:
+    assert list(entries.environment_errors({"A": {"template": text}}, KEYS)) == []
 
 
 @pytest.mark.parametrize("entry", [True, 5, ["a"]])

@@ -93,6 +93,10 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             {"django_local_settings": "A = ${site.hots}\n", "django_settings_module": "a"},
             "django_local_settings asks for site.hots, which is none of url, host, netloc, hosts, origins",
         ),
+        (
+            {"django_local_settings": "A = ${sites.hosts|list}\n", "django_settings_module": "a"},
+            "django_local_settings asks for sites.hosts, but there is no group sites. Write site.hosts.",
+        ),
         ({"django_local_settings": "A = 1\n"}, "django_settings_module is empty, but django_local_settings is set"),
         ({"django_settings_module": "shop/settings.py"}, "django_settings_module is shop/settings.py, which is not"),
         (
@@ -209,6 +213,9 @@ def test_placeholders_and_python_of_a_source_are_checked(tmp_path: Path) -> None
     source.write_text("KEY = ${django.secret_kye|json}\n", encoding="utf-8")
     [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
     assert error.startswith("/app/local.py in django_files asks for django.secret_kye, which is none of secret_key.")
+    source.write_text("KEY = ${jango.secret_key|json}\n", encoding="utf-8")
+    [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
+    assert error.startswith("/app/local.py in django_files asks for jango.secret_key, but there is no group jango.")
     source.write_text("KEY = ${django.secret_key|json\n", encoding="utf-8")
     [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
     assert error.startswith("/app/local.py in django_files is not valid Python (line 1: ")
