@@ -77,7 +77,7 @@ RELEASE = ("web", "migrations", "superuser")
 LONGEST_NAME = 52
 # Names of objects and components of other roles.
 TAKEN = frozenset(
-    {"web", "web-front", "web-after", "postgresql", "database", "database-client", "cache", "cache-check"}
+    {"web", "web-front", "after", "postgresql", "database", "database-client", "cache", "cache-check"}
     | {"migrations", "superuser", "django", "processes", "values", "project", "registry", "run"}
 )
 

@@ -49,6 +49,8 @@ def test_workers_and_schedules_are_accepted() -> None:
         ("w" * 48, "has 48 characters, but at most 47 are allowed: the longest name with shop can have 52."),
         ("web", "Worker web has the name of another part of the site. Rename it."),
         ("superuser", "Worker superuser has the name of another part of the site."),
+        # The role web removes the Jobs and the policy of web_after by this name.
+        ("after", "Worker after has the name of another part of the site."),
     ],
 )
 def test_names_that_no_object_can_have_are_refused(name: str, words: str) -> None:
