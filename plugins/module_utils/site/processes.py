@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import compose
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project import volumes
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cron
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown, type_errors
 
@@ -195,11 +196,47 @@ def selections(
     for variable, entries in (parts | {"django_writable": django_writable}).items():
         for name, entry in entries.items():
             only = entry.get("only") if isinstance(entry, Mapping) else None
-            for process in only if isinstance(only, list | tuple) else []:
-                yield from _choice(f"{shown(name)} in {variable} is only for", str(process), known)
+            about = f"{shown(name)} in {variable} is only for"
+            if only is not None and not isinstance(only, list | tuple):
+                yield f"{about} {shown(only)}, which is not a list. Write for instance [web]."
+                continue
+            for process in only or []:
+                yield from _choice(about, str(process), known)
 
 
-RULES: list[Callable[..., Iterator[str]]] = [workers, schedules, twins, schedulers, overrides, selections]
+def exclusive_volumes(
+    processes_workers: Mapping[str, Any],
+    processes_schedules: Mapping[str, Any],
+    django_volumes: Mapping[str, Any],
+    web_after: list[Any],
+) -> Iterator[str]:
+    """A second pod would wait for such a volume as long as the first one runs. The role django has the rule for web."""
+    for name, volume in django_volumes.items():
+        only = volume.get("only") if isinstance(volume, Mapping) else None
+        if not isinstance(only, list | tuple) or len(only) != 1 or volumes.access(volume) != volumes.ONE_POD:
+            continue
+        about, process = f"Volume {name} in django_volumes is ReadWriteOncePod", str(only[0])
+        worker, schedule = processes_workers.get(process), processes_schedules.get(process)
+        if isinstance(worker, Mapping) and not worker.get("single"):
+            yield (
+                f"{about}, but a rollout of worker {process} needs it in two pods. Set single: true for this worker, "
+                "or use ReadWriteMany."
+            )
+        if isinstance(schedule, Mapping) and schedule.get("overlap") == "Allow":
+            yield f"{about}, but schedule {process} has the overlap Allow. Set it to Forbid, or use ReadWriteMany."
+        if process == "web" and web_after:
+            yield f"{about}, but the Job of web_after needs it beside the web pod. Use ReadWriteMany."
+
+
+RULES: list[Callable[..., Iterator[str]]] = [
+    workers,
+    schedules,
+    twins,
+    schedulers,
+    overrides,
+    selections,
+    exclusive_volumes,
+]
 
 
 def _scheduler_of(given: Mapping[str, Any]) -> str:

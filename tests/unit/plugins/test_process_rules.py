@@ -147,6 +147,30 @@ def test_parts_for_unknown_pods_are_refused() -> None:
     assert errors(*valid, **parts | {"django_volumes": volumes}) == [
         "media in django_volumes is only for celry, which does not exist. Write celery."
     ]
+    # Its letters would be names of pods.
+    assert errors(*valid, **parts | {"django_writable": {"/cache": {"only": "web"}}}) == [
+        "/cache in django_writable is only for web, which is not a list. Write for instance [web]."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("only", "values", "words"),
+    [
+        ("celery", {}, "but a rollout of worker celery needs it in two pods. Set single: true for this worker, or"),
+        ("nightly", {}, "but schedule nightly has the overlap Allow. Set it to Forbid, or use ReadWriteMany."),
+        ("web", {"web_after": [["manage", "check"]]}, "but the Job of web_after needs it beside the web pod. Use"),
+        ("beat", {}, ""),
+        ("daily", {}, ""),
+        ("web", {}, ""),
+    ],
+)
+def test_volume_of_one_pod_is_refused_where_two_need_it(only: str, values: Obj, words: str) -> None:
+    workers = {"celery": WORKER, "beat": {"command": ["celery", "-A", "shop", "beat"], "single": True}, "old": None}
+    schedules = {"nightly": SCHEDULE | {"overlap": "Allow"}, "daily": SCHEDULE, "gone": None}
+    volume = {"path": "/data", "size": "1Gi", "access": "ReadWriteOncePod", "only": [only]}
+    found = errors(workers, schedules, **{"web_after": []} | values, django_volumes={"data": volume, "none": None})
+    start = "Volume data in django_volumes is ReadWriteOncePod, "
+    assert [error.startswith(start + words) for error in found] == ([True] if words else [])
 
 
 # --- Schedulers -------------------------------------------------------------------------------------------------------
