@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import compose
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project import volumes
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cron
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import (
+    addresses,
+    bounds,
+    cron,
+    process_environment,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown, type_errors
 
 _TEXT, _INTEGER, _BOOLEAN, _DICTIONARY = ({"type": name} for name in ("str", "int", "bool", "dict"))
@@ -65,8 +69,6 @@ LIMITS: dict[str, tuple[int, int | None]] = {
 }
 OVERLAPS = ("Forbid", "Allow", "Replace")
 LOGINS = ("app", "migrate")
-# Groups of values that are keys of Secrets, or fields of a pod.
-GROUPS = ("database", "cache", "django", "superuser", "pod")
 KINDS = (
     *("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget"),
     *("NetworkPolicy", "ServiceAccount"),
@@ -236,6 +238,7 @@ RULES: list[Callable[..., Iterator[str]]] = [
     overrides,
     selections,
     exclusive_volumes,
+    process_environment.environments,
 ]
 
 
@@ -268,28 +271,9 @@ def _settings(about: str, options: Mapping[str, Any], given: Any) -> Iterator[st
             yield from _number(f"{about}.{name}", int(value), name)
     yield from bounds.resources(f"{about}.resources", given.get("resources") or {})
     yield from _choice(f"{about}.login is", given.get("login", LOGINS[0]), LOGINS)
-    for variable, value in (given.get("environment") or {}).items():
-        if problem := _variable(value):
-            yield f"{variable} in {about}.environment {problem}."
     for setting in ("labels", "annotations"):
         for key, value in (given.get(setting) or {}).items():
             yield from type_errors(f"{about}.{setting}.{key}", _TEXT, value)
-
-
-def _variable(value: Any) -> str:
-    """Return why a variable of one process has no value, with the next step; empty if it has one."""
-    if value is None or isinstance(value, str):
-        return ""
-    if not isinstance(value, Mapping):
-        return "is not a string. Quote it"
-    if set(value) == {"secret", "key"} and all(isinstance(part, str) and part for part in value.values()):
-        return ""
-    group, _, key = str(value.get("from")).partition(".")
-    if set(value) == {"from"} and group in GROUPS:
-        # The inventory has the others, and django_environment their values.
-        known = tuple(name for name in compose.GROUPS[group] or (key,) if name != "sslmode")
-        return "" if key in known else compose.problem(compose.Placeholder(group, key), known)
-    return f"names no source. Use from with {', '.join(GROUPS)}, or secret with key, or django_environment"
 
 
 def _number(about: str, value: int, name: str) -> Iterator[str]:

@@ -33,7 +33,9 @@ def test_workers_and_schedules_are_accepted() -> None:
     schedule = SCHEDULE | {"time_zone": "Europe/Berlin", "overlap": "Replace", "suspended": True, "retries": 0}
     assert errors({"celery": worker, "beat": beat, "old": None}, {"nightly": schedule, "gone": None}) == []
     variables = {"A": "b", "B": None, "C": {"secret": "a", "key": "b"}, "D": {"from": "django.pepper"}}
-    assert errors({"celery": WORKER | {"environment": variables | {"E": {"from": "cache.url"}}}}) == []
+    variables |= {"E": {"from": "cache.url"}, "F": {"from": "database.sslmode"}}
+    of_site = {"django_generated": {"pepper": 64}, "django_cache_secret": "shop-cache"}
+    assert errors({"celery": WORKER | {"environment": variables}, "old": None}, **of_site) == []
     # The entrypoint of the image gets them.
     assert errors({"celery": {"arguments": ["worker"]}}) == []
 
@@ -96,15 +98,40 @@ def test_a_name_of_both_kinds_is_refused() -> None:
         ({"resources": {"limits": {"cpu": "many"}}}, "processes_workers.celery.resources.limits.cpu: many is not"),
         ({"stop_seconds": None}, "processes_workers.celery.stop_seconds is null. Remove the line."),
         ({"schedule": "@daily"}, "processes_workers.celery has schedule, which does not exist."),
-        ({"environment": {"A": 1}}, "A in processes_workers.celery.environment is not a string. Quote it."),
-        ({"environment": {"A": {"from": "site.url"}}}, "A in processes_workers.celery.environment names no source."),
-        ({"environment": {"A": {"from": "pod.cpu"}}}, "A in processes_workers.celery.environment asks for pod.cpu, "),
-        ({"environment": {"A": {"secret": "a"}}}, "A in processes_workers.celery.environment names no source. Use"),
     ],
 )
 def test_settings_of_a_worker_are_refused(settings: Obj, sentence: str) -> None:
     [error] = errors_of_worker(**settings)
     assert error.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("A", 1, "is not a string. Quote it."),
+        (
+            "A",
+            "${database.url}",
+            "has a placeholder in plain text, which pods would get unchanged. Set it in django",
+        ),
+        ("1 A", "a", "is not a valid name of an environment variable. Use letters"),
+        ("A", {"from": "site.url"}, "asks for site.url, which only django_environment can have. Set it there."),
+        ("A", {"from": "pod.cpu"}, "asks for pod.cpu, which is none of ip, name, node, cpus. Correct it."),
+        ("A", {"from": "databse.host"}, "asks for databse.host, but the groups are database, cache, django"),
+        ("A", {"from": "database"}, "names no group and key. Write for instance database.host."),
+        ("A", {"from": "django.peper"}, "asks for django.peper, which is none of secret_key, pepper. Correct it."),
+        ("A", {"from": "cache.url"}, "asks for cache.url, but cache_state is absent. Start the cache, or name"),
+        ("A", {"template": "${database.url}"}, "names no source. Use from, or secret with key, or set it in django"),
+        ("A", {"secret": "a"}, "names no source. Use from, or secret with key"),
+        ("A", {"secret": "a", "key": ""}, "has an empty key. Set it."),
+    ],
+)
+def test_variables_of_one_process_without_a_value_are_refused(name: str, value: Any, words: str) -> None:
+    of_site = {"django_generated": {"pepper": 64}, "django_cache_secret": ""}
+    [error] = errors({"celery": WORKER | {"environment": {name: value}}}, **of_site)
+    assert error.startswith(f"{name} in processes_workers.celery.environment {words}")
+    [error] = errors({}, {"nightly": SCHEDULE | {"environment": {name: value}}}, **of_site)
+    assert error.startswith(f"{name} in processes_schedules.nightly.environment {words}")
 
 
 def test_a_worker_that_is_no_dictionary_is_refused() -> None:
