@@ -175,7 +175,12 @@ def test_label_of_the_pod_is_a_value() -> None:
 
 def test_existing_secret_is_required() -> None:
     found = parts(environment={"STRIPE_KEY": {"secret": "shop-stripe", "key": "api-key"}})
-    assert found["required"] == [{"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}]
+    stripe = {"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}
+    assert found["required"] == [stripe]
+    volume = {"path": "/etc/tls", "secret": "shop-tls"}
+    found = parts(environment={"STRIPE_KEY": {"secret": "shop-stripe", "key": "api-key"}}, volumes={"tls": volume})
+    tls = {"secret": "shop-tls", "key": "", "reason": "volume tls in django_volumes"}
+    assert sorted(found["required"], key=str) == sorted([stripe, tls], key=str)
 
 
 # --- Composed values and files ----------------------------------------------------------------------------------------
