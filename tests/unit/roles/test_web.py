@@ -57,6 +57,8 @@ OVERRIDES = {
         }
     },
 }
+LABELS = {"metadata": {"labels": {"team": "web"}}}
+POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "own"}}
 CASES: dict[str, dict[str, Any]] = {
     "contract": {"django_service_account_annotations": {"role": "arn"}},
     "ordinary": {"django_contract": False, "django_volumes": STATICS["django_volumes"]},
@@ -85,7 +87,10 @@ CASES: dict[str, dict[str, Any]] = {
     "one pod": {"django_volumes": {"data": ONE_POD}, "web_replicas": 1},
     "routed": ROUTED,
     "after": {"web_after": [["manage", "clear_cache"], ["sh", "-c", "true"]]},
-    "overrides": {"web_overrides": {"Deployment": {"spec": OVERRIDES}}},
+    "overrides": {
+        "web_overrides": {"Deployment": {"spec": OVERRIDES}, "Secret": LABELS, "NetworkPolicy": LABELS},
+        "django_objects": [POLICY],
+    },
 }
 
 
@@ -315,6 +320,14 @@ def test_overrides_are_merged_by_name_and_remove() -> None:
     assert {"x", "front"} <= set(volumes)
     assert "temporary" not in volumes
     assert "revisionHistoryLimit" not in deployment("overrides")
+
+
+def test_overrides_change_no_object_that_other_roles_apply_too() -> None:
+    [secret] = objects("Secret", "overrides")
+    assert "team" not in secret["metadata"]["labels"]
+    policies = {each["metadata"]["name"]: each for each in objects("NetworkPolicy", "overrides")}
+    assert policies["own"] == POLICY
+    assert policies["shop-web"]["metadata"]["labels"]["team"] == "web"
 
 
 @pytest.mark.parametrize(("case", "account"), [("ordinary", "shop-web"), ("contract", "shop-project")])
