@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
 from rendering import PROJECT, rendered_cases
 
 BASE: dict[str, Any] = {
@@ -306,6 +307,14 @@ def test_policy_of_the_commands_goes_with_them() -> None:
     assert policies("ordinary", "unwanted") == ["shop-after"]
     assert policies("after", "unwanted") == []
     assert "shop-after" in policies("after", "removed")
+
+
+def test_leftovers_stay_until_the_rollout_is_complete() -> None:
+    """Pods of the earlier release could not start again without their Secret."""
+    wait, remove, *_ = yaml.safe_load((PROJECT / "roles/web/tasks/changed.yml").read_text(encoding="utf-8"))
+    assert "cloud_django.kubernetes.rollout" in wait
+    assert remove["cloud_django.kubernetes.apply"]["unwanted"] == "{{ __django_leftovers }}"
+    assert remove["cloud_django.kubernetes.apply"]["objects"] == []
 
 
 def test_override_of_the_project_follows_its_container() -> None:
