@@ -120,6 +120,13 @@ def type_errors(environment: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def email_errors(email: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an error for each setting of the mail server that is neither a string nor a number."""
+    for name, value in email.items():
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            yield f"{name} in app_email is neither a string nor a whole number. Quote the value."
+
+
 def text_problems(text: str, keys: Keys) -> Iterator[str]:
     """Yield why a plain string is no value of an environment variable."""
     if "\0" in text:

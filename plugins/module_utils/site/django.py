@@ -58,6 +58,11 @@ def django_environment(
             yield f"{name} in django_environment is reserved, because the roles set it. {step}."
 
 
+def django_email(django_email: Mapping[str, Any]) -> Iterator[str]:
+    """Templates can only have text."""
+    yield from entries.email_errors(django_email)
+
+
 def django_files(
     django_files: Mapping[str, Any],
     django_generated: Mapping[str, Any],
@@ -261,6 +266,7 @@ def django_objects(django_objects: list[Mapping[str, Any]]) -> Iterator[str]:
 RULES: list[Callable[..., Iterator[str]]] = [
     django_environment_types,
     django_environment,
+    django_email,
     django_files,
     django_local_settings,
     django_generated,

@@ -89,10 +89,11 @@ def of_secret(name: str, key: str, **more: Any) -> dict[str, Any]:
         ({"value": "${database.host}"}, of_secret("shop-values-app", "environment.A")),
         ({"template": "${cache.url}/1"}, of_secret("shop-values-app", "environment.A")),
         ({"from": "email.password"}, of_secret("shop-values-app", "environment.A")),
+        ({"from": "email.api_key"}, of_secret("shop-values-app", "environment.A")),
     ],
 )
 def test_source_of_a_value(entry: dict[str, str], expected: dict[str, Any]) -> None:
-    found = parts(environment={"A": entry}, generated={"pepper": 64}, email={"password": "secret"})
+    found = parts(environment={"A": entry}, generated={"pepper": 64}, email={"password": "secret", "api_key": "k"})
     assert found["environment"] == [{"name": "A", "valueFrom": expected}]
     assert found["text"] == {}
     assert found["job_environment"] == found["environment"]
@@ -107,10 +108,11 @@ def test_source_of_a_value(entry: dict[str, str], expected: dict[str, Any]) -> N
         ({"from": "site.hosts", "separator": " "}, "shop.example.org localhost"),
         ({"from": "email.host"}, "mail"),
         ({"from": "email.port"}, "587"),
+        ({"from": "email.use_tls"}, "True"),
     ],
 )
 def test_plain_text_is_for_the_config_map(entry: Any, expected: str) -> None:
-    found = parts(environment={"A": entry}, site=SITE, email={"host": "mail", "port": 587})
+    found = parts(environment={"A": entry}, site=SITE, email={"host": "mail", "port": 587, "use_tls": "True"})
     assert found["text"] == {"A": expected}
     assert found["environment"] == []
 

@@ -81,6 +81,7 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             {"django_environment": {"DATABASE_NAME": "x"}, "django_contract": True},
             "DATABASE_NAME in django_environment is reserved, because the roles set it. Remove it, or set",
         ),
+        ({"django_email": {"host": "a", "port": 25, "tls": True}}, "tls in app_email is neither a string nor a whole"),
         ({"django_files": {"/a": {"template": "${database.nme}"}}}, "/a in django_files asks for database.nme"),
         ({"django_files": {"/a": {"source": "/missing/a"}}}, "The source /missing/a in django_files cannot be read"),
         ({"django_files": {"/a.py": {"template": "A = ("}}}, "/a.py in django_files is not valid Python (line 1: '('"),
