@@ -13,7 +13,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project im
     values,
     volumes,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 
 # Environment variables of the contract that the roles set, so that no value of a project can replace them.
@@ -149,6 +149,8 @@ def django_writable(django_writable: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} in django_writable is not a dictionary. Set for instance {{size: 64Mi}}, or {{}}."
         elif unknown := [key for key in options or {} if key not in ("size", "memory", "only")]:
             yield f"{path} in django_writable has {unknown[0]}, which is none of size, memory, only. Correct it."
+        elif options and options.get("size") is not None:
+            yield from bounds.size(f"The size of {path} in django_writable", options["size"])
 
 
 def django_volumes(django_volumes: Mapping[str, Any], web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
@@ -157,6 +159,9 @@ def django_volumes(django_volumes: Mapping[str, Any], web_replicas: int, web_rep
         if volume is not None and (problem := volume_problem(name, volume)):
             yield f"Volume {name} in django_volumes {problem}."
         elif volume is not None:
+            if "size" in volume:
+                yield from bounds.size(f"The size of volume {name} in django_volumes", volume["size"])
+            yield from bounds.object_name(f"The storage_class of volume {name}", volume.get("storage_class") or "")
             yield from exclusive_errors(name, volume, max(web_replicas, web_replicas_maximum))
 
 
@@ -179,6 +184,8 @@ def volume_problem(name: str, volume: Any) -> str:
         return f"has both size and {existing[0]}. Keep one"
     if not existing and not isinstance(volume.get("size"), str):
         return f"has neither a size nor one of {', '.join(volumes.EXISTING)}. Set for instance size 10Gi"
+    if not isinstance(volume.get("storage_class") or "", str):
+        return "has a storage_class that is not a string. Write the name that kubectl lists"
     if "access" in volume and volume["access"] not in ACCESS:
         return f"has the access {shown(volume['access'])}, which is none of {', '.join(ACCESS)}. Correct it"
     return ""

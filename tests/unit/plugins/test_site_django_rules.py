@@ -152,6 +152,19 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             {"django_files": {"/etc/x": {"template": ""}}, "django_writable": {"/etc/x/y": {}}},
             "django_writable has /etc/x/y below /etc/x of django_files, which is a file",
         ),
+        ({"django_writable": {"/a": {"size": "big"}}}, "The size of /a in django_writable: big is not a Kubernetes"),
+        (
+            {"django_volumes": {"media": MEDIA | {"size": "10GB"}}},
+            "The size of volume media in django_volumes: 10GB is not a Kubernetes quantity",
+        ),
+        (
+            {"django_volumes": {"media": MEDIA | {"storage_class": "Fast disks"}}},
+            "The storage_class of volume media is Fast disks, which is not a valid name of an object",
+        ),
+        (
+            {"django_volumes": {"media": MEDIA | {"storage_class": 5}}},
+            "Volume media in django_volumes has a storage_class that is not a string",
+        ),
         ({"django_volumes": {"media": "10Gi"}}, "Volume media in django_volumes is not a dictionary"),
         ({"django_volumes": {"Media": MEDIA}}, "Volume Media in django_volumes has a name that Kubernetes refuses"),
         ({"django_volumes": {"database": MEDIA}}, "Volume database in django_volumes has a name that the roles use"),
