@@ -25,6 +25,7 @@ NAMES = {
     "objects": "__web_objects",
     "unwanted": "__web_unwanted",
     "removed": "__web_removed",
+    "prune": "__web_prune",
     "front": "__web_front_text",
     "job": "__web_after_job if web_after | length > 0 else none",
 }
@@ -88,6 +89,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one pod": {"django_volumes": {"data": ONE_POD}, "web_replicas": 1},
     "routed": ROUTED,
     "after": {"web_after": [["manage", "clear_cache"], ["sh", "-c", "true"]]},
+    "after removed": {"web_after": [["manage", "clear_cache"]], "web_state": "absent"},
     "overrides": {
         "web_overrides": {"Deployment": {"spec": OVERRIDES}, "Secret": LABELS, "NetworkPolicy": LABELS},
         "django_objects": [POLICY],
@@ -307,6 +309,17 @@ def test_policy_of_the_commands_goes_with_them() -> None:
     assert policies("ordinary", "unwanted") == ["shop-after"]
     assert policies("after", "unwanted") == []
     assert "shop-after" in policies("after", "removed")
+
+
+def test_old_jobs_of_the_commands_are_removed_beside_the_new_one() -> None:
+    """Otherwise, the second run of a release would remove the Job that is then too much."""
+
+    def jobs(case: str) -> list[int]:
+        return [int(rule["keep"]) for rule in role(case)["prune"] if rule["kind"] == "Job"]
+
+    assert (jobs("ordinary"), jobs("after"), jobs("after removed")) == ([0], [], [5])
+    apply, _ = yaml.safe_load((PROJECT / "roles/web/tasks/after.yml").read_text(encoding="utf-8"))
+    assert apply["cloud_django.kubernetes.apply"]["prune"] == ["{{ __web_old_jobs }}"]
 
 
 def test_leftovers_stay_until_the_rollout_is_complete() -> None:
