@@ -22,8 +22,6 @@ CONTRACT = frozenset(
     | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
     | {"DATABASE_APPLICATION_NAME"}
 )
-# Environment variables of the Jobs.
-JOBS = frozenset({"MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"})
 # Names of volumes and containers that the roles use.
 VOLUMES = frozenset({"temporary", "django", "database", "cache", "values", "superuser", "script", "launcher"})
 PREFIXES = ("front", "writable-", "statics")
@@ -49,13 +47,12 @@ def django_environment(
     """Sources must exist, and names of the roles stay theirs."""
     keys = entries.keys_of(django_generated, django_email, bool(django_cache_secret))
     yield from entries.environment_errors(django_environment, keys)
-    reserved = JOBS | (CONTRACT if django_contract else frozenset())
     for name, entry in django_environment.items():
-        if name in reserved and entry is not None:
-            step = "Remove it"
-            if name in CONTRACT:
-                step = "Remove it, or set django_contract to false for a project with names of its own"
-            yield f"{name} in django_environment is reserved, because the roles set it. {step}."
+        if django_contract and name in CONTRACT and entry is not None:
+            yield (
+                f"{name} in django_environment is reserved, because the roles set it. Remove it, or set "
+                "django_contract to false for a project with names of its own."
+            )
 
 
 def django_email(django_email: Mapping[str, Any]) -> Iterator[str]:
