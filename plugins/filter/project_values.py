@@ -51,7 +51,7 @@ def project_values(inputs: Mapping[str, Any]) -> dict[str, Any]:
     given = project.given
     more = volumes.volume_parts(given["volumes"], given["writable"], given["app"])
     # Directories before the single files in them.
-    return parts | more | {name: more[name] + parts[name] for name in ("volumes", "mounts")}
+    return parts | more | {name: more[name] + parts[name] for name in ("volumes", "mounts", "required")}
 
 
 class FilterModule:

@@ -116,6 +116,8 @@ options:
     description:
       - Keys that Secrets must have. If one is missing, the task fails before its first change. Requires O(namespace).
       - In check mode, they may be missing if the namespace does not exist yet, or if an earlier role would create them.
+      - A Secret may be missing if one of O(objects) is a custom resource that contains its name, such as an
+        ExternalSecret, because a controller then creates the Secret later.
     type: list
     elements: dict
     default: []
@@ -125,9 +127,9 @@ options:
         type: str
         required: true
       key:
-        description: Key that the Secret must have.
+        description: Key that the Secret must have. If empty, the Secret only has to exist.
         type: str
-        required: true
+        default: ""
       reason:
         description: The thing that needs the key, for the error, such as the name of an environment variable.
         type: str

@@ -276,6 +276,7 @@ def test_inventory_with_both_forms_of_variables_is_refused(inventory: Path, name
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
+        ("django_settings", "Rename it to django_environment, then rerun the playbook."),
         ("web_proxy_count", "Name the networks of the proxies in web_trusted_proxies instead"),
         ("web_live_path", "Remove the variable, because a project no longer needs this path"),
     ],

@@ -154,6 +154,12 @@ def outdated(items: Iterable[Obj], keep: int, wanted: Iterable[Obj]) -> list[Obj
     return [item for item in by_age[: max(len(by_age) - room, 0)] if item["metadata"]["name"] not in names]
 
 
+def is_custom(obj: Obj) -> bool:
+    """Return whether a manifest is of a kind that Kubernetes itself lacks."""
+    group = obj.get("apiVersion", "").rpartition("/")[0]
+    return "." in group and not group.endswith(".k8s.io")
+
+
 def companions(rule: Mapping[str, Any], item: Obj) -> list[Obj]:
     """Return the objects that a rule removes together with an item, as kinds and names."""
     metadata = item["metadata"]

@@ -223,7 +223,7 @@ class Run:
         if required := self.params["required"]:
             place = self.client.namespace
             planned = not manifests.lasting(self.namespaces.get(place))
-            self.sources(place).refuse_incomplete(required, planned)
+            self.sources(place).refuse_incomplete(required, self.contents.values(), planned)
 
     def with_hash(self, obj: Obj) -> Obj:
         """Return a workload with the hash of the configuration that its pods read, and other objects unchanged."""

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.api.errors import AGAIN, ManifestError
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import compose, ownership, secrets
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import (
+    compose,
+    manifests,
+    ownership,
+    secrets,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.compose import Value
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects.manifests import Obj
 
@@ -66,16 +71,20 @@ class Sources:
         refuse_missing(found, name, held, self.namespace, about)
         return ""
 
-    def refuse_incomplete(self, required: Iterable[Mapping[str, Any]], planned: bool) -> None:
+    def refuse_incomplete(self, required: Iterable[Mapping[str, Any]], objects: Iterable[Obj], planned: bool) -> None:
         """Raise ManifestError if one of the `required` keys is missing.
 
         Args:
+            objects: the manifests of the task. The controller of a custom resource may create the Secrets that it names
+                later, so these may be missing.
             planned: whether the namespace does not exist yet, so that nothing in it is known.
         """
         expected = {source.get("secret") for source in self.groups.values() if isinstance(source, Mapping)}
-        for each in required:
+        named = {text for obj in objects if manifests.is_custom(obj) for text in strings(obj)}
+        for each in (each for each in required if each["secret"] not in named):
             found = {} if planned else self.read(each["secret"])
-            if each["key"] in {**(found.get("data") or {}), **(found.get("stringData") or {})}:
+            held = {**(found.get("data") or {}), **(found.get("stringData") or {})}
+            if each["key"] in held or (found and not each["key"]):
                 continue
             is_later = not found and each["secret"] in expected
             if not (self.check and (planned or is_later or (found and ownership.is_ours(found)))):
@@ -86,14 +95,14 @@ def refuse_missing(found: Obj, name: str, key: str, namespace: str, user: str) -
     """Raise ManifestError for a Secret that does not exist, or that has no such key.
 
     Args:
+        key: the key. Empty if the user needs any.
         user: the thing that needs the key.
     """
     thing = f"Secret {name} in namespace {namespace}"
     user = f"{user[:1].lower()}{user[1:]}" if user.startswith("Key ") else user
     if not found:
-        raise ManifestError(
-            thing, f"does not exist, but {user} needs its key {key}", f"Create it, or correct the name, {AGAIN}"
-        )
+        need = f"needs its key {key}" if key else "needs it"
+        raise ManifestError(thing, f"does not exist, but {user} {need}", f"Create it, or correct the name, {AGAIN}")
     step = f"Add it, or correct the name, {AGAIN}"
     raise ManifestError(thing, f"has no key {key}, which {user} needs", step)
 

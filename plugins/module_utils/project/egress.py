@@ -10,6 +10,8 @@ from typing import Any
 Obj = dict[str, Any]
 
 OPTIONS = ("ports", "cidrs", "namespace", "pods", "protocol", "only")
+# Options that other tools have for the names of hosts.
+HOSTS = ("host", "hosts", "hostname", "hostnames", "fqdn", "fqdns", "domain", "domains", "url", "urls")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 # Networks that are no part of the internet: private, shared, link-local, and of clouds' metadata services.
 INTERNAL_IPV4 = [
@@ -23,6 +25,8 @@ INTERNET: list[Obj] = [
 ]
 NAMESPACE = "kubernetes.io/metadata.name"
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NO_HOSTS = "but NetworkPolicies know only addresses"
 
 
 def rules(egress: Mapping[str, Any]) -> list[Obj]:
@@ -72,6 +76,11 @@ def errors(egress: Mapping[str, Any]) -> Iterator[str]:
         about = f"{name} in django_egress"
         if not isinstance(entry, Mapping):
             yield f"{about} is not a dictionary. Set for instance {{ports: [443]}}."
+        elif hosts := [key for key in entry if key in HOSTS]:
+            yield (
+                f"{about} has {hosts[0]}, {_NO_HOSTS}. Write its networks in cidrs, or leave both out to allow the "
+                "internet."
+            )
         elif unknown := [key for key in entry if key not in OPTIONS]:
             yield f"{about} has {unknown[0]}, which is none of {', '.join(OPTIONS)}. Correct it."
         elif problem := next(_problems(entry), ""):
@@ -97,6 +106,9 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     for each in cidrs:
         if problem := cidr_problem(each):
             yield problem
+    namespace = entry.get("namespace") or "default"
+    if not isinstance(namespace, str) or not _LABEL.fullmatch(namespace):
+        yield f"has the namespace {namespace}, which is not the name of one. Write the name that kubectl lists"
     if not isinstance(entry.get("pods") or {}, Mapping):
         yield "has no labels as pods. Write for instance {app: opensearch}"
     if (entry.get("protocol") or "TCP") not in PROTOCOLS:
@@ -117,9 +129,7 @@ def cidr_problem(value: Any) -> str:
             if isinstance(value, str) and ipaddress.ip_network(value, strict=False)
             else "has a number in cidrs. Quote it"
         )
-    if re.search(r"[A-Za-z]", str(value)) and ":" not in str(value):
-        return (
-            f"has the host name {value}, but NetworkPolicies know only addresses. Write its networks, or leave cidrs "
-            "out to allow the internet"
-        )
+    # An address of IPv6 has letters too, but is no URL.
+    if re.search(r"[A-Za-z]", str(value)) and (":" not in str(value) or "://" in str(value) or "." in str(value)):
+        return f"has the host name {value}, {_NO_HOSTS}. Write its networks, or leave cidrs out to allow the internet"
     return f"has {value} in cidrs, which is not an address or a network. Write for instance 203.0.113.7/32"

@@ -5,6 +5,7 @@ Nothing here reads a Secret. The module `apply` fills in the values, so that non
 """
 
 import ast
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,10 @@ FILE_SOURCES = ("template", "source", "from")
 # Names of environment variables that Kubernetes accepts both from a ConfigMap and in a Job.
 VARIABLE = re.compile(r"[-_a-zA-Z][-._a-zA-Z0-9]*")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Placeholders, and text that resembles one but has an unknown group or a space.
+_RESEMBLING = re.compile(r"\$\{(\s*)(\w+)(\s*)\.([^{}\n]*)\}")
+# Lets `databse` and `caches` resemble a group, but not `shell` and `server`, which other programs replace.
+_SIMILARITY = 0.8
 # Hosts, names, and random values of a site, all of which Python reads as a literal.
 _LITERALS = {"json": '""', "list": "[]"}
 
@@ -69,6 +74,24 @@ def template_problems(template: Any, keys: Keys) -> Iterator[str]:
     for placeholder in compose.placeholders(template, keys):
         if problem := placeholder_problem(placeholder, keys, ("pod",)):
             yield problem
+    yield from dict.fromkeys(_misspelled(template, keys))
+
+
+def _misspelled(template: str, keys: Keys) -> Iterator[str]:
+    """Yield why text that resembles a placeholder is none, because pods would get it unchanged."""
+    for match in _RESEMBLING.finditer(template):
+        before, group, after, rest = match.groups()
+        if group in keys and not before and not after:
+            continue
+        key, *filters = (word.strip() for word in rest.split("|"))
+        name = Placeholder(group, key).name
+        near = difflib.get_close_matches(group.lower(), keys, 1, _SIMILARITY)
+        if group in keys:
+            yield f"has a space in the placeholder of {name}. Write ${{{name}}}"
+        elif near:
+            yield f"asks for {name}, but there is no group {group}. Write {near[0]}.{key}"
+        elif set(filters) & compose.FILTERS.keys():
+            yield f"asks for {name}, but the groups are {', '.join(keys)}. Correct the name"
 
 
 def environment_errors(environment: Mapping[str, Any], keys: Keys) -> Iterator[str]:
@@ -95,6 +118,13 @@ def type_errors(environment: Mapping[str, Any]) -> Iterator[str]:
                 f"{name} in django_environment is not a string and names no source: YAML parsed its value as another "
                 "type and may have changed it. Quote the value."
             )
+
+
+def email_errors(email: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an error for each setting of the mail server that is neither a string nor a number."""
+    for name, value in email.items():
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            yield f"{name} in app_email is neither a string nor a whole number. Quote the value."
 
 
 def text_problems(text: str, keys: Keys) -> Iterator[str]:

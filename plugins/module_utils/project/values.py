@@ -27,6 +27,9 @@ DIRECTORIES = {name: f"/run/secrets/{name}" for name in ("database", "django", "
 DATABASE_FILES = ("password", "ca.crt", "service")
 # Groups with values of the inventory instead of those of a Secret.
 PLAIN = ("site", "email")
+# Names in app_email whose values are no secrets. Others, such as an API key, are in no ConfigMap.
+EMAIL_TEXT = ("host", "port", "user", "username", "from", "sender", "address", "domain", "timeout")
+EMAIL_TEXT += ("tls", "ssl", "starttls", "use_tls", "use_ssl", "backend")
 COMPOSED_FILES = "/run/cloud-django/values"
 SETTINGS = "/run/cloud-django/settings"
 SETTINGS_MODULE = "cloud_settings"
@@ -106,6 +109,7 @@ class Project:
     def errors(self) -> Iterator[str]:
         """Yield the errors in the entries. site.yml has found them before its first change; a role alone has not."""
         yield from entries.type_errors(self.given["environment"])
+        yield from entries.email_errors(self.given["email"])
         yield from entries.environment_errors(self.given["environment"], self.keys)
         yield from entries.file_errors(self.given["files"], self.keys)
 
@@ -161,7 +165,7 @@ class Values:
         group, _, key = reference.partition(".")
         if group == "pod":
             self.add_source(name, *pod_source(key))
-        elif group == "email" and key == "password":
+        elif group == "email" and key not in EMAIL_TEXT:
             self.add_composed(name, {"value": str(self.project.plain(group, key))})
         elif group in PLAIN:
             value = self.project.plain(group, key)

@@ -32,6 +32,11 @@ def volume_parts(volumes: Mapping[str, Any], writable: Mapping[str, Any], app: s
         "mounts": sorted(mounts, key=lambda each: each["mountPath"].count("/")),
         "affinity": affinity(kept, app),
         "claims": claims(kept, app),
+        "required": [
+            {"secret": volume["secret"], "key": "", "reason": f"volume {name} in django_volumes"}
+            for name, volume in kept.items()
+            if "secret" in volume
+        ],
     }
 
 

@@ -11,7 +11,9 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.workloads.
 
 # Bounds of numbers. Other numbers have the minimum 0 and no maximum.
 LIMITS: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys(("postgresql_port", "database_port", "web_port", "web_node_port", "cache_port"), (1, 65535)),
+    **dict.fromkeys(("postgresql_port", "database_port", "web_node_port", "cache_port"), (1, 65535)),
+    # Pods have no capability to listen on lower ports.
+    "web_port": (1024, 65535),
     **dict.fromkeys(
         ("postgresql_user_id", "database_client_user_id", "django_user_id", "django_group_id", "cache_user_id"),
         (1, 2**31 - 1),

@@ -13,7 +13,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project im
     values,
     volumes,
 )
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown
 
 # Environment variables of the contract that the roles set, so that no value of a project can replace them.
@@ -22,8 +22,6 @@ CONTRACT = frozenset(
     | {"DATABASE_PASSWORD_FILE", "DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_ROLE"}
     | {"DATABASE_APPLICATION_NAME"}
 )
-# Environment variables of the Jobs.
-JOBS = frozenset({"MIGRATIONS_COMMANDS", "MIGRATIONS_LOCK_TIMEOUT", "MIGRATIONS_STATEMENT_TIMEOUT"})
 # Names of volumes and containers that the roles use.
 VOLUMES = frozenset({"temporary", "django", "database", "cache", "values", "superuser", "script", "launcher"})
 PREFIXES = ("front", "writable-", "statics")
@@ -49,13 +47,17 @@ def django_environment(
     """Sources must exist, and names of the roles stay theirs."""
     keys = entries.keys_of(django_generated, django_email, bool(django_cache_secret))
     yield from entries.environment_errors(django_environment, keys)
-    reserved = JOBS | (CONTRACT if django_contract else frozenset())
     for name, entry in django_environment.items():
-        if name in reserved and entry is not None:
-            step = "Remove it"
-            if name in CONTRACT:
-                step = "Remove it, or set django_contract to false for a project with names of its own"
-            yield f"{name} in django_environment is reserved, because the roles set it. {step}."
+        if django_contract and name in CONTRACT and entry is not None:
+            yield (
+                f"{name} in django_environment is reserved, because the roles set it. Remove it, or set "
+                "django_contract to false for a project with names of its own."
+            )
+
+
+def django_email(django_email: Mapping[str, Any]) -> Iterator[str]:
+    """Templates can only have text."""
+    yield from entries.email_errors(django_email)
 
 
 def django_files(
@@ -82,10 +84,11 @@ def _file_errors(path: str, entry: Mapping[str, Any], keys: entries.Keys) -> Ite
         # The step to rerun the playbook follows the errors of all variables.
         yield str(error).replace(", then rerun the playbook.", ".")
         return
-    if "source" in entry:
-        for problem in entries.template_problems(template, keys):
-            yield f"{path} in django_files {problem}."
-    if Path(path).suffix == ".py" and "from" not in entry and (reason := entries.python_error(template)):
+    problems = list(entries.template_problems(template, keys)) if "source" in entry else []
+    yield from (f"{path} in django_files {problem}." for problem in problems)
+    # With a misspelled placeholder, the code is not Python either.
+    is_python = Path(path).suffix == ".py" and "from" not in entry and not problems
+    if is_python and (reason := entries.python_error(template)):
         yield f"{path} in django_files is not valid Python ({reason}). Correct it."
 
 
@@ -99,9 +102,10 @@ def django_local_settings(
 ) -> Iterator[str]:
     """The code runs after the settings module, which must be known."""
     keys = entries.keys_of(django_generated, django_email, bool(django_cache_secret))
-    for problem in entries.template_problems(django_local_settings, keys):
-        yield f"django_local_settings {problem}."
-    if reason := entries.python_error(django_local_settings):
+    problems = list(entries.template_problems(django_local_settings, keys))
+    yield from (f"django_local_settings {problem}." for problem in problems)
+    # With a misspelled placeholder, the code is not Python either.
+    if not problems and (reason := entries.python_error(django_local_settings)):
         yield f"django_local_settings is not valid Python ({reason}). Correct it."
     if django_local_settings and not django_settings_module:
         yield (
@@ -142,6 +146,8 @@ def django_writable(django_writable: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} in django_writable is not a dictionary. Set for instance {{size: 64Mi}}, or {{}}."
         elif unknown := [key for key in options or {} if key not in ("size", "memory", "only")]:
             yield f"{path} in django_writable has {unknown[0]}, which is none of size, memory, only. Correct it."
+        elif options and options.get("size") is not None:
+            yield from bounds.size(f"The size of {path} in django_writable", options["size"])
 
 
 def django_volumes(django_volumes: Mapping[str, Any], web_replicas: int, web_replicas_maximum: int) -> Iterator[str]:
@@ -150,6 +156,9 @@ def django_volumes(django_volumes: Mapping[str, Any], web_replicas: int, web_rep
         if volume is not None and (problem := volume_problem(name, volume)):
             yield f"Volume {name} in django_volumes {problem}."
         elif volume is not None:
+            if "size" in volume:
+                yield from bounds.size(f"The size of volume {name} in django_volumes", volume["size"])
+            yield from bounds.object_name(f"The storage_class of volume {name}", volume.get("storage_class") or "")
             most = {"web_replicas": web_replicas, "web_replicas_maximum": web_replicas_maximum}
             yield from exclusive_errors(name, volume, most)
 
@@ -173,6 +182,8 @@ def volume_problem(name: str, volume: Any) -> str:
         return f"has both size and {existing[0]}. Keep one"
     if not existing and not isinstance(volume.get("size"), str):
         return f"has neither a size nor one of {', '.join(volumes.EXISTING)}. Set for instance size 10Gi"
+    if not isinstance(volume.get("storage_class") or "", str):
+        return "has a storage_class that is not a string. Write the name that kubectl lists"
     if "access" in volume and volume["access"] not in ACCESS:
         return f"has the access {shown(volume['access'])}, which is none of {', '.join(ACCESS)}. Correct it"
     return ""
@@ -266,6 +277,7 @@ def django_objects(django_objects: list[Mapping[str, Any]]) -> Iterator[str]:
 RULES: list[Callable[..., Iterator[str]]] = [
     django_environment_types,
     django_environment,
+    django_email,
     django_files,
     django_local_settings,
     django_generated,

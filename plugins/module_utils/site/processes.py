@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.objects import compose
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.project import volumes
-from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import addresses, bounds, cron
+from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site import (
+    addresses,
+    bounds,
+    cron,
+    process_environment,
+)
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types import shown, type_errors
 
 _TEXT, _INTEGER, _BOOLEAN, _DICTIONARY = ({"type": name} for name in ("str", "int", "bool", "dict"))
@@ -65,8 +69,6 @@ LIMITS: dict[str, tuple[int, int | None]] = {
 }
 OVERLAPS = ("Forbid", "Allow", "Replace")
 LOGINS = ("app", "migrate")
-# Groups of values that are keys of Secrets, or fields of a pod.
-GROUPS = ("database", "cache", "django", "superuser", "pod")
 KINDS = (
     *("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget"),
     *("NetworkPolicy", "ServiceAccount"),
@@ -78,7 +80,7 @@ RELEASE = ("web", "migrations", "superuser")
 LONGEST_NAME = 52
 # Names of objects and components of other roles.
 TAKEN = frozenset(
-    {"web", "web-front", "web-after", "postgresql", "database", "database-client", "cache", "cache-check"}
+    {"web", "web-front", "after", "postgresql", "database", "database-client", "cache", "cache-check"}
     | {"migrations", "superuser", "django", "processes", "values", "project", "registry", "run"}
 )
 
@@ -196,22 +198,36 @@ def selections(
     for variable, entries in (parts | {"django_writable": django_writable}).items():
         for name, entry in entries.items():
             only = entry.get("only") if isinstance(entry, Mapping) else None
-            for process in only if isinstance(only, list | tuple) else []:
-                yield from _choice(f"{shown(name)} in {variable} is only for", str(process), known)
+            about = f"{shown(name)} in {variable} is only for"
+            if only is not None and not isinstance(only, list | tuple):
+                yield f"{about} {shown(only)}, which is not a list. Write for instance [web]."
+                continue
+            for process in only or []:
+                yield from _choice(about, str(process), known)
 
 
-def exclusive_volumes(processes_workers: Mapping[str, Any], django_volumes: Mapping[str, Any]) -> Iterator[str]:
-    """Only one pod can mount such a volume, and only a worker with `single` stops the old pod before the new one."""
+def exclusive_volumes(
+    processes_workers: Mapping[str, Any],
+    processes_schedules: Mapping[str, Any],
+    django_volumes: Mapping[str, Any],
+) -> Iterator[str]:
+    """Only one pod can mount such a volume, and only a worker with `single` stops the old pod before the new one.
+
+    The role django has the rule for several pods of the site.
+    """
     known = present(processes_workers)
     for name, volume in django_volumes.items():
         only = volume.get("only") if isinstance(volume, Mapping) else None
         # Several kinds of pods are an error already.
         if not isinstance(only, list | tuple) or len(only) != 1 or volumes.access(volume) != volumes.ONE_POD:
             continue
-        worker = known.get(str(only[0]))
+        about, process = f"Volume {name} in django_volumes is {volumes.ONE_POD}", str(only[0])
+        worker, schedule = known.get(process), processes_schedules.get(process)
         if isinstance(worker, Mapping) and not list(_settings("", WORKER, worker)) and not is_single(worker):
             replicas = max(int(worker.get(key, WORKER_DEFAULTS[key])) for key in ("replicas", "replicas_maximum"))
-            yield f"Volume {name} in django_volumes is {volumes.ONE_POD}, {_two_pods(str(only[0]), replicas)}."
+            yield f"{about}, {_two_pods(process, replicas)}."
+        if isinstance(schedule, Mapping) and schedule.get("overlap") == "Allow":
+            yield f"{about}, but schedule {process} has the overlap Allow. Set it to Forbid, or use {volumes.SHARED}."
 
 
 def _two_pods(worker: str, replicas: int) -> str:
@@ -223,7 +239,14 @@ def _two_pods(worker: str, replicas: int) -> str:
 
 
 RULES: list[Callable[..., Iterator[str]]] = [
-    *(workers, schedules, twins, schedulers, overrides, selections, exclusive_volumes)
+    workers,
+    schedules,
+    twins,
+    schedulers,
+    overrides,
+    selections,
+    exclusive_volumes,
+    process_environment.environments,
 ]
 
 
@@ -256,28 +279,9 @@ def _settings(about: str, options: Mapping[str, Any], given: Any) -> Iterator[st
             yield from _number(f"{about}.{name}", int(value), name)
     yield from bounds.resources(f"{about}.resources", given.get("resources") or {})
     yield from _choice(f"{about}.login is", given.get("login", LOGINS[0]), LOGINS)
-    for variable, value in (given.get("environment") or {}).items():
-        if problem := _variable(value):
-            yield f"{variable} in {about}.environment {problem}."
     for setting in ("labels", "annotations"):
         for key, value in (given.get(setting) or {}).items():
             yield from type_errors(f"{about}.{setting}.{key}", _TEXT, value)
-
-
-def _variable(value: Any) -> str:
-    """Return why a variable of one process has no value, with the next step; empty if it has one."""
-    if value is None or isinstance(value, str):
-        return ""
-    if not isinstance(value, Mapping):
-        return "is not a string. Quote it"
-    if set(value) == {"secret", "key"} and all(isinstance(part, str) and part for part in value.values()):
-        return ""
-    group, _, key = str(value.get("from")).partition(".")
-    if set(value) == {"from"} and group in GROUPS:
-        # The inventory has the others, and django_environment their values.
-        known = tuple(name for name in compose.GROUPS[group] or (key,) if name != "sslmode")
-        return "" if key in known else compose.problem(compose.Placeholder(group, key), known)
-    return f"names no source. Use from with {', '.join(GROUPS)}, or secret with key, or django_environment"
 
 
 def _number(about: str, value: int, name: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import ast
 import configparser
 import json
 import tomllib
+from contextlib import nullcontext
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -293,6 +294,21 @@ def test_a_missing_required_key_is_refused(check: bool) -> None:
         require("api-key", namespace(), STRIPE, check=check)
     with pytest.raises(ManifestError, match="does not exist, but STRIPE_KEY needs its key api-key"):
         require("api-key", namespace(), check=check)
+    with pytest.raises(ManifestError, match=r"does not exist, but STRIPE_KEY needs it\. Create it, or correct"):
+        require("", namespace(), check=check)
+    require("", namespace(), STRIPE, check=check)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "is_refused"),
+    [("external-secrets.io/v1", False), ("bitnami.com/v1alpha1", False), ("networking.k8s.io/v1", True), ("v1", True)],
+)
+def test_a_secret_of_a_controller_may_be_missing(api_version: str, is_refused: bool) -> None:
+    """Otherwise the object for which the controller creates the Secret would never be applied."""
+    made = manifest("Maker", "maker", api_version, spec={"target": {"name": "shop-stripe"}})
+    required = [{"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}]
+    with pytest.raises(ManifestError, match="does not exist") if is_refused else nullcontext():
+        source().refuse_incomplete(required, [STRIPE | {"data": {}}, made], planned=False)
 
 
 def test_check_mode_accepts_required_keys_of_earlier_roles() -> None:

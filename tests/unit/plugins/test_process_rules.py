@@ -33,7 +33,9 @@ def test_workers_and_schedules_are_accepted() -> None:
     schedule = SCHEDULE | {"time_zone": "Europe/Berlin", "overlap": "Replace", "suspended": True, "retries": 0}
     assert errors({"celery": worker, "beat": beat, "old": None}, {"nightly": schedule, "gone": None}) == []
     variables = {"A": "b", "B": None, "C": {"secret": "a", "key": "b"}, "D": {"from": "django.pepper"}}
-    assert errors({"celery": WORKER | {"environment": variables | {"E": {"from": "cache.url"}}}}) == []
+    variables |= {"E": {"from": "cache.url"}, "F": {"from": "database.sslmode"}}
+    of_site = {"django_generated": {"pepper": 64}, "django_cache_secret": "shop-cache"}
+    assert errors({"celery": WORKER | {"environment": variables}, "old": None}, **of_site) == []
     # The entrypoint of the image gets them.
     assert errors({"celery": {"arguments": ["worker"]}}) == []
 
@@ -49,6 +51,8 @@ def test_workers_and_schedules_are_accepted() -> None:
         ("w" * 48, "has 48 characters, but at most 47 are allowed: the longest name with shop can have 52."),
         ("web", "Worker web has the name of another part of the site. Rename it."),
         ("superuser", "Worker superuser has the name of another part of the site."),
+        # The role web removes the Jobs and the policy of web_after by this name.
+        ("after", "Worker after has the name of another part of the site."),
     ],
 )
 def test_names_that_no_object_can_have_are_refused(name: str, words: str) -> None:
@@ -94,15 +98,40 @@ def test_a_name_of_both_kinds_is_refused() -> None:
         ({"resources": {"limits": {"cpu": "many"}}}, "processes_workers.celery.resources.limits.cpu: many is not"),
         ({"stop_seconds": None}, "processes_workers.celery.stop_seconds is null. Remove the line."),
         ({"schedule": "@daily"}, "processes_workers.celery has schedule, which does not exist."),
-        ({"environment": {"A": 1}}, "A in processes_workers.celery.environment is not a string. Quote it."),
-        ({"environment": {"A": {"from": "site.url"}}}, "A in processes_workers.celery.environment names no source."),
-        ({"environment": {"A": {"from": "pod.cpu"}}}, "A in processes_workers.celery.environment asks for pod.cpu, "),
-        ({"environment": {"A": {"secret": "a"}}}, "A in processes_workers.celery.environment names no source. Use"),
     ],
 )
 def test_settings_of_a_worker_are_refused(settings: Obj, sentence: str) -> None:
     [error] = errors_of_worker(**settings)
     assert error.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("A", 1, "is not a string. Quote it."),
+        (
+            "A",
+            "${database.url}",
+            "has a placeholder in plain text, which pods would get unchanged. Set it in django",
+        ),
+        ("1 A", "a", "is not a valid name of an environment variable. Use letters"),
+        ("A", {"from": "site.url"}, "asks for site.url, which only django_environment can have. Set it there."),
+        ("A", {"from": "pod.cpu"}, "asks for pod.cpu, which is none of ip, name, node, cpus. Correct it."),
+        ("A", {"from": "databse.host"}, "asks for databse.host, but the groups are database, cache, django"),
+        ("A", {"from": "database"}, "names no group and key. Write for instance database.host."),
+        ("A", {"from": "django.peper"}, "asks for django.peper, which is none of secret_key, pepper. Correct it."),
+        ("A", {"from": "cache.url"}, "asks for cache.url, but cache_state is absent. Start the cache, or name"),
+        ("A", {"template": "${database.url}"}, "names no source. Use from, or secret with key, or set it in django"),
+        ("A", {"secret": "a"}, "names no source. Use from, or secret with key"),
+        ("A", {"secret": "a", "key": ""}, "has an empty key. Set it."),
+    ],
+)
+def test_variables_of_one_process_without_a_value_are_refused(name: str, value: Any, words: str) -> None:
+    of_site = {"django_generated": {"pepper": 64}, "django_cache_secret": ""}
+    [error] = errors({"celery": WORKER | {"environment": {name: value}}}, **of_site)
+    assert error.startswith(f"{name} in processes_workers.celery.environment {words}")
+    [error] = errors({}, {"nightly": SCHEDULE | {"environment": {name: value}}}, **of_site)
+    assert error.startswith(f"{name} in processes_schedules.nightly.environment {words}")
 
 
 def test_a_worker_that_is_no_dictionary_is_refused() -> None:
@@ -145,13 +174,47 @@ def test_parts_for_unknown_pods_are_refused() -> None:
     assert errors(*valid, **parts | {"django_volumes": volumes}) == [
         "media in django_volumes is only for celry, which does not exist. Write celery."
     ]
+    # Its letters would be names of pods.
+    assert errors(*valid, **parts | {"django_writable": {"/cache": {"only": "web"}}}) == [
+        "/cache in django_writable is only for web, which is not a list. Write for instance [web]."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("only", "values", "words"),
+    [
+        (
+            "celery",
+            {},
+            "so the new pod of worker celery could not start in a rollout. Set single: true for",
+        ),
+        ("nightly", {}, "but schedule nightly has the overlap Allow. Set it to Forbid, or use ReadWriteMany."),
+        (
+            "web",
+            {"web_after": [["manage", "check"]]},
+            "so the Job of web_after would wait for the web pod. Remove web_after, or",
+        ),
+        ("beat", {}, ""),
+        ("daily", {}, ""),
+        ("web", {}, ""),
+    ],
+)
+def test_volume_of_one_pod_is_refused_where_two_need_it(only: str, values: Obj, words: str) -> None:
+    workers = {"celery": WORKER, "beat": {"command": ["celery", "-A", "shop", "beat"], "single": True}, "old": None}
+    schedules = {"nightly": SCHEDULE | {"overlap": "Allow"}, "daily": SCHEDULE, "gone": None}
+    volume = {"path": "/data", "size": "1Gi", "access": "ReadWriteOncePod", "only": [only]}
+    found = errors(workers, schedules, **{"web_after": []} | values, django_volumes={"data": volume, "none": None})
+    start = "Volume data in django_volumes is ReadWriteOncePod, "
+    assert [error.startswith(start + words) for error in found] == ([True] if words else [])
 
 
 def errors_of_volume(worker: Obj | None, **volume: Any) -> list[str]:
     volume = {"path": "/data", "size": "1Gi", "access": "ReadWriteOncePod", "only": ["celery"]} | volume
     given: Obj = {f"django_{name}": {} for name in ("containers", "egress", "files", "init_containers", "writable")}
     workers = {"celery": worker, "other": WORKER | {"replicas": 3}}
-    return errors(workers, django_volumes={"data": volume}, web_replicas=3, web_replicas_maximum=0, **given)
+    return errors(
+        workers, django_volumes={"data": volume}, web_replicas=3, web_replicas_maximum=0, web_after=[], **given
+    )
 
 
 @pytest.mark.parametrize("settings", [{"replicas": "3"}, {"replicas": 1, "replicas_maximum": 3}])

@@ -89,10 +89,11 @@ def of_secret(name: str, key: str, **more: Any) -> dict[str, Any]:
         ({"value": "${database.host}"}, of_secret("shop-values-app", "environment.A")),
         ({"template": "${cache.url}/1"}, of_secret("shop-values-app", "environment.A")),
         ({"from": "email.password"}, of_secret("shop-values-app", "environment.A")),
+        ({"from": "email.api_key"}, of_secret("shop-values-app", "environment.A")),
     ],
 )
 def test_source_of_a_value(entry: dict[str, str], expected: dict[str, Any]) -> None:
-    found = parts(environment={"A": entry}, generated={"pepper": 64}, email={"password": "secret"})
+    found = parts(environment={"A": entry}, generated={"pepper": 64}, email={"password": "secret", "api_key": "k"})
     assert found["environment"] == [{"name": "A", "valueFrom": expected}]
     assert found["text"] == {}
     assert found["job_environment"] == found["environment"]
@@ -107,10 +108,11 @@ def test_source_of_a_value(entry: dict[str, str], expected: dict[str, Any]) -> N
         ({"from": "site.hosts", "separator": " "}, "shop.example.org localhost"),
         ({"from": "email.host"}, "mail"),
         ({"from": "email.port"}, "587"),
+        ({"from": "email.use_tls"}, "True"),
     ],
 )
 def test_plain_text_is_for_the_config_map(entry: Any, expected: str) -> None:
-    found = parts(environment={"A": entry}, site=SITE, email={"host": "mail", "port": 587})
+    found = parts(environment={"A": entry}, site=SITE, email={"host": "mail", "port": 587, "use_tls": "True"})
     assert found["text"] == {"A": expected}
     assert found["environment"] == []
 
@@ -175,7 +177,12 @@ def test_label_of_the_pod_is_a_value() -> None:
 
 def test_existing_secret_is_required() -> None:
     found = parts(environment={"STRIPE_KEY": {"secret": "shop-stripe", "key": "api-key"}})
-    assert found["required"] == [{"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}]
+    stripe = {"secret": "shop-stripe", "key": "api-key", "reason": "STRIPE_KEY"}
+    assert found["required"] == [stripe]
+    volume = {"path": "/etc/tls", "secret": "shop-tls"}
+    found = parts(environment={"STRIPE_KEY": {"secret": "shop-stripe", "key": "api-key"}}, volumes={"tls": volume})
+    tls = {"secret": "shop-tls", "key": "", "reason": "volume tls in django_volumes"}
+    assert sorted(found["required"], key=str) == sorted([stripe, tls], key=str)
 
 
 # --- Composed values and files ----------------------------------------------------------------------------------------
@@ -298,6 +305,13 @@ def test_role_alone_refuses_errors_too(tmp_path: Path) -> None:
         ({"template": "${pod.ip}"}, "asks for pod.ip, which only an environment variable with from can have"),
         ({"template": "${cache.ulr}"}, "asks for cache.ulr, which is none of host, port, user, password, url, ca"),
         ({"template": "${cache.url|quote}"}, "has the filter quote of cache.url"),
+        (
+            {"template": "${databse.host} ${databse.host}"},
+            "asks for databse.host, but there is no group databse. Write database.host.",
+        ),
+        ({"template": "${Cache.url}"}, "asks for Cache.url, but there is no group Cache. Write cache.url."),
+        ({"template": "${db.host|url}"}, "asks for db.host, but the groups are database, cache, django"),
+        ({"template": "${ site.url}"}, "has a space in the placeholder of site.url. Write ${site.url}."),
         ({"template": 5}, "has a template that is not a string"),
         ({"value": "x", "secret": "a", "key": "b"}, "has both value and secret. Keep one"),
         ({"from": "cache.url", "seperator": " "}, "has seperator, which is not an option of from"),
@@ -315,6 +329,11 @@ def test_entry_without_a_value_is_refused(entry: Any, words: str) -> None:
     [error] = entries.environment_errors({"A": entry}, KEYS)
     assert error.startswith(f"A in django_environment {words}")
     assert error.endswith(".")
+
+
+@pytest.mark.parametrize("text", ["${HOME}", "${shell.var}", "${server.port:-80}", "${db.host}", "$(site.url)", "${a}"])
+def test_placeholders_of_other_programs_stay(text: str) -> None:
+    assert list(entries.environment_errors({"A": {"template": text}}, KEYS)) == []
 
 
 @pytest.mark.parametrize("entry", [True, 5, ["a"]])
@@ -508,7 +527,13 @@ def test_internet_has_no_private_and_metadata_addresses(address: str, internet: 
         ({"ports": ["10-9"]}, "has the port 10-9"),
         ({"ports": ["https"]}, "has the port https"),
         ({}, "allows all ports of the internet"),
-        ({"host": "a"}, "has host, which is none of ports, cidrs, namespace, pods"),
+        ({"host": "a"}, "has host, but NetworkPolicies know only addresses. Write its networks in cidrs, or leave"),
+        ({"port": 443}, "has port, which is none of ports, cidrs, namespace, pods"),
+        ({"ports": [443], "cidrs": ["https://a.example"]}, "has the host name https://a.example, but NetworkPolicies"),
+        ({"ports": [443], "cidrs": ["a.example:443"]}, "has the host name a.example:443, but NetworkPolicies"),
+        ({"ports": [443], "cidrs": ["fe80::/200"]}, "has fe80::/200 in cidrs, which is not an address or a network"),
+        ({"ports": [443], "namespace": "a.example"}, "has the namespace a.example, which is not the name of one"),
+        ({"ports": [443], "namespace": ["a"]}, "has the namespace ['a'], which is not the name of one"),
         ({"ports": [1], "pods": ["a"]}, "has no labels as pods"),
         ({"ports": [1], "protocol": "tcp"}, "has the protocol tcp"),
         ("a", "is not a dictionary"),

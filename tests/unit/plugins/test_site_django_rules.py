@@ -54,6 +54,7 @@ def errors_of(**values: Any) -> list[str]:
         {"django_egress": {"https": {"ports": [443]}}},
         {"django_local_settings": "A = ${site.hosts|list}\n", "django_settings_module": "shop.settings"},
         {"django_containers": {"proxy": {"image": "proxy:1"}}, "django_init_containers": {"setup": {"image": "a"}}},
+        {"django_environment": {"DATABASE_NAME": "x", "MIGRATIONS_COMMANDS": "[]"}},
         {"django_labels": {"team": "shop"}, "django_annotations": {"example.org/a": "b"}},
         {"django_objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]},
     ],
@@ -74,13 +75,10 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             "A in django_environment asks for cache.url, but cache_",
         ),
         (
-            {"django_environment": {"MIGRATIONS_COMMANDS": "[]"}},
-            "MIGRATIONS_COMMANDS in django_environment is reserved",
-        ),
-        (
             {"django_environment": {"DATABASE_NAME": "x"}, "django_contract": True},
             "DATABASE_NAME in django_environment is reserved, because the roles set it. Remove it, or set",
         ),
+        ({"django_email": {"host": "a", "port": 25, "tls": True}}, "tls in app_email is neither a string nor a whole"),
         ({"django_files": {"/a": {"template": "${database.nme}"}}}, "/a in django_files asks for database.nme"),
         ({"django_files": {"/a": {"source": "/missing/a"}}}, "The source /missing/a in django_files cannot be read"),
         ({"django_files": {"/a.py": {"template": "A = ("}}}, "/a.py in django_files is not valid Python (line 1: '('"),
@@ -92,6 +90,10 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
         (
             {"django_local_settings": "A = ${site.hots}\n", "django_settings_module": "a"},
             "django_local_settings asks for site.hots, which is none of url, host, netloc, hosts, origins",
+        ),
+        (
+            {"django_local_settings": "A = ${sites.hosts|list}\n", "django_settings_module": "a"},
+            "django_local_settings asks for sites.hosts, but there is no group sites. Write site.hosts.",
         ),
         ({"django_local_settings": "A = 1\n"}, "django_settings_module is empty, but django_local_settings is set"),
         ({"django_settings_module": "shop/settings.py"}, "django_settings_module is shop/settings.py, which is not"),
@@ -154,6 +156,19 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
         (
             {"django_files": {"/etc/x": {"template": ""}}, "django_writable": {"/etc/x/y": {}}},
             "django_writable has /etc/x/y below /etc/x of django_files, which is a file",
+        ),
+        ({"django_writable": {"/a": {"size": "big"}}}, "The size of /a in django_writable: big is not a Kubernetes"),
+        (
+            {"django_volumes": {"media": MEDIA | {"size": "10GB"}}},
+            "The size of volume media in django_volumes: 10GB is not a Kubernetes quantity",
+        ),
+        (
+            {"django_volumes": {"media": MEDIA | {"storage_class": "Fast disks"}}},
+            "The storage_class of volume media is Fast disks, which is not a valid name of an object",
+        ),
+        (
+            {"django_volumes": {"media": MEDIA | {"storage_class": 5}}},
+            "Volume media in django_volumes has a storage_class that is not a string",
         ),
         ({"django_volumes": {"media": "10Gi"}}, "Volume media in django_volumes is not a dictionary"),
         ({"django_volumes": {"Media": MEDIA}}, "Volume Media in django_volumes has a name that Kubernetes refuses"),
@@ -225,6 +240,9 @@ def test_placeholders_and_python_of_a_source_are_checked(tmp_path: Path) -> None
     source.write_text("KEY = ${django.secret_kye|json}\n", encoding="utf-8")
     [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
     assert error.startswith("/app/local.py in django_files asks for django.secret_kye, which is none of secret_key.")
+    source.write_text("KEY = ${jango.secret_key|json}\n", encoding="utf-8")
+    [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
+    assert error.startswith("/app/local.py in django_files asks for jango.secret_key, but there is no group jango.")
     source.write_text("KEY = ${django.secret_key|json\n", encoding="utf-8")
     [error] = errors_of(django_files={"/app/local.py": {"source": str(source)}})
     assert error.startswith("/app/local.py in django_files is not valid Python (line 1: ")

@@ -609,7 +609,7 @@ def test_a_node_port_has_one_error() -> None:
     ("values", "words"),
     [
         ({"web_replicas": -1}, "web_replicas is -1. Set a number of 0 or more."),
-        ({"web_port": 0}, "web_port is 0. Set a number from 1 to 65535."),
+        ({"web_port": 80}, "web_port is 80. Set a number from 1024 to 65535."),
         ({"web_node_port": 70000}, "web_node_port is 70000."),
         ({"web_timeout": 0}, "web_timeout is 0."),
         ({"web_threads": 0}, "web_threads is 0."),

@@ -28,6 +28,7 @@ NAMES = [
         "pod_labels",
     ),
     *("pod_annotations", "objects", "generate", "compose", "sources", "required", "secret_values", "purged", "manage"),
+    "leftovers",
     *("needs_address", "url", "site", "notes", "volumes", "volume_mounts"),
 ]
 # In the order of Ansible: the roles of a play, with the defaults of all of them first.
@@ -258,6 +259,22 @@ def test_secret_of_the_superuser_is_there_before_its_role() -> None:
     assert [obj["metadata"]["name"] for obj in superuser["objects"]] == ["shop-django"]
     [without] = all_rendered([{"django_environment": {}}], ["objects"])
     assert len(without["objects"]) == 1
+
+
+def test_secrets_and_the_account_of_removed_variables_are_leftovers() -> None:
+    """Secret text of the inventory would stay in the cluster otherwise."""
+    cases: list[Case] = [
+        {},
+        {"django_environment": {"A": {"value": "a"}}},
+        {"django_files": {"/etc/a": {"template": "a"}}, "django_service_account_annotations": {"role": "s3"}},
+    ]
+    found = all_rendered(cases, ["leftovers"])
+    account, composed = "shop-project", ["shop-values-app", "shop-values-migrate"]
+    assert [[obj["metadata"]["name"] for obj in each["leftovers"]] for each in found] == [
+        [*composed, account],
+        [account],
+        [],
+    ]
 
 
 def test_removal_of_data_is_left_to_the_last_role() -> None:

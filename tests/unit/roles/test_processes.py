@@ -23,6 +23,7 @@ NAMES = {
     "prune": "__processes_prune",
     "rules": "__django_process_rules",
     "leftovers": "__django_process_leftovers",
+    "required": "__processes_required",
     "stop": "__processes_longest_stop | int",
     "limits": "__database_connection_limits",
     "needed": "__database_needed_connections | int",
@@ -47,6 +48,15 @@ CASES: dict[str, dict[str, Any]] = {
     | SCALED
     | {"django_egress": HTTPS | MAIL, "processes_overrides": OVERRIDES}
     | {"django_service_account_annotations": {"role": "s3"}},
+    "secrets": {
+        "processes_workers": {
+            "celery": {"environment": {"A": "a", "B": None, "KEY": {"secret": "shop-stripe", "key": "api-key"}}},
+            "gone": None,
+        },
+        "processes_schedules": {
+            "nightly": {"environment": {"TOKEN": {"secret": "shop-bank", "key": "token"}, "C": {"from": "cache.url"}}}
+        },
+    },
     "many": WEB | {"processes_workers": {"celery": WORKERS["celery"] | {"replicas": 30}, "gone": None}},
 }
 
@@ -145,6 +155,14 @@ def test_stopped_site_stops_its_processes(rendered: Rendered) -> None:
         found["Deployment/polls-celery"]["spec"]["replicas"] == found["StatefulSet/polls-beat"]["spec"]["replicas"] == 0
     )
     assert found["CronJob/polls-nightly"]["spec"]["suspend"] is True
+
+
+def test_existing_secrets_of_single_processes_are_required(rendered: Rendered) -> None:
+    assert rendered["secrets"]["required"] == [
+        {"secret": "shop-stripe", "key": "api-key", "reason": "KEY of celery"},
+        {"secret": "shop-bank", "key": "token", "reason": "TOKEN of nightly"},
+    ]
+    assert rendered["builtin"]["required"] == []
 
 
 def test_overrides_are_for_the_objects_of_all_processes(rendered: Rendered) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
 from rendering import PROJECT, rendered_cases
 
 BASE: dict[str, Any] = {
@@ -24,6 +25,7 @@ NAMES = {
     "objects": "__web_objects",
     "unwanted": "__web_unwanted",
     "removed": "__web_removed",
+    "prune": "__web_prune",
     "front": "__web_front_text",
     "job": "__web_after_job if web_after | length > 0 else none",
 }
@@ -57,6 +59,8 @@ OVERRIDES = {
         }
     },
 }
+LABELS = {"metadata": {"labels": {"team": "web"}}}
+POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "own"}}
 CASES: dict[str, dict[str, Any]] = {
     "contract": {"django_service_account_annotations": {"role": "arn"}},
     "ordinary": {"django_contract": False, "django_volumes": STATICS["django_volumes"]},
@@ -85,7 +89,11 @@ CASES: dict[str, dict[str, Any]] = {
     "one pod": {"django_volumes": {"data": ONE_POD}, "web_replicas": 1},
     "routed": ROUTED,
     "after": {"web_after": [["manage", "clear_cache"], ["sh", "-c", "true"]]},
-    "overrides": {"web_overrides": {"Deployment": {"spec": OVERRIDES}}},
+    "after removed": {"web_after": [["manage", "clear_cache"]], "web_state": "absent"},
+    "overrides": {
+        "web_overrides": {"Deployment": {"spec": OVERRIDES}, "Secret": LABELS, "NetworkPolicy": LABELS},
+        "django_objects": [POLICY],
+    },
 }
 
 
@@ -303,6 +311,25 @@ def test_policy_of_the_commands_goes_with_them() -> None:
     assert "shop-after" in policies("after", "removed")
 
 
+def test_old_jobs_of_the_commands_are_removed_beside_the_new_one() -> None:
+    """Otherwise, the second run of a release would remove the Job that is then too much."""
+
+    def jobs(case: str) -> list[int]:
+        return [int(rule["keep"]) for rule in role(case)["prune"] if rule["kind"] == "Job"]
+
+    assert (jobs("ordinary"), jobs("after"), jobs("after removed")) == ([0], [], [5])
+    apply, _ = yaml.safe_load((PROJECT / "roles/web/tasks/after.yml").read_text(encoding="utf-8"))
+    assert apply["cloud_django.kubernetes.apply"]["prune"] == ["{{ __web_old_jobs }}"]
+
+
+def test_leftovers_stay_until_the_rollout_is_complete() -> None:
+    """Pods of the earlier release could not start again without their Secret."""
+    wait, remove, *_ = yaml.safe_load((PROJECT / "roles/web/tasks/changed.yml").read_text(encoding="utf-8"))
+    assert "cloud_django.kubernetes.rollout" in wait
+    assert remove["cloud_django.kubernetes.apply"]["unwanted"] == "{{ __django_leftovers }}"
+    assert remove["cloud_django.kubernetes.apply"]["objects"] == []
+
+
 def test_override_of_the_project_follows_its_container() -> None:
     found = pod("overrides")
     assert [each.get("tty") for each in found["initContainers"]] == [None, True]
@@ -315,6 +342,14 @@ def test_overrides_are_merged_by_name_and_remove() -> None:
     assert {"x", "front"} <= set(volumes)
     assert "temporary" not in volumes
     assert "revisionHistoryLimit" not in deployment("overrides")
+
+
+def test_overrides_change_no_object_that_other_roles_apply_too() -> None:
+    [secret] = objects("Secret", "overrides")
+    assert "team" not in secret["metadata"]["labels"]
+    policies = {each["metadata"]["name"]: each for each in objects("NetworkPolicy", "overrides")}
+    assert policies["own"] == POLICY
+    assert policies["shop-web"]["metadata"]["labels"]["team"] == "web"
 
 
 @pytest.mark.parametrize(("case", "account"), [("ordinary", "shop-web"), ("contract", "shop-project")])

@@ -51,6 +51,15 @@ CASES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
         {"web_service_type": "ClusterIP", "django_public_url": "https://polls.example.org/"},
         ("https://polls.example.org", "https://polls.example.org", "https://polls.example.org/admin/"),
     ),
+    (
+        {"django_public_url": "https://a.example", "django_environment": {"DJANGO_ADMIN_PATH": "hidden/"}},
+        ("https://a.example", "https://a.example", "https://a.example/hidden/"),
+    ),
+    (
+        # A path that is secret is in no output.
+        {"django_public_url": "https://a.example", "django_environment": {"DJANGO_ADMIN_PATH": {"value": "hidden"}}},
+        ("https://a.example", "https://a.example", "https://a.example/(DJANGO_ADMIN_PATH)/"),
+    ),
 ]
 NAMES = {"url": "__web_url", "site": "__web_site", "admin": "__web_admin_url"}
 
