@@ -32,6 +32,7 @@ SLOWEST = 10
 MOST_FAILURES = 10
 # Messages of Ansible about a failed task, and of Molecule about a failed action.
 ERRORS = (re.compile(r"^\[ERROR\]: (.+)$", re.MULTILINE), re.compile(r"^ERROR +(\[.+)$", re.MULTILINE))
+TASK = re.compile(r"^TASK \[(.+)\] \**$", re.MULTILINE)
 COLOR = re.compile(r"\x1b\[[\d;]*m")
 GROUPS = ("lint", "unit", "site", "cluster")
 # Groups that run only if they are named.
@@ -134,8 +135,11 @@ def last_errors(result: subprocess.CompletedProcess[str]) -> list[str]:
     lines = [line.strip(" =") for line in output.splitlines()]
     # The output of pytest can contain errors of playbooks that tests run.
     kinds = ERRORS if result.args[0] in ("ansible-playbook", "molecule") else ()
-    errors = [found[-1] for kind in kinds if (found := kind.findall(output))]
-    return [shortened(error) for error in errors or list(filter(None, lines))[-1:]]
+    errors = [found[-1] for kind in kinds if (found := list(kind.finditer(output)))]
+    # A message of a task does not name the task.
+    tasks = TASK.findall(output, 0, errors[0].start()) if errors and errors[0].re is ERRORS[0] else []
+    last = [error[1] for error in errors] or list(filter(None, lines))[-1:]
+    return [*(f"task {task}" for task in tasks[-1:]), *map(shortened, last)]
 
 
 def shortened(text: str) -> str:
@@ -201,7 +205,7 @@ def molecule(*arguments: str) -> Count:
     for passed, failed in MOLECULE_RECAP.findall(result.stdout):
         total += Count(int(passed), int(failed))
     if total.failed:
-        total.failures = tuple(last_errors(result))
+        total.failures = ("; ".join(last_errors(result)),)
     return total if total.failed or not result.returncode else total + broken_off(result)
 
 

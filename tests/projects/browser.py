@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 TIMEOUT = 60
-STATIC_FILE = re.compile(r"""["'](/static/[^"'?#]+\.(?:css|js))""")
+# Some projects leave out the quotes.
+STATIC_FILE = re.compile(r"""=["']?(/static/[^"'?#\s>]+\.(?:css|js))""")
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,10 @@ def test_failures_are_listed_at_the_end(
 
 RECAP = "web : actions=4 successful=3 disabled=0 skipped=0 missing=0 failed=1\n"
 BROKEN_OFF = """\
+TASK [web : Request too much] **************************************************
 [ERROR]: Task failed: It is refused, as wanted.
+
+TASK [Get the page] ************************************************************
 [ERROR]: Task failed: The site is unavailable.
 Origin: verify.yml:30:7
 CRITICAL Ansible return code was 2, command was: ansible-playbook verify.yml
@@ -93,13 +96,14 @@ ERROR    [web > verify] \x1b[31mExecuted: Failed\x1b[0m
 ERROR    Ansible return code was 2, command was: ansible-playbook verify.yml
 DETAILS
 """
+BROKEN_OFF_REASON = "task Get the page; Task failed: The site is unavailable.; [web > verify] Executed: Failed"
 
 
 @pytest.mark.parametrize(
     ("output", "counts", "failures"),
     [
-        (BROKEN_OFF + RECAP, (3, 1), ("Task failed: The site is unavailable.", "[web > verify] Executed: Failed")),
-        (BROKEN_OFF, (0, 1), ("exit code 1: Task failed: The site is unavailable.; [web > verify] Executed: Failed",)),
+        (BROKEN_OFF + RECAP, (3, 1), (BROKEN_OFF_REASON,)),
+        (BROKEN_OFF, (0, 1), (f"exit code 1: {BROKEN_OFF_REASON}",)),
         (RECAP, (3, 1), (RECAP.strip(),)),
         ("CRITICAL 'web' glob failed.  Exiting.\n", (0, 1), ("exit code 1: CRITICAL 'web' glob failed.  Exiting.",)),
         ("", (0, 1), ("exit code 1: ",)),
