@@ -25,7 +25,8 @@ CONTRACT = frozenset(
 # Names of volumes and containers that the roles use.
 VOLUMES = frozenset({"temporary", "django", "database", "cache", "values", "superuser", "script", "launcher"})
 PREFIXES = ("front", "writable-", "statics")
-CONTAINERS = frozenset({"web", "migrations", "superuser", "front", "front-program", "statics"})
+CONTAINERS = frozenset({"web", "migrations", "superuser", "front", "front-program", "worker", "schedule"})
+CONTAINER_PREFIXES = ("after-", "statics")
 VOLUME_OPTIONS = ("path", "size", "access", "storage_class", "only", "read_only", *volumes.EXISTING)
 ACCESS = (volumes.ONE_NODE, volumes.SHARED, volumes.ONE_POD)
 OWN_LABELS = "app.kubernetes.io/"
@@ -251,7 +252,8 @@ def container_problem(name: str, container: Any) -> str:
         return "has no image. Set it"
     if not addresses.LABEL.fullmatch(name):
         return "has a name that Kubernetes refuses. Use lowercase letters, digits, and hyphens"
-    return "has a name that the roles use. Choose another" if name in CONTAINERS else ""
+    is_taken = name in CONTAINERS or name.startswith(CONTAINER_PREFIXES)
+    return "has a name that the roles use. Choose another" if is_taken else ""
 
 
 def django_labels(django_labels: Mapping[str, Any], django_annotations: Mapping[str, Any]) -> Iterator[str]:

@@ -216,6 +216,11 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
         ({"django_tmp_size": "big"}, "django_tmp_size: big is not a Kubernetes quantity"),
         ({"django_containers": {"proxy": {"command": ["a"]}}}, "proxy in django_containers has no image"),
         ({"django_containers": {"web": {"image": "a"}}}, "web in django_containers has a name that the roles use"),
+        ({"django_containers": {"worker": {"image": "a"}}}, "worker in django_containers has a name that the roles"),
+        (
+            {"django_init_containers": {"after-1": {"image": "a"}}},
+            "after-1 in django_init_containers has a name that the roles use",
+        ),
         (
             {"django_init_containers": {"A": {"image": "a"}}},
             "A in django_init_containers has a name that Kubernetes ref",

@@ -42,6 +42,7 @@ SCALED = {"processes_workers": WORKERS | {"celery": WORKERS["celery"] | {"replic
 CASES: dict[str, dict[str, Any]] = {
     "none": {},
     "builtin": PROCESSES | WEB,
+    "web as migrate": PROCESSES | WEB | {"web_login": "migrate"},
     "external": PROCESSES | WEB | {"database_backend": "external"},
     "stopped": PROCESSES | {"web_replicas": "0"},
     "more": PROCESSES
@@ -187,6 +188,8 @@ def test_database_has_connections_for_all_processes(rendered: Rendered, backend:
     found = rendered[backend]
     assert found["needed"] == 56 + 20 + 5 + 10
     assert (found["limits"]["migrate"], found["limits"]["app"]) == (6, app)
+    assert rendered["web as migrate"]["limits"]["migrate"] == 6 + 56
+    assert rendered["web as migrate"]["limits"]["app"] == -16 - 56
     assert rendered["many"]["accepted"] == 56 + 183 + 5 + 10
 
 

@@ -330,6 +330,14 @@ def test_leftovers_stay_until_the_rollout_is_complete() -> None:
     assert remove["cloud_django.kubernetes.apply"]["objects"] == []
 
 
+def test_admin_is_reported_only_with_a_superuser() -> None:
+    tasks = yaml.safe_load((PROJECT / "roles/web/tasks/main.yml").read_text(encoding="utf-8"))
+    [report] = [task for task in tasks if task["name"] == "Report the URLs"]
+    site, admin = report["vars"]["__web_report"]
+    assert ("__web_site" in site, "__web_admin_url" in admin) == (True, True)
+    assert "__web_report[: 2 if superuser_state == 'present' else 1]" in report["ansible.builtin.debug"]["msg"]
+
+
 def test_override_of_the_project_follows_its_container() -> None:
     found = pod("overrides")
     assert [each.get("tty") for each in found["initContainers"]] == [None, True]
