@@ -10,6 +10,8 @@ from ansible_collections.cloud_django.kubernetes.plugins.module_utils.site.types
 # Debian's names of packages, and a version or a release.
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?([=/][A-Za-z0-9.+:~-]+)?")
 PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?")
+# A URL with a password or a token, except one that pip takes from a variable of the environment.
+CREDENTIALS = re.compile(r"https?://(?:[^/@\s:]*:)?(?!\$\{)[^/@\s:$]+@")
 LINES, PACKAGES = ("requirements", "constraints"), ("packages", "build_packages")
 
 
@@ -60,6 +62,11 @@ def image_python(image_python: Mapping[str, Any]) -> Iterator[str]:
         for line in image_python.get(name) or []:
             if not line.strip() or "\n" in line:
                 yield f"image_python.{name} has {shown(line)}, which is not one line. Write each line as an item."
+            elif CREDENTIALS.search(line):
+                yield (
+                    f"image_python.{name} has a URL with credentials, which would be an argument of the build. Write "
+                    "the URL into a pip.conf, and set pip_conf in image_build_secrets to its path."
+                )
     for name in PACKAGES:
         for package in image_python.get(name) or []:
             if not PACKAGE.fullmatch(package):

@@ -33,6 +33,7 @@ def errors_of(**values: Any) -> list[str]:
         OWN,
         {"image_platforms": ["linux/amd64", "linux/arm/v7"], "image_provider": "registry"},
         {"image_python": {"requirements": ["django"], "constraints": None, "packages": []}},
+        {"image_python": {"requirements": ["shop @ git+ssh://git@git.example.org/shop", "https://u:${TOKEN}@a/b.whl"]}},
         # An image that exists needs none of the values for a build.
         OWN | {"image_source": "given", "image_file": "python", "image_platforms": ["linux/arm64"]},
         {"image_source": "given", "image_reference": "registry.example.org:5000/shop@sha256:d1"},
@@ -62,6 +63,14 @@ def test_valid_variables_have_no_errors(values: dict[str, Any]) -> None:
         ),
         ({"image_python": {"requirements": ["django"], "constraints": [" "]}}, "image_python.constraints has  , which"),
         (
+            {"image_python": {"requirements": ["--extra-index-url https://user:s3cret@pypi.example.org/simple"]}},
+            "image_python.requirements has a URL with credentials, which would be an argument of the build.",
+        ),
+        (
+            {"image_python": {"requirements": ["shop @ git+https://s3cret@git.example.org/shop"]}},
+            "image_python.requirements has a URL with credentials",
+        ),
+        (
             {"image_python": {"requirements": ["django"], "packages": ["git gcc"]}},
             "image_python.packages has git gcc, which is not the name of a Debian package.",
         ),
@@ -74,3 +83,4 @@ def test_valid_variables_have_no_errors(values: dict[str, Any]) -> None:
 def test_variables_that_no_build_can_use_are_refused(values: dict[str, Any], words: str) -> None:
     [error] = errors_of(**values)
     assert error.startswith(words)
+    assert "s3cret" not in error
