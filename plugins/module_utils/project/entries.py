@@ -150,6 +150,8 @@ def source_problems(entry: Mapping[str, Any], keys: Keys) -> Iterator[str]:
         without = ("pod",) if named[0] == "file" else ()
         if problem := reference_problem(entry[named[0]], keys, without):
             yield problem
+        elif not isinstance(entry.get("separator", ""), str):
+            yield "has a separator that is not a string. Quote it"
     else:
         yield from _given_problems(entry)
 
@@ -187,7 +189,9 @@ def file_errors(files: Mapping[str, Any], keys: Keys) -> Iterator[str]:
         if entry is None:
             continue
         named = [source for source in FILE_SOURCES if isinstance(entry, Mapping) and source in entry]
-        if len(named) > 1:
+        if not isinstance(path, str):
+            yield f"{about} is not a string. Write the path of the file."
+        elif len(named) > 1:
             yield f"{about} has both {named[0]} and {named[1]}. Keep one."
         elif not named:
             yield f"{about} names no source. Use one of {', '.join(FILE_SOURCES)}."
@@ -196,6 +200,8 @@ def file_errors(files: Mapping[str, Any], keys: Keys) -> Iterator[str]:
         elif named[0] == "from":
             if problem := reference_problem(entry["from"], keys, ("pod",)):
                 yield f"{about} {problem}."
+        elif named[0] == "source" and not isinstance(entry["source"], str):
+            yield f"{about} has a source that is not a string. Write the path of a file on the control node."
         elif named[0] == "template":
             yield from (f"{about} {problem}." for problem in template_problems(entry["template"], keys))
 

@@ -143,7 +143,9 @@ def django_paths(
 def django_writable(django_writable: Mapping[str, Any]) -> Iterator[str]:
     """Options of empty directories."""
     for path, options in django_writable.items():
-        if options is not None and not isinstance(options, Mapping):
+        if not isinstance(path, str):
+            yield f"{path} in django_writable is not a string. Write the path of the directory."
+        elif options is not None and not isinstance(options, Mapping):
             yield f"{path} in django_writable is not a dictionary. Set for instance {{size: 64Mi}}, or {{}}."
         elif unknown := [key for key in options or {} if key not in ("size", "memory", "only")]:
             yield f"{path} in django_writable has {unknown[0]}, which is none of size, memory, only. Correct it."
@@ -168,7 +170,7 @@ def volume_problem(name: str, volume: Any) -> str:
     """Return why a volume is not valid, with the next step; empty if it is."""
     if not isinstance(volume, Mapping):
         return "is not a dictionary. Set for instance {path: /app/media, size: 10Gi}"
-    if len(name) > addresses.LONGEST_LABEL or not addresses.LABEL.fullmatch(name):
+    if not isinstance(name, str) or len(name) > addresses.LONGEST_LABEL or not addresses.LABEL.fullmatch(name):
         return "has a name that Kubernetes refuses. Use lowercase letters, digits, and hyphens"
     if name in VOLUMES or name.startswith(PREFIXES):
         return "has a name that the roles use. Choose another"
@@ -250,7 +252,7 @@ def container_problem(name: str, container: Any) -> str:
     """Return why a container is not valid, with the next step; empty if it is."""
     if not isinstance(container, Mapping) or not isinstance(container.get("image"), str):
         return "has no image. Set it"
-    if not addresses.LABEL.fullmatch(name):
+    if not isinstance(name, str) or not addresses.LABEL.fullmatch(name):
         return "has a name that Kubernetes refuses. Use lowercase letters, digits, and hyphens"
     is_taken = name in CONTAINERS or name.startswith(CONTAINER_PREFIXES)
     return "has a name that the roles use. Choose another" if is_taken else ""
@@ -259,11 +261,13 @@ def container_problem(name: str, container: Any) -> str:
 def django_labels(django_labels: Mapping[str, Any], django_annotations: Mapping[str, Any]) -> Iterator[str]:
     """Selectors and policies use the labels of the roles."""
     for name in django_labels:
-        if name.startswith((OWN_LABELS, "cloud-django/")):
+        if str(name).startswith((OWN_LABELS, "cloud-django/")):
             yield f"django_labels has {name}, which the roles set. Choose another name."
     for variable, held in {"django_labels": django_labels, "django_annotations": django_annotations}.items():
         for name, value in held.items():
-            if not isinstance(value, str):
+            if not isinstance(name, str):
+                yield f"{name} in {variable} is not a string. Quote the name."
+            elif not isinstance(value, str):
                 yield f"{name} in {variable} is not a string. Quote the value."
 
 

@@ -64,8 +64,8 @@ def image_python(image_python: Mapping[str, Any]) -> Iterator[str]:
                 yield f"image_python.{name} has {shown(line)}, which is not one line. Write each line as an item."
             elif CREDENTIALS.search(line):
                 yield (
-                    f"image_python.{name} has a URL with credentials, which would be an argument of the build. Write the "
-                    "URL into a pip.conf, and set pip_conf in image_build_secrets to its path."
+                    f"image_python.{name} has a URL with credentials, which would be an argument of the build. Write "
+                    "the URL into a pip.conf, and set pip_conf in image_build_secrets to its path."
                 )
     for name in PACKAGES:
         for package in image_python.get(name) or []:

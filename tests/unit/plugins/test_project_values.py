@@ -315,6 +315,7 @@ def test_role_alone_refuses_errors_too(tmp_path: Path) -> None:
         ({"template": 5}, "has a template that is not a string"),
         ({"value": "x", "secret": "a", "key": "b"}, "has both value and secret. Keep one"),
         ({"from": "cache.url", "seperator": " "}, "has seperator, which is not an option of from"),
+        ({"from": "site.hosts", "separator": 5}, "has a separator that is not a string. Quote it."),
         ({"secret": "a"}, "has no string as its key"),
         ({"secret": "", "key": "b"}, "has an empty secret"),
         ({"value": 5}, "has no string as its value"),

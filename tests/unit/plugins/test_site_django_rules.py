@@ -230,6 +230,13 @@ def test_valid_values_are_accepted(values: dict[str, Any]) -> None:
             "django_containers and django_init_containers both have a. Rename one.",
         ),
         ({"django_labels": {"app.kubernetes.io/component": "a"}}, "django_labels has app.kubernetes.io/component"),
+        # YAML parses such names as numbers.
+        ({"django_labels": {5: "a"}}, "5 in django_labels is not a string. Quote the name."),
+        ({"django_volumes": {5: MEDIA}}, "Volume 5 in django_volumes has a name that Kubernetes refuses"),
+        ({"django_containers": {5: {"image": "a"}}}, "5 in django_containers has a name that Kubernetes refuses"),
+        ({"django_writable": {5: {}}}, "5 in django_writable is not a string. Write the path of the directory."),
+        ({"django_files": {5: {"template": "a"}}}, "5 in django_files is not a string. Write the path of the file."),
+        ({"django_files": {"/a": {"source": None}}}, "/a in django_files has a source that is not a string. Write"),
         ({"django_annotations": {"a": 5}}, "a in django_annotations is not a string"),
         ({"django_objects": [{"kind": "ConfigMap"}]}, "django_objects[0] has no apiVersion, kind, or metadata.name"),
     ],
