@@ -357,7 +357,7 @@ def test_connections_include_pods_of_the_autoscaler(where) -> None:
 def test_postgresql_role_also_refuses_too_many_connections(where) -> None:
     revision = where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"]
     sentence = play(roles=["postgresql"], postgresql_max_connections=20).sentence()
-    assert sentence.startswith("The site may open 71 connections (56 by web pods, 5 by Jobs, 10 reserved)")
+    assert sentence.startswith("The site may open 55 connections (40 by web pods, 5 by Jobs, 10 reserved)")
     assert where.get("StatefulSet", "polls-postgresql")["metadata"]["generation"] == revision
 
 
