@@ -79,6 +79,7 @@ def test_unavailable_api_service_is_reported_when_a_namespace_is_removed(monkeyp
     held = {"name": "held", "finalizers": ["cloud-django.test/hold"]}
     params = {"owner": {"app.kubernetes.io/managed-by": "cloud-django"}, "unwanted": [], "leave_foreign": []}
     params |= {"objects": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}], "prune": []}
+    params |= {"compose": {}, "sources": {}, "required": []}
     params |= {"generate": {}, "secret_values": {}, "configuration_hash": False, "timeout": 60, "wait": True}
     # Instead of half a minute.
     monkeypatch.setattr(holds, "NAMESPACE_PATIENCE", 2.0)
