@@ -11,8 +11,7 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / name) for name in ("projects", "cluster", "security", "load")]
 
-# These modules are imported after the path is set.
-from contexts import NAMES, QUICK, make_contexts  # noqa: E402
+from contexts import NAMES, QUICK, make_contexts  # After the path is set. # noqa: E402
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
-from adopt_cases import FROM_ENVIRONMENT, SETTINGS, adopted
+from adopt_cases import FROM_ENVIRONMENT, SETTINGS, adopted, uv_lock
 from test_inventories import known
 
 PROJECT = Path(__file__).parents[2]
@@ -23,20 +23,7 @@ CELERY = 'from celery import Celery\napp = Celery("shop")\n'
 # A project with all that the inventory can have.
 EVERYTHING = {
     "shop/celery.py": CELERY,
-    "uv.lock": """
-[[package]]
-name = "shop"
-source = { virtual = "." }
-dependencies = [{ name = "django" }, { name = "psycopg", extra = ["c"] }]
-[[package]]
-name = "django"
-version = "6.0"
-source = { registry = "https://pypi.org/simple" }
-[[package]]
-name = "psycopg"
-version = "3.2"
-source = { registry = "https://pypi.org/simple" }
-""",
+    "uv.lock": uv_lock('{ name = "django" }, { name = "psycopg", extra = ["c"] }', {"django": "6.0", "psycopg": "3.2"}),
     "shop/settings.py": SETTINGS
     + """
 import os

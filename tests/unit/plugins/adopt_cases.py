@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,21 @@ class Loader(yaml.SafeLoader):
 
 
 Loader.add_constructor("!unsafe", lambda loader, node: f"unsafe {node.value}")
+
+
+def uv_lock(dependencies: str, versions: Mapping[str, str], more: Mapping[str, str] | None = None) -> str:
+    """Return a lock file of uv.
+
+    Args:
+        dependencies: those of the project, as in the file.
+        versions: of each package of an index.
+        more: further lines of packages and of the project, `shop`.
+    """
+    more = more or {}
+    project = f'[[package]]\nname = "shop"\nsource = {{ virtual = "." }}\ndependencies = [{dependencies}]\n'
+    index = 'source = { registry = "https://packages.example.org/simple" }'
+    packages = [
+        f'[[package]]\nname = "{name}"\nversion = "{version}"\n{index}\n{more.get(name, "")}'
+        for name, version in versions.items()
+    ]
+    return project + more.get("shop", "") + "".join(packages)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from adopt_cases import SETTINGS, adopted, found
+from adopt_cases import SETTINGS, adopted, found, uv_lock
 from ansible_collections.cloud_django.kubernetes.plugins.module_utils.adopt import locks
 
 CELERY = 'from celery import Celery\napp = Celery("shop")\n'
@@ -143,43 +143,16 @@ def test_the_path_of_the_readiness_probe_is_found(tmp_path: Path, urls: str, pat
 
 # ---- Packages --------------------------------------------------------------------------------------------------------
 
-UV = """
-[[package]]
-name = "shop"
-source = { virtual = "." }
-dependencies = [
-  { name = "django" }, { name = "psycopg", extra = ["c"] }, { name = "pywin32", marker = "sys_platform == 'win32'" },
-]
-[package.dev-dependencies]
-dev = [{ name = "pytest" }]
-[[package]]
-name = "django"
-version = "6.0"
-source = { registry = "https://pypi.org/simple" }
-dependencies = [{ name = "sqlparse" }]
-[[package]]
-name = "sqlparse"
-version = "0.5"
-source = { registry = "https://pypi.org/simple" }
-[[package]]
-name = "psycopg"
-version = "3.2"
-source = { registry = "https://pypi.org/simple" }
-[package.optional-dependencies]
-c = [{ name = "psycopg-c" }]
-[[package]]
-name = "psycopg-c"
-version = "3.2"
-source = { registry = "https://pypi.org/simple" }
-[[package]]
-name = "pywin32"
-version = "1"
-source = { registry = "https://pypi.org/simple" }
-[[package]]
-name = "pytest"
-version = "9"
-source = { registry = "https://pypi.org/simple" }
-"""
+UV = uv_lock(
+    '{ name = "django" }, { name = "psycopg", extra = ["c"] }, '
+    """{ name = "pywin32", marker = "sys_platform == 'win32'" }""",
+    {"django": "6.0", "sqlparse": "0.5", "psycopg": "3.2", "psycopg-c": "3.2", "pywin32": "1", "pytest": "9"},
+    {
+        "shop": '[package.dev-dependencies]\ndev = [{ name = "pytest" }]\n',
+        "django": 'dependencies = [{ name = "sqlparse" }]\n',
+        "psycopg": '[package.optional-dependencies]\nc = [{ name = "psycopg-c" }]\n',
+    },
+)
 POETRY = """
 [[package]]
 name = "django"
