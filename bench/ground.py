@@ -51,6 +51,8 @@ class Ground:
         self.address = ""
         # Commit that deploys the site for the scenario `upgrade`.
         self.upgrade_from = ""
+        # Whether a test removed a protection of the site.
+        self.spoiled = False
 
     @cached_property
     def cluster(self) -> Client:

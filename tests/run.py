@@ -210,21 +210,28 @@ def molecule(*arguments: str) -> Count:
 
 
 def lint() -> list[Step]:
-    """Return the checks of style and language."""
+    """Return the checks of style and language, except for ansible-lint."""
     commands = {
         "ruff check": ("ruff", "check", "."),
         "ruff format": ("ruff", "format", "--check", "."),
         "yamllint": ("yamllint", "--strict", "."),
-        "ansible-lint": ("env", "ANSIBLE_INVENTORY=inventory/kind", "ansible-lint", "--offline"),
         "plain English": (sys.executable, "tests/language.py"),
         "documented variables": (sys.executable, "scripts/document_variables", "--check"),
     }
     return [Step("lint", title, lambda words=words: command(*words)) for title, words in commands.items()]
 
 
-def unit() -> list[Step]:
-    """Return the tests of plugins and roles without a cluster."""
-    return [Step("unit", "unit tests", lambda: pytest("tests/unit", "--numprocesses=2"))]
+def ansible_lint() -> Step:
+    """Return the check of ansible-lint, which takes several minutes."""
+    words = ("env", "ANSIBLE_INVENTORY=inventory/kind", "ansible-lint", "--offline")
+    return Step("lint", "ansible-lint", lambda: command(*words))
+
+
+def unit() -> list[list[Step]]:
+    """Return two lanes of tests without a cluster, which take about the same time."""
+    plugins = Step("unit", "unit tests of plugins", lambda: pytest("tests/unit/plugins"))
+    others = Step("unit", "other unit tests", lambda: pytest("tests/unit", "--ignore=tests/unit/plugins"))
+    return [[plugins], [others]]
 
 
 def site() -> list[Step]:
@@ -303,10 +310,12 @@ def stages() -> list[list[list[Step]]]:
         destroy("cluster"),
     ]
     return [
-        [[create("cluster"), *tools], [*lint(), *unit()]],
+        [[create("cluster"), *tools], lint()],
         [
             # These create clusters. Some machines can't run them in parallel.
             [on_cluster, *providers(), documentation],
+            *unit(),
+            [ansible_lint()],
             [Step("cluster", "security tests", lambda: pytest("tests/security"))],
             [Step("cluster", "project tests", lambda: pytest("tests/projects", "-m", "quick"))],
             site(),

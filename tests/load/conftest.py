@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,12 @@ def deployed() -> Any:
 
 @pytest.fixture
 def ground(deployed: Any) -> Any:
-    """Reset the site, even if the previous test failed."""
+    """Restore the site if the previous test failed or removed a protection."""
     from plays import Failed
 
+    if deployed.spoiled:
+        deployed.deploy("--tags=image,postgresql,web")
+        deployed.spoiled = False
     try:
         deployed.wait_until_whole(3, 10)
     except Failed:
@@ -66,7 +69,7 @@ def ground(deployed: Any) -> Any:
 
 
 @pytest.fixture
-def spoiled(ground: Any) -> Iterator[Any]:
-    """Return a site for a test that removes a protection, and restore it afterwards."""
-    yield ground
-    ground.deploy("--tags=image,postgresql,web")
+def spoiled(deployed: Any) -> Any:
+    """Return a site in any state, for a test that deploys it without a protection."""
+    deployed.spoiled = True
+    return deployed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import prove
@@ -14,12 +14,12 @@ from slow import CLIENTS, SLOWEST_SECONDS, Address, connected, slow_clients, sta
 
 
 @pytest.fixture(scope="module")
-def without_front(deployed: Ground) -> Iterator[Ground]:
-    deployed.deploy("--tags=web", web_front_enabled=False)
+def without_front(deployed: Ground) -> Ground:
+    deployed.spoiled = True
+    deployed.deploy("--tags=image,postgresql,web", web_front_enabled=False)
     deployed.wait_until_whole(prove.REPLICAS)
     deployed.wait_for_old_pods()
-    yield deployed
-    deployed.deploy("--tags=web")
+    return deployed
 
 
 def test_killed_gunicorn_breaks_connections(without_front: Ground, keep: Callable[[Row], Row]) -> None:

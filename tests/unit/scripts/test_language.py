@@ -111,5 +111,5 @@ def test_lint_runs_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     specification.loader.exec_module(module)
     commands = []
     monkeypatch.setattr(module, "run", lambda *words: commands.append(words) or subprocess.CompletedProcess(words, 0))
-    assert all(step.run().passed == 1 for step in module.lint())
+    assert all(step.run().passed == 1 for step in [*module.lint(), module.ansible_lint()])
     assert (sys.executable, "tests/language.py") in commands
