@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
+from forked_ansible import ansible_playbook
 
 PROJECT = Path(__file__).parents[2]
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
@@ -32,15 +30,7 @@ def plays_of(playbook: str) -> list[dict[str, Any]]:
 
 def play(inventory: Path, playbook: Path, *arguments: str) -> tuple[int, str]:
     """Run a playbook; return its exit status and its output on one line."""
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), f"--inventory={inventory}", playbook, *arguments],
-        cwd=PROJECT,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = ansible_playbook(f"--inventory={inventory}", playbook, *arguments)
     return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
 
 

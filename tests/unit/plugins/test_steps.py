@@ -25,6 +25,7 @@ from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.screen imp
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 CALLBACK = "cloud_django.kubernetes.steps"
+ASSERT = "ansible.builtin.assert"
 COMMAND = "ansible.builtin.command"
 DEBUG = "ansible.builtin.debug"
 FAIL = "ansible.builtin.fail"
@@ -142,8 +143,9 @@ def task(name: str, action: str, arguments: Any, **keywords: Any) -> dict[str, A
     return {"name": name, action: arguments} | keywords
 
 
-OK = task("Look", COMMAND, "true", changed_when=False)
-CHANGED = task("Apply", COMMAND, "true")
+# Tasks without a module, because Ansible starts Python for each module.
+OK = task("Look", ASSERT, {"that": True, "quiet": True}, changed_when=False)
+CHANGED = task("Apply", ASSERT, {"that": True, "quiet": True}, changed_when=True)
 
 
 def screen(output: str) -> list[str]:

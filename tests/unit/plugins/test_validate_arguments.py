@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.validation import Validation
+from forked_ansible import ansible_playbook
 
 PROJECT = Path(__file__).parents[3]
 DEFAULTS = {"app_name": "polls", "app_namespace": "polls", "app_public_url": ""}
@@ -23,19 +22,7 @@ def play(folder: Path, content: list[dict[str, Any]], inventory: str, *arguments
     """Run a play that reaches no cluster; return its exit status and its output on one line."""
     (folder / "play.yml").write_text(json.dumps(content), encoding="utf-8")
     (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
-    command = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        f"--inventory={folder}/hosts.yml",
-        folder / "play.yml",
-    ]
-    ended = subprocess.run(
-        [*command, *arguments],
-        cwd=PROJECT,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = ansible_playbook(f"--inventory={folder}/hosts.yml", folder / "play.yml", *arguments)
     return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
 
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from forked_ansible import ansible_playbook
+
 PROJECT = Path(__file__).parents[3]
 # Ansible's plugins, and with them its import of collections, are set up in a process of their own.
 PROGRAM = """\
@@ -78,15 +80,6 @@ def rendered_cases(
     play["vars"] = {"__django_component": "migrations", "__django_login": "app"}
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     given = json.dumps({"ansible_python_interpreter": sys.executable} | variables)
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,", "play.yml"]
-    done = subprocess.run(
-        [*command, f"--extra-vars={given}"],
-        cwd=folder,
-        env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = ansible_playbook("--inventory=localhost,", "play.yml", f"--extra-vars={given}", directory=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return {case: json.loads((folder / case).read_text()) for case in cases}
