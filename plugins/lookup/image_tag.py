@@ -65,6 +65,7 @@ _list:
 """
 
 import hashlib
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,10 @@ PYTHON = Path(__file__).resolve().parents[2] / "roles" / "image" / "files" / "py
 PYTHON_RULES = PYTHON.with_name(f"{PYTHON.name}.dockerignore")
 # Options whose defaults are variables of the role image, because an inventory names only the context and its arguments.
 VARIABLES = {"file": "image_file", "target": "image_target", "platforms": "image_platforms", "python": "image_python"}
+
+
+# Tags in the process of a task, which evaluates the name of the image several times.
+_tags: dict[str, str] = {}
 
 
 def hash_image(
@@ -127,11 +132,16 @@ class LookupModule(LookupBase):
         build = {name: self.value(name, known) for name in VARIABLES} if self.get_option("dockerfile") else None
         inventory = Path(known["inventory_dir"]) if known.get("inventory_dir") else None
         length = 64 if self.get_option("full") else 12
+        arguments = self.get_option("arguments")
+        inputs = to_json([arguments, build, str(inventory)], sort_keys=True)
+        # The main process runs all tasks, and a task can change the files.
+        is_kept = multiprocessing.parent_process() is not None
         try:
-            return [
-                hash_image(Path(term).expanduser(), self.get_option("arguments"), build, inventory)[:length]
-                for term in terms
-            ]
+            for term in terms:
+                key = f"{term} {inputs}"
+                if key not in _tags or not is_kept:
+                    _tags[key] = hash_image(Path(term).expanduser(), arguments, build, inventory)
+            return [_tags[f"{term} {inputs}"][:length] for term in terms]
         except build_context.ContextError as error:
             raise AnsibleLookupError(str(error)) from error
 

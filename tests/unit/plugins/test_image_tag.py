@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,21 @@ def test_files_of_development_do_not_change_the_ready_made_image(context: Path) 
     assert hash_image(context, {}, build) == before
     (context / "manage.py").write_text("x", encoding="utf-8")
     assert hash_image(context, {}, build) != before
+
+
+def test_a_task_reads_the_files_once(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main process runs all tasks, and one of them can change the files."""
+    lookup = image_tag.LookupModule()
+    monkeypatch.setattr(image_tag, "_tags", {})
+    monkeypatch.setattr(lookup, "set_options", lambda direct, **_: lookup._options.update(direct))
+
+    def tag(**arguments: str) -> list[str]:
+        return lookup.run([str(context)], {}, arguments=arguments, dockerfile=False, full=False)
+
+    first = tag()
+    (context / "Dockerfile").write_text("FROM other\n", encoding="utf-8")
+    assert (second := tag()) != first
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
+    (context / "Dockerfile").write_text("FROM another\n", encoding="utf-8")
+    assert tag() == second
+    assert tag(VERSION="2") not in (first, second)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible._internal._templating import _jinja_bits
 from ansible.plugins.loader import filter_loader, test_loader
-from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.preload import add_jinja_plugins
+from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.preload import (
+    add_jinja_plugins,
+    read_kubeconfigs_in_c,
+)
+from kubernetes.config import kube_config
 
 LOADERS = [(filter_loader, _jinja_bits._BUILTIN_FILTERS), (test_loader, _jinja_bits._BUILTIN_TESTS)]
 
@@ -41,3 +46,14 @@ def test_a_loader_that_returns_other_plugins_is_restored(loader: Any, monkeypatc
     with pytest.raises(RuntimeError, match="other plugins"):
         add_jinja_plugins()
     assert loader._cached_non_collection_wrappers == before
+
+
+def test_kubeconfigs_are_parsed_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube_config, "yaml", yaml)
+    read_kubeconfigs_in_c()
+    assert kube_config.yaml.safe_load.keywords == {"Loader": yaml.CSafeLoader}
+    # Other users of the module are not affected.
+    assert yaml.safe_load is not kube_config.yaml.safe_load
+    text = "clusters:\n- {name: a, cluster: {server: 'https://192.0.2.1'}}\n"
+    assert kube_config.yaml.safe_load(text) == yaml.safe_load(text)
+    assert kube_config.yaml.safe_dump is yaml.safe_dump
