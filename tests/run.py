@@ -278,9 +278,16 @@ def tool(name: str, lock: str, group: str = "cluster") -> Step:
 def create(group: str) -> Step:
     """Return the creation of the test cluster.
 
-    It also starts a cluster that an interrupted run left stopped, and installs programs for the other steps.
+    It also starts a cluster that an interrupted run left stopped, and installs programs for the other steps. Molecule
+    would skip it for such a cluster, and forgets the cluster by a reset.
     """
-    return Step(group, "create the cluster", lambda: molecule("create", "--scenario-name", "default"), basis=True)
+    default = ("--scenario-name", "default")
+    return Step(
+        group,
+        "create the cluster",
+        lambda: command("molecule", "reset", *default) + molecule("create", *default),
+        basis=True,
+    )
 
 
 def destroy(group: str) -> Step:
