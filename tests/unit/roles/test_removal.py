@@ -62,9 +62,11 @@ def case_of(role: str) -> dict[str, Any]:
     parts = []
     for number, task in enumerate(tasks):
         [arguments] = [value for key, value in task.items() if "." in key]
-        case |= {f"arguments_{number}": arguments} | task.get("vars", {})
+        case |= {f"arguments_{number}": arguments, f"loop_{number}": task.get("loop", [0])} | task.get("vars", {})
+        case[task.get("loop_control", {}).get("loop_var", "item")] = ""
         conditions = task.get("when", "true")
-        condition = " and ".join(f"({each})" for each in ([conditions] if isinstance(conditions, str) else conditions))
+        conditions = [f"loop_{number} | length > 0", *([conditions] if isinstance(conditions, str) else conditions)]
+        condition = " and ".join(f"({each})" for each in conditions)
         parts.append(f"({{'{task['name']}': arguments_{number}}} if {condition} else {{}})")
     return case | {"removal": f"{{{{ {{}} | combine({', '.join(parts)}) }}}}"}
 
