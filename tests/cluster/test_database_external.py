@@ -249,6 +249,7 @@ sed -i 's#^sslrootcert=.*#sslrootcert=/tmp/ca.crt#' /tmp/service
 export PGSERVICEFILE=/tmp/service PGSERVICE=default
 psql -XqAt -v ON_ERROR_STOP=1 -c "SELECT current_user"
 psql -XqAt -v ON_ERROR_STOP=1 -d {address} -c "SELECT current_database()"
+exit
 """
 
 
@@ -269,7 +270,8 @@ def test_given_logins_get_secrets_that_log_in(server: Server, where, given) -> N
     values = secret_of(where, "polls-database-app")
     assert (values["username"], values["owner"], values["schema"]) == ("shop", "shop", "public")
     script = SERVICE.format(service=values["service"], ca=values["ca.crt"], address=f"'{values['address']}'")
-    ended = where.exec(CLIENT, "main", ["sh", "-ec", script], timeout=60)
+    # Not as an argument, because other tests look for passwords in the arguments of all processes.
+    ended = where.exec(CLIENT, "main", ["sh", "-es"], script, timeout=60)
     assert (ended.code, ended.out.split()) == (0, ["shop", "shop_db"]), ended.err
     assert not psql(
         where, CLIENT, secret_of(where, "polls-database-migrate"), "CREATE TABLE made (); DROP TABLE made"
