@@ -278,8 +278,8 @@ def tool(name: str, lock: str, group: str = "cluster") -> Step:
 def create(group: str) -> Step:
     """Return the creation of the test cluster.
 
-    It also starts a cluster that an interrupted run left stopped, and installs programs for the other steps. Molecule
-    would skip it for such a cluster, and forgets the cluster by a reset.
+    It also starts a cluster that an interrupted run left stopped, and installs programs for the other steps. A reset
+    comes first, because Molecule skips a cluster that it created before. It removes the files of all scenarios.
     """
     default = ("--scenario-name", "default")
     return Step(

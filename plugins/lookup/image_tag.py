@@ -47,6 +47,7 @@ options:
     type: bool
     default: true
 notes:
+  - A task reads the files once, so its own loop must not change them.
   - Fails if a path is not an existing directory, or if a file cannot be read. Fails before any file is read if the
     Dockerfile is missing, or if a directory contains the user's home directory and has no C(.dockerignore).
 """

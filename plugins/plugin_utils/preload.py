@@ -109,5 +109,5 @@ def preload() -> None:
             prepare()
     # Otherwise the garbage collector of each task would touch, and so copy, all of this memory.
     gc.freeze()
-    # A task creates few cycles, and ends soon.
+    # A task ends soon, and the main process keeps most objects until its end.
     gc.set_threshold(100_000, 20, 100)

@@ -1,6 +1,6 @@
 """Without a protection of the site, requests fail and votes are lost. So the checks of the other tests can fail.
 
-Each test deploys the site without another protection, so no test restores the site for the next one.
+Each test removes a different protection, and the next one deploys the site again without restoring it first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_requests_fail_without_the_stop_delay(spoiled: Ground) -> None:
 
     The delay of the nodes varies: in some rollouts each of them is fast enough, so the test may repeat the rollout.
     """
-    spoiled.deploy("--tags=web", web_stop_delay=0)
+    spoiled.deploy("--tags=image,postgresql,web", web_stop_delay=0)
     spoiled.wait_for_old_pods()
     with spoiled.load() as load:
         for _ in range(MOST_ROLLOUTS):

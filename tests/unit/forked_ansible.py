@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).parents[2]
+# Before a test changes it.
+ENVIRONMENT = dict(os.environ)
 # Maximum duration of a run.
 SECONDS = 120
 # Serves requests until its input ends: a line of JSON for each run, and its wait status as the answer.
 SERVER = """\
-import json, os, sys, warnings
+import json, os, sys, traceback, warnings
 from ansible.cli import playbook
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
@@ -32,7 +35,6 @@ for line in sys.stdin:
     request = json.loads(line)
     if not (child := os.fork()):
         os.chdir(request["directory"])
-        os.environ.update(request["environment"])
         for number, name in ((0, os.devnull), (1, request["output"]), (2, request["error"])):
             os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY), number)
         sys.argv = ["ansible-playbook", *request["arguments"]]
@@ -41,6 +43,8 @@ for line in sys.stdin:
             playbook.main(sys.argv)
         except SystemExit as end:
             code = end.code
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -63,33 +67,30 @@ def server() -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER],
         cwd=PROJECT,
-        env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        env=ENVIRONMENT | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     atexit.register(process.communicate)
     return process
 
 
-def ansible_playbook(*arguments: str | Path, directory: Path = PROJECT, **environment: str) -> Ended:
-    """Run ansible-playbook in a directory with the project's ansible.cfg, without input; return its output.
-
-    Args:
-        environment: variables for playbooks and plugins. Ansible itself does not read them.
-    """
+def ansible_playbook(*arguments: str | Path, directory: Path = PROJECT) -> Ended:
+    """Run ansible-playbook in a directory with the project's ansible.cfg, without input; return its output."""
     process = server()
     with tempfile.NamedTemporaryFile() as output, tempfile.NamedTemporaryFile() as error:
         request = {
             "directory": str(directory),
             "arguments": [str(argument) for argument in arguments],
-            "environment": environment,
             "output": output.name,
             "error": error.name,
         }
         print(json.dumps(request), file=process.stdin, flush=True)
         if not select.select([process.stdout], [], [], SECONDS)[0]:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+            server.cache_clear()
         status = process.stdout.readline()
         assert status, f"The process has ended, or the run {request['arguments']} took longer than {SECONDS} s."
         texts = [Path(file.name).read_text(encoding="utf-8") for file in (output, error)]

@@ -48,6 +48,7 @@ def test_a_loader_that_returns_other_plugins_is_restored(loader: Any, monkeypatc
     assert loader._cached_non_collection_wrappers == before
 
 
+@pytest.mark.skipif(not hasattr(yaml, "CSafeLoader"), reason="PyYAML has no libyaml")
 def test_kubeconfigs_are_parsed_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_config, "yaml", yaml)
     read_kubeconfigs_in_c()

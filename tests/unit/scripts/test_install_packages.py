@@ -24,7 +24,10 @@ PYTHON = """\
 #!/usr/bin/env bash
 echo "pip ${*:3}" >> "$LOG"
 case "$*" in
-  *" config list"*) echo "$CONFIGURED" ;;
+  # A reader that ends after a line would break the pipe.
+  *" config list"*)
+    while read -r line; do echo "$line" || exit 1; sleep 0.1; done <<< "$CONFIGURED"
+    exit "$CONFIG_STATUS" ;;
   *" --no-deps "*) cat "${@: -1}" >> "$LOG"; printf '%s\\n' "$UV" > .venv/bin/uv; chmod +x .venv/bin/uv ;;
 esac
 """
@@ -34,7 +37,7 @@ echo "uv $*" >> "$LOG"
 echo "certificate of the index" >&2
 exit "$UV_STATUS"
 """
-WITH_UV = "uv pip install --quiet --python .venv/tool --require-hashes --requirement tool.txt"
+WITH_UV = "uv pip install --no-config --quiet --python .venv/tool --require-hashes --requirement tool.txt"
 WITH_PIP = "pip --disable-pip-version-check install --quiet --require-hashes --requirement tool.txt"
 
 
@@ -51,10 +54,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def installed(project: Path, configured: str = "", status: int = 0) -> list[str]:
+def installed(project: Path, configured: str = "", status: int = 0, config_status: int = 0) -> list[str]:
     """Install a lock file into the virtual environment `tool`; return the commands, without the query of pip."""
     log = project / "log"
     given = {"LOG": str(log), "CONFIGURED": configured, "UV": UV, "UV_STATUS": str(status)}
+    given["CONFIG_STATUS"] = str(config_status)
     command = ["scripts/install_packages", ".venv/tool", "tool.txt"]
     done = subprocess.run(command, cwd=project, env=os.environ | given, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -83,6 +87,7 @@ def test_uv_is_installed_once(project: Path) -> None:
         "install.no-index='true'",
         "global.trusted-host='mirror.example.org'",
         "global.client-cert='/etc/client.pem'",
+        "global.index-url='https://mirror.example.org/simple'\nglobal.timeout='60'\nglobal.retries='9'",
     ],
 )
 def test_pip_installs_with_options_that_uv_does_not_read(project: Path, configured: str) -> None:
@@ -97,3 +102,8 @@ def test_uv_installs_with_other_options_of_pip(project: Path, configured: str) -
 
 def test_pip_installs_after_an_error_of_uv(project: Path) -> None:
     assert installed(project, status=2)[-2:] == [WITH_UV, WITH_PIP]
+
+
+def test_pip_installs_if_its_configuration_cannot_be_read(project: Path) -> None:
+    assert installed(project, config_status=1)[-1] == WITH_PIP
+    assert WITH_UV not in installed(project, config_status=1)

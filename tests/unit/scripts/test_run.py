@@ -216,6 +216,20 @@ def test_each_scenario_runs_once(run: ModuleType) -> None:
     assert titles[-1] == "destroy the cluster"
 
 
+def test_the_state_of_molecule_is_reset_before_the_creation(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Molecule would skip a cluster that it created before, also if its node is stopped."""
+    commands: list[tuple[str, ...]] = []
+
+    def done(*words: str, **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(words)
+        return subprocess.CompletedProcess(words, 0, "")
+
+    monkeypatch.setattr(run, "run", done)
+    run.create("cluster").run()
+    default = ("--scenario-name", "default")
+    assert commands == [("molecule", "reset", *default), ("molecule", "create", *default)]
+
+
 def test_the_cluster_is_destroyed_last(run: ModuleType) -> None:
     *_, last = (step.title for stage in run.stages() for lane in stage for step in lane)
     assert last == "destroy the cluster"
