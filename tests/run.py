@@ -1,6 +1,6 @@
 """Run all tests, or the groups given as arguments, and report failures and totals at the end.
 
-The groups are lint, unit, site, and cluster, in this order. The last one runs each Molecule scenario on a real cluster.
+The groups are lint, unit, site, and cluster. The last one runs each Molecule scenario on a real cluster.
 The group `projects` runs only if it is named. It deploys five public projects, of which `cluster` deploys two.
 Independent steps run in parallel, at most two, because a test mostly waits for a single program. The output ends with
 the seconds of each step, and the ten slowest tests and actions of scenarios.
