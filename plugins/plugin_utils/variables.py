@@ -81,31 +81,30 @@ def _templated() -> list[Any]:
     return results
 
 
-class TagOnce:
-    """A tag that is applied once to each string."""
+class TagContainer:
+    """A tag for the empty dictionary to which Ansible adds all variables, but not for the variables.
+
+    A template that uses the dictionary finds its tag, so the tags of the variables would only repeat it.
+    """
 
     def __init__(self, tag: Any) -> None:
         self._tag = tag
-        self._tagged: dict[int, tuple[str, str]] = {}
 
     def tag(self, value: Any) -> Any:
-        """Return a value with the tag."""
-        if not isinstance(value, str):
-            return self._tag.tag(value)
-        if (found := self._tagged.get(id(value))) is None:
-            # With the string itself, so that no other one gets its ID.
-            found = self._tagged[id(value)] = value, self._tag.tag(value)
-        return found[1]
+        """Return an empty dictionary with the tag, and any other value as it is."""
+        return self._tag.tag(value) if type(value) is dict and not value else value
 
 
-def tag_strings_once() -> None:
-    """Tag each string once for Ansible's variable `vars`. Raises an error if this ansible-core is not supported."""
+def tag_no_variables() -> None:
+    """Tag Ansible's variable `vars`, whose use is deprecated, instead of also each variable in it.
+
+    Raises an error if this ansible-core is not supported.
+    """
     from ansible.vars import manager
 
     tag = manager._DEPRECATE_VARS
-    once = TagOnce(tag)
-    once.tag("a string")
-    refuse_difference(lambda: type(once.tag("a string")), type(tag.tag("a string")))
+    once = TagContainer(tag)
+    refuse_difference(lambda: type(once.tag({})), type(tag.tag({})))
     manager._DEPRECATE_VARS = once
 
 

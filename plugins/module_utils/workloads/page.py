@@ -86,7 +86,14 @@ def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Answer:
     """Return the answer to one request, with any status. Raises the errors of the network."""
     try:
         with open_url(
-            url, headers=dict(headers), timeout=timeout, follow_redirects="none", use_netrc=False, decompress=False
+            url,
+            headers=dict(headers),
+            timeout=timeout,
+            # Otherwise Ansible loads all certificate authorities of the machine, also for http.
+            validate_certs=urlsplit(url).scheme != "http",
+            follow_redirects="none",
+            use_netrc=False,
+            decompress=False,
         ) as answer:
             return Answer(answer.status, answer.headers, url)
     except HTTPError as error:

@@ -320,3 +320,17 @@ def test_without_a_front_another_site_differs_from_a_release_that_rejects_its_ho
     assert "status 400" in prove(elsewhere.url, Cluster(start()), marked=False).warning
     with pytest.raises(CloudDjangoError, match="from pod web-1 through a port-forward, returned status 400"):
         prove(elsewhere.url, Cluster(start(host="other")), marked=False)
+
+
+def test_a_request_by_http_loads_no_certificate_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[bool] = []
+
+    def refuse(url: str, *, validate_certs: bool, **_options: Any) -> Any:
+        validated.append(validate_certs)
+        raise URLError("refused")
+
+    monkeypatch.setattr(page, "open_url", refuse)
+    for url in ("http://192.0.2.1/", "https://192.0.2.1/", "HTTPS://192.0.2.1/"):
+        with pytest.raises(URLError):
+            page.fetch(url, {}, 1)
+    assert validated == [False, True, True]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible._internal._datatag._tags import Origin
+from ansible._internal._templating import _datatag
 from ansible._internal._templating._lazy_containers import _AnsibleLazyTemplateDict as Lazy
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils._internal._datatag import _AnsibleTaggedStr as Tagged
@@ -17,10 +19,10 @@ from ansible.vars import manager
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils import variables
 from ansible_collections.cloud_django.kubernetes.plugins.plugin_utils.variables import (
     MANY,
-    TagOnce,
+    TagContainer,
     copy_no_strings,
     share_lazy_values,
-    tag_strings_once,
+    tag_no_variables,
 )
 
 FILE = Origin(description="a file")
@@ -127,35 +129,27 @@ def test_small_dictionaries_are_wrapped_as_before(wrapped: list[int]) -> None:
     assert max(wrapped) < MANY
 
 
-def test_a_string_is_tagged_once() -> None:
-    once, text = TagOnce(DEPRECATED), FILE.tag("a string")
-    found = once.tag(text)
-    assert found == "a string"
-    assert FILE.get_tag(found) == FILE
-    assert DEPRECATED.get_tag(found) == DEPRECATED
-    assert once.tag(text) is found
-    assert not DEPRECATED.is_tagged_on(text)
+def test_only_the_dictionary_of_variables_is_tagged() -> None:
+    tag, text, names = TagContainer(DEPRECATED), FILE.tag("a string"), ["a"]
+    assert DEPRECATED.get_tag(tag.tag({})) == DEPRECATED
+    assert tag.tag(text) is text
+    assert tag.tag(names) is names
+    assert tag.tag(filled := {"a": 1}) is filled
 
 
-def test_an_equal_string_of_another_file_keeps_its_own_tags() -> None:
-    once = TagOnce(DEPRECATED)
-    assert FILE.get_tag(once.tag(FILE.tag("a string"))) == FILE
-    assert FILE.get_tag(once.tag("a string")) is None
-
-
-def test_a_changed_list_is_tagged_again() -> None:
-    once, names = TagOnce(DEPRECATED), ["a"]
-    assert once.tag(names) == ["a"]
-    names.append("b")
-    assert once.tag(names) == ["a", "b"]
-    assert once.tag(True) is True
-
-
-def test_the_variable_vars_has_tagged_strings() -> None:
-    expected = manager._DEPRECATE_VARS.tag("a string")
-    tag_strings_once()
-    assert isinstance(manager._DEPRECATE_VARS, TagOnce)
-    assert type(manager._DEPRECATE_VARS.tag("a string")) is type(expected)
+def test_use_of_the_variable_vars_is_still_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    tag_no_variables()
+    assert isinstance(manager._DEPRECATE_VARS, TagContainer)
+    # As in get_vars().
+    container = manager._DEPRECATE_VARS.tag({})
+    container["name"] = manager._DEPRECATE_VARS.tag(trust_as_template("{{ 1 + 1 }}"))
+    reported: list[Any] = []
+    display = SimpleNamespace(_deprecated_with_plugin_info=lambda **warning: reported.append(warning["msg"]))
+    monkeypatch.setattr(_datatag, "display", display)
+    template = trust_as_template("{{ [vars.name, vars['name']] }}")
+    assert Templar(None, {"vars": container}).template(template) == [2, 2]
+    assert len(reported) == 1
+    assert 'The internal "vars" dictionary is deprecated.' in reported[0]
 
 
 def test_a_deep_copy_has_the_same_strings_in_other_containers() -> None:
@@ -168,7 +162,7 @@ def test_a_deep_copy_has_the_same_strings_in_other_containers() -> None:
     assert found["key"][0] is value["key"][0]
 
 
-@pytest.mark.parametrize("change", [share_lazy_values, tag_strings_once, copy_no_strings])
+@pytest.mark.parametrize("change", [share_lazy_values, tag_no_variables, copy_no_strings])
 def test_an_ansible_core_with_other_results_is_not_changed(
     change: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
